@@ -1,0 +1,47 @@
+"""Errors a user can act on.
+
+Each names the file or object, the place in it, what is wrong and what to do.
+The command line turns each into one message and its ``exit_code``.
+"""
+
+
+class BessvppError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+    exit_code = 1
+
+
+class ParameterError(BessvppError):
+    """A parameter is unknown, of the wrong kind, or impossible."""
+
+    exit_code = 2
+
+
+class DataError(BessvppError):
+    """Market data cannot be read, cannot be trusted, or do not suffice."""
+
+    exit_code = 3
+
+
+class MissingArtefactError(BessvppError):
+    """A file that an earlier notebook writes is not there."""
+
+    exit_code = 4
+
+
+class InfeasibleError(BessvppError):
+    """A dispatch programme has no solution, or its solver did not prove one."""
+
+    exit_code = 5
+
+
+class RunError(BessvppError):
+    """A run was refused, or one of its notebooks failed."""
+
+    exit_code = 6
+
+
+class StorageError(BessvppError):
+    """A file could not be written: the disk is full or the folder is closed."""
+
+    exit_code = 7

@@ -1,0 +1,407 @@
+"""Typed, frozen parameters, read from the YAML files in ``params/``.
+
+There are two kinds. *Parameter files* say what the world is: the battery, the market's
+rules and fees, the model settings. *Notebook parameters* say how large a run is: number of
+scenarios, days, lambdas. A profile (``params/profiles/<name>.yaml``) is a set of notebook
+parameters; every one of them is also a field of one of the sections below, so both kinds
+are checked by the same rules.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    model_validator,
+)
+
+from bessvpp.errors import ParameterError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+MINUTES_PER_DAY = 24 * 60
+
+
+def parse_clock(value: object) -> int:
+    """Minutes after midnight of a quoted clock time, ``"00:00"`` to ``"24:00"``."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError('write the clock time in quotes, for example "11:00"')
+    try:
+        hours, minutes = (int(part) for part in str(value).split(":"))
+    except ValueError:
+        raise ValueError('is no clock time; write it as "HH:MM"') from None
+    total = 60 * hours + minutes
+    if not (0 <= minutes < 60 and 0 <= total <= MINUTES_PER_DAY):
+        raise ValueError('is no clock time between "00:00" and "24:00"')
+    return total
+
+
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+NonNegative = Annotated[Number, Field(ge=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Count = Annotated[int, Strict(), Field(ge=1)]
+Seed = Annotated[int, Strict(), Field(ge=0)]
+Clock = Annotated[int, BeforeValidator(parse_clock)]
+
+Commitment = Literal["physical", "financial"]
+Terminal = Literal["hard", "free", "value"]
+Solver = Literal["highs", "cbc"]
+Fan = Literal["original", "recalibrated"]
+Policy = Literal[
+    "nothing_committed",
+    "fixed_windows",
+    "yesterday",
+    "seven_day_mean",
+    "median",
+    "two_stage",
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PriceCap(_Section):
+    """Price cap in force from a date on."""
+
+    effective_from: dt.date
+    cap_rs_per_mwh: Positive
+
+
+class DeviationRate(_Section):
+    """Price of a MWh that the plant fails to deliver.
+
+    ``highest``: the higher of the DAM and the RTM price. ``mean_of_three``: the mean of
+    DAM, RTM and ``ancillary_rs_per_mwh``. Both at most ``max_rs_per_mwh``.
+    """
+
+    rule: Literal["highest", "mean_of_three"]
+    ancillary_rs_per_mwh: NonNegative
+    max_rs_per_mwh: Positive
+
+
+class Costs(_Section):
+    """What trading and running cost, besides the energy itself.
+
+    ``fee_dam`` and ``fee_rtm`` fall on each MWh traded in that market; ``fee_flow`` and
+    ``scheduling_rs_per_mwh`` on each MWh of physical flow (charge plus discharge).
+    ``dsm_share_of_flow`` is an expected execution error, priced at the deviation rate.
+    ``off_dam_penalty`` steers a plan towards its DAM schedule and is never booked.
+    """
+
+    fee_dam_rs_per_mwh: NonNegative
+    fee_rtm_rs_per_mwh: NonNegative
+    fee_flow_rs_per_mwh: NonNegative
+    scheduling_rs_per_day: NonNegative
+    scheduling_rs_per_mwh: NonNegative
+    dsm_share_of_flow: Share
+    dsm_rate: DeviationRate
+    off_dam_penalty_rs_per_mwh: NonNegative
+
+
+class MarketParams(Costs):
+    """Rules of the exchange and costs of using it (``params/market.yaml``)."""
+
+    block_minutes: Literal[15, 60] | None
+    price_floor_rs_per_mwh: NonNegative
+    price_caps: Annotated[tuple[PriceCap, ...], Field(min_length=1)]
+    dam_gate: Clock
+    dam_results: Clock
+    rtm_session_minutes: Count
+    bid_step_mw: Positive
+    synthetic_start: dt.date
+    synthetic_days: Count
+    synthetic_seed: Seed
+
+    @model_validator(mode="after")
+    def _check(self) -> MarketParams:
+        dates = [cap.effective_from for cap in self.price_caps]
+        if dates != sorted(set(dates)):
+            raise ValueError("price_caps must be in order of effective_from, each date once")
+        if self.dam_results <= self.dam_gate:
+            raise ValueError("dam_results must be later than dam_gate")
+        if MINUTES_PER_DAY % self.rtm_session_minutes:
+            raise ValueError("rtm_session_minutes must divide a day")
+        return self
+
+    def cap_rs_per_mwh(self, date: dt.date) -> float:
+        """Price cap in force on a delivery date [Rs/MWh]."""
+        in_force = [c.cap_rs_per_mwh for c in self.price_caps if c.effective_from <= date]
+        if not in_force:
+            raise ParameterError(
+                f"params/market.yaml: price_caps has no entry for {date}; add the cap of that time"
+            )
+        return in_force[-1]
+
+
+class Window(_Section):
+    """Hours of the day in which something is allowed, start included, end excluded."""
+
+    start: Clock
+    end: Clock
+
+    @model_validator(mode="after")
+    def _check(self) -> Window:
+        if self.start >= self.end:
+            raise ValueError("start must be before end; split a window that spans midnight")
+        return self
+
+
+class UnitParams(_Section):
+    """One battery unit. Power at the grid side [MW], energy stored [MWh].
+
+    ``wear_rs_per_mwh_discharged`` is per MWh discharged at the grid side. A cycle is one
+    nameplate energy discharged at the grid side. No window means any time of day.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    p_max_mw: Positive
+    e_nameplate_mwh: Positive
+    e_min_mwh: NonNegative
+    e_max_mwh: Positive
+    eta_charge: Annotated[Number, Field(gt=0, le=1)]
+    eta_discharge: Annotated[Number, Field(gt=0, le=1)]
+    wear_rs_per_mwh_discharged: NonNegative
+    e_start_mwh: NonNegative
+    e_target_mwh: NonNegative
+    max_cycles_per_day: Positive | None
+    charge_windows: tuple[Window, ...]
+    discharge_windows: tuple[Window, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> UnitParams:
+        if not self.e_min_mwh < self.e_max_mwh <= self.e_nameplate_mwh:
+            raise ValueError(
+                "needs e_min_mwh < e_max_mwh <= e_nameplate_mwh, has "
+                f"{self.e_min_mwh:g}, {self.e_max_mwh:g}, {self.e_nameplate_mwh:g}"
+            )
+        for key in ("e_start_mwh", "e_target_mwh"):
+            if not self.e_min_mwh <= getattr(self, key) <= self.e_max_mwh:
+                raise ValueError(
+                    f"{key} = {getattr(self, key):g} lies outside the usable window "
+                    f"{self.e_min_mwh:g} to {self.e_max_mwh:g} MWh"
+                )
+        windows = self.charge_windows or (Window(start="00:00", end="24:00"),)
+        hours = sum(w.end - w.start for w in windows) / 60
+        reachable = self.e_start_mwh + hours * self.p_max_mw * self.eta_charge
+        if reachable < self.e_target_mwh:
+            raise ValueError(
+                f"e_target_mwh = {self.e_target_mwh:g} cannot be reached in a day: "
+                f"{hours:g} hours of charging bring it to {reachable:g} MWh"
+            )
+        return self
+
+
+class BessParams(_Section):
+    """The fleet behind one grid connection (``params/bess.yaml``)."""
+
+    connection_limit_mw: Positive
+    units: Annotated[tuple[UnitParams, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> BessParams:
+        names = [unit.name for unit in self.units]
+        if len(set(names)) < len(names):
+            raise ValueError(f"unit names must differ, got {names}")
+        return self
+
+
+class LightGBMParams(_Section):
+    """Settings handed to LightGBM as they are."""
+
+    learning_rate: Positive
+    num_leaves: Annotated[int, Strict(), Field(ge=2)]
+    min_data_in_leaf: Count
+    feature_fraction: Annotated[Number, Field(gt=0, le=1)]
+    bagging_fraction: Annotated[Number, Field(gt=0, le=1)]
+    bagging_freq: Annotated[int, Strict(), Field(ge=0)]
+    lambda_l2: NonNegative
+
+
+class ForecastParams(_Section):
+    """Quantile models, their splits and their recalibration (``params/forecast.yaml``)."""
+
+    levels: Annotated[tuple[Annotated[Number, Field(gt=0, lt=1)], ...], Field(min_length=3)]
+    n_estimators: Count
+    lightgbm: LightGBMParams
+    model_seed: Seed
+    warmup_days: Annotated[int, Strict(), Field(ge=7)]
+    calibration_days: Count
+    test_days: Count
+    recalibration_days: Count
+    min_group_size: Count
+
+    @model_validator(mode="after")
+    def _check(self) -> ForecastParams:
+        if list(self.levels) != sorted(set(self.levels)):
+            raise ValueError("levels must rise strictly")
+        if 0.5 not in self.levels:
+            raise ValueError("levels must include 0.5: the median policy and the plots need it")
+        return self
+
+
+class ScenarioParams(_Section):
+    """The joint DAM and RTM fan (``params/scenarios.yaml``)."""
+
+    n_scenarios: Annotated[int, Strict(), Field(ge=2)]
+    seed: Seed
+    gibbs_sweeps: Count
+
+
+class BacktestParams(_Section):
+    """How days are planned and settled (``params/backtest.yaml``)."""
+
+    commitment: Commitment
+    terminal: Terminal
+    policies: Annotated[tuple[Policy, ...], Field(min_length=1)]
+    fan: Literal["original", "recalibrated", "both"]
+    risk_aversion: NonNegative
+    solver: Solver
+
+    @property
+    def fans(self) -> tuple[Fan, ...]:
+        """The fans that ``fan`` names."""
+        return ("original", "recalibrated") if self.fan == "both" else (self.fan,)
+
+
+class CvarParams(_Section):
+    """Risk measure and its weights (``params/cvar.yaml``). ``alpha`` is the tail share."""
+
+    alpha: Annotated[Number, Field(gt=0, le=1)]
+    lambdas: Annotated[tuple[NonNegative, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> CvarParams:
+        if list(self.lambdas) != sorted(set(self.lambdas)):
+            raise ValueError("lambdas must rise strictly")
+        return self
+
+
+class Params(_Section):
+    """All sections together."""
+
+    market: MarketParams
+    bess: BessParams
+    forecast: ForecastParams
+    scenarios: ScenarioParams
+    backtest: BacktestParams
+    cvar: CvarParams
+
+
+SECTIONS: dict[str, type[_Section]] = {
+    name: field.annotation for name, field in Params.model_fields.items()
+}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Mapping in a YAML file; ``ParameterError`` where there is none."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError(f"{path}: no such parameter file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{path}: not readable as YAML: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ParameterError(f"{path}: must hold 'key: value' lines, not a {type(content).__name__}")
+    return content
+
+
+def load_params(folder: str | Path = "", **overrides: Any) -> Params:
+    """Read and validate the parameter files.
+
+    Parameters
+    ----------
+    folder : where ``market.yaml``, ``bess.yaml``, ... lie; ``""`` is the project's own.
+    overrides : notebook parameters that replace a field of the same name in any section.
+
+    Raises
+    ------
+    ParameterError
+        naming the file, the key and the reason.
+    """
+    folder = Path(folder) if folder else PROJECT_ROOT / "params"
+    if not folder.is_dir():
+        raise ParameterError(f"{folder}: no such folder of parameter files")
+    contents = {name: read_yaml(folder / f"{name}.yaml") for name in SECTIONS}
+    origin: dict[str, str] = {}
+    for key, value in overrides.items():
+        contents[section_of(key)][key] = value
+        origin[key] = "notebook parameter"
+    return Params(
+        **{
+            name: _validated(section, contents[name], folder / f"{name}.yaml", origin)
+            for name, section in SECTIONS.items()
+        }
+    )
+
+
+def section_of(key: str) -> str:
+    """Section that holds a field; ``ParameterError`` for an unknown or nested one."""
+    for name, section in SECTIONS.items():
+        if key in section.model_fields:
+            return name
+    known = [field for section in SECTIONS.values() for field in section.model_fields]
+    raise ParameterError(f"unknown parameter '{key}'{_suggest(key, known)}")
+
+
+def level_name(level: float) -> str:
+    """Column and file name of a quantile level: 0.1 is ``q10``, 0.025 is ``q02.5``."""
+    percent = f"{100 * level:.6f}".rstrip("0").rstrip(".")
+    whole, _, part = percent.partition(".")
+    return f"q{whole.zfill(2)}" + (f".{part}" if part else "")
+
+
+def _validated(
+    section: type[_Section], content: dict[str, Any], path: Path, origin: dict[str, str]
+) -> _Section:
+    try:
+        return section.model_validate(content)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            keys = [str(part) for part in item["loc"]]
+            where = origin.get(keys[0], str(path)) if keys else str(path)
+            problems.append(f"{where}: {'.'.join(keys) or 'this file'}: {_reason(item, section)}")
+        raise ParameterError("\n".join(problems)) from None
+
+
+def _reason(item: dict[str, Any], section: type[_Section]) -> str:
+    if item["type"] == "extra_forbidden":
+        known = _known_fields(section, item["loc"][:-1])
+        return f"unknown key{_suggest(str(item['loc'][-1]), known)}"
+    if item["type"] == "missing":
+        return "missing; add it"
+    reason = item["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
+    return reason + shown
+
+
+def _known_fields(section: type[_Section], loc: tuple[Any, ...]) -> list[str]:
+    """Field names of the model at a place inside a section."""
+    nested = {
+        "units": UnitParams,
+        "price_caps": PriceCap,
+        "dsm_rate": DeviationRate,
+        "lightgbm": LightGBMParams,
+        "charge_windows": Window,
+        "discharge_windows": Window,
+    }
+    names = [part for part in loc if isinstance(part, str)]
+    return list((nested[names[-1]] if names else section).model_fields)
+
+
+def _suggest(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(known)}"
