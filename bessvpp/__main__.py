@@ -1,0 +1,139 @@
+"""The command line: ``python -m bessvpp COMMAND``.
+
+Each command is a function that adds its parser and names what it calls; an error of this
+package becomes one message and its exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from bessvpp.artefacts import user_path
+from bessvpp.errors import BessvppError, ParameterError
+from bessvpp.params import PROJECT_ROOT
+
+INTERRUPTED = 130
+
+
+def add_run(commands: argparse._SubParsersAction) -> None:
+    """``run``: the notebooks in order."""
+    parser = commands.add_parser(
+        "run",
+        help="run the notebooks in order",
+        description="Run the notebooks in order. Values come from the parameter files, then the "
+        "profile, then -p; all are checked before anything runs.",
+        epilog="example: python -m bessvpp run --profile iex -p data=downloads/ --outputs mine",
+    )
+    parser.add_argument(
+        "--profile",
+        default="quick",
+        metavar="NAME",
+        help="quick (default), book, full, iex, or a YAML file of your own",
+    )
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument(
+        "--only", nargs="+", default=[], metavar="NN", help="these notebooks only, such as 03 04"
+    )
+    some.add_argument(
+        "--from", dest="start", default="", metavar="NN", help="this notebook and those after it"
+    )
+    parser.add_argument(
+        "-p",
+        dest="given",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="key=value",
+        help="a notebook parameter, such as -p n_scenarios=80 or -p lambdas=[0,0.1,1]",
+    )
+    parser.add_argument("--outputs", metavar="DIR", help="run folder (default: outputs/PROFILE)")
+    parser.add_argument("--params", default="", metavar="DIR", help="folder of parameter files")
+    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes; changes no result")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace results of other parameters"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.set_defaults(call=_run)
+
+
+def _run(words: argparse.Namespace) -> int:
+    from bessvpp.pipeline import run
+    from bessvpp.profiles import parse_assignments, resolve
+
+    given = parse_assignments([word for group in words.given for word in group])
+    if words.jobs is not None:
+        if words.jobs < 1:
+            raise ParameterError(f"--jobs {words.jobs}: give 1 or more")
+        given["jobs"] = words.jobs
+    parameters = resolve(words.profile, given, words.params)
+    outputs = (
+        user_path(words.outputs) if words.outputs else PROJECT_ROOT / "outputs" / parameters.profile
+    )
+    if not words.quiet:
+        print(f"profile {parameters.profile}, results in {outputs}", flush=True)
+    run(
+        parameters,
+        outputs,
+        only=words.only,
+        start=words.start,
+        overwrite=words.overwrite,
+        quiet=words.quiet,
+    )
+    return 0
+
+
+def add_book(commands: argparse._SubParsersAction) -> None:
+    """``book``: the report from a finished run."""
+    parser = commands.add_parser(
+        "book",
+        help="build the HTML report of a finished run",
+        description="Build the HTML report from the executed notebooks of a finished run.",
+    )
+    parser.add_argument(
+        "--profile", default="quick", metavar="NAME", help="the run in outputs/NAME"
+    )
+    parser.add_argument("--outputs", metavar="DIR", help="the run in this folder")
+    parser.set_defaults(call=_book)
+
+
+def _book(words: argparse.Namespace) -> int:
+    from bessvpp.book import build_book, headline
+
+    outputs = (
+        user_path(words.outputs) if words.outputs else PROJECT_ROOT / "outputs" / words.profile
+    )
+    index = build_book(outputs)
+    print(headline(outputs))
+    print(f"\nThe book is {index}")
+    return 0
+
+
+COMMANDS = (add_run, add_book)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command line; its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bessvpp",
+        description="Plan, value and audit a battery on the Indian Energy Exchange.",
+        epilog="exit codes: 2 parameters, 3 data, 4 a missing file of an earlier notebook, "
+        "5 no feasible plan, 6 a refused or failed run, 7 a full disk, 1 anything else",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in COMMANDS:
+        add(commands)
+    words = parser.parse_args(arguments)
+    try:
+        return words.call(words)
+    except BessvppError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,535 @@
+"""Policies commit at the gate, knowing only their past; each day is settled twice.
+
+*As committed*: no RTM trade, the plant follows its DAM schedule as far as it can. *With
+hindsight recourse*: the RTM is traded with the day's prices known, which no trader has; so
+a policy is judged by its gain over committing nothing under the same recourse.
+
+The energy that a commitment starts from is the one planned for the end of the day before,
+never the one realised, which is not known at the gate. Realised energy is carried from
+settled day to settled day, for each policy and each way of settling by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+
+from bessvpp import battery, dispatch
+from bessvpp.artefacts import RunFolder
+from bessvpp.battery import Ledger
+from bessvpp.dispatch import PriceScenarios, Problem
+from bessvpp.errors import DataError
+from bessvpp.forecast import MARKETS, read_forecasts
+from bessvpp.market import Market
+from bessvpp.metrics import cvar
+from bessvpp.params import BessParams, Params
+from bessvpp.scenarios import read_fan
+
+AS_COMMITTED = "as committed"
+HINDSIGHT = "with hindsight recourse"
+CEILING = "ceiling"
+BASELINE = "nothing_committed"
+LEDGER_COLUMNS = tuple(field.name for field in fields(Ledger))
+
+FIXED_CHARGE_HOURS = (11, 13)
+FIXED_DISCHARGE_HOURS = (18, 20)
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a backtest needs of its days.
+
+    ``days`` (D,) are settled; ``fans`` hold each day's scenarios, ``medians`` its sure path.
+    """
+
+    market: Market
+    days: np.ndarray
+    fans: Mapping[str, Sequence[PriceScenarios]]
+    medians: Sequence[PriceScenarios]
+    params: Params
+
+    def known_at_gate(self, day: int) -> Market:
+        """The market as a policy may see it when it commits for a day."""
+        rules = self.params.market
+        return self.market.known_at(battery.gate_time(self.days[day], rules.dam_gate), rules)
+
+    def problem(self, e_start_mwh: np.ndarray) -> Problem:
+        """Planning problem of a day from the energy planned for its midnight, (U,)."""
+        return day_problem(self.params, self.market.block_hours, e_start_mwh)
+
+    def realised(self, day: int) -> PriceScenarios:
+        """The day's prices as one sure path; NaN where the RTM saw no trade."""
+        row = self.market.index_of(self.days[day])
+        return PriceScenarios.single(self.market.dam_mcp[row], self.market.rtm_mcp[row])
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """DAM schedule of a day: U units, T blocks."""
+
+    unit_mw: np.ndarray  # (U, T) who delivers what
+    e_end_mwh: np.ndarray  # (U,) energy planned for the end of the day
+
+    @property
+    def dam_mw(self) -> np.ndarray:
+        """(T,) committed in the DAM, positive sells."""
+        return self.unit_mw.sum(axis=0)
+
+
+Policy = Callable[[Window, int, Problem], Commitment]
+"""Commits for one day, given the window, the day's place in it, and the planning problem."""
+
+
+def load_window(run: RunFolder, params: Params) -> Window:
+    """The test days of a run, with the fans that the parameters name."""
+    market = Market.from_frame(run.read_frame("market.parquet"))
+    fans = {fan: read_fan(run, fan) for fan in params.backtest.fans}
+    days = settled_days(market, np.array(list(next(iter(fans.values())))))
+    forecasts = read_forecasts(run, params.backtest.fans[-1], params.forecast.levels)
+    medians = [forecasts[name].on(days).level(0.5) for name in MARKETS]
+    return Window(
+        market,
+        days,
+        {fan: [by_day[day] for day in days] for fan, by_day in fans.items()},
+        [PriceScenarios.single(dam, rtm) for dam, rtm in zip(*medians, strict=True)],
+        params,
+    )
+
+
+def settled_days(market: Market, days: np.ndarray) -> np.ndarray:
+    """Those of the days that have prices to settle at.
+
+    Raises
+    ------
+    DataError
+        where none is left.
+    """
+    kept = np.array([day for day in days if not market.excluded[market.index_of(day)]])
+    if not len(kept):
+        raise DataError("no test day has both DAM and RTM prices: there is nothing to settle")
+    return kept
+
+
+# ---------------------------------------------------------------------- planning
+
+
+def day_problem(params: Params, block_hours: float, e_start_mwh: np.ndarray) -> Problem:
+    """Planning problem of a day from the energy planned for its midnight, (U,)."""
+    problem = Problem(
+        bess=params.bess,
+        costs=params.market,
+        block_hours=block_hours,
+        e_start_mwh=e_start_mwh,
+        commitment=params.backtest.commitment,
+        terminal=params.backtest.terminal,
+        schedule_start_mwh=e_start_mwh,
+        solver=params.backtest.solver,
+    )
+    return replace(problem, schedule_end_mwh=problem.e_end_min_mwh)
+
+
+def with_energy_value(problem: Problem, known: Market) -> Problem:
+    """The problem with V(e) from the seven-day mean known at the gate, under ``value``."""
+    if problem.terminal != "value":
+        return problem
+    return replace(problem, energy_values=dispatch.energy_values(problem, week_mean(known)))
+
+
+def planned_end(problem: Problem, e_end_mwh: np.ndarray) -> np.ndarray:
+    """Energy that the next day is planned from: the target under ``hard``, else the plan's."""
+    target = problem.e_end_min_mwh
+    return e_end_mwh if target is None else target
+
+
+def start_energy(bess: BessParams) -> np.ndarray:
+    """(U,) energy before the first day."""
+    return np.array([unit.e_start_mwh for unit in bess.units])
+
+
+def week_mean(known: Market) -> np.ndarray:
+    """(T,) mean DAM price of each block over the last seven days that have one."""
+    complete = known.dam_mcp[np.isfinite(known.dam_mcp).all(axis=1)]
+    if not len(complete):
+        raise DataError("no whole day of DAM prices is known at the gate")
+    return complete[-7:].mean(axis=0)
+
+
+def commitment_of(problem: Problem, plan: dispatch.Plan) -> Commitment:
+    """A plan's commitment; a financial one is shared over units by their power."""
+    unit_mw = plan.unit_dam_mw
+    if unit_mw is None:
+        power = np.array([unit.p_max_mw for unit in problem.bess.units])
+        unit_mw = np.outer(power / power.sum(), plan.dam_mw)
+    return Commitment(unit_mw, planned_end(problem, plan.e_end_mwh))
+
+
+def nothing_committed(window: Window, day: int, problem: Problem) -> Commitment:
+    """No DAM trade at all."""
+    shape = len(problem.bess.units), window.market.n_blocks
+    return Commitment(np.zeros(shape), planned_end(problem, problem.e_start_mwh))
+
+
+def fixed_windows(window: Window, day: int, problem: Problem) -> Commitment:
+    """Charge evenly from 11 to 13 as far as there is room, sell it evenly from 18 to 20."""
+    goal = planned_end(problem, problem.e_start_mwh)
+    per_hour = window.market.n_blocks // 24
+    unit_mw = np.zeros((len(problem.bess.units), window.market.n_blocks))
+    share = min(
+        1.0, problem.bess.connection_limit_mw / sum(u.p_max_mw for u in problem.bess.units)
+    )
+    for i, unit in enumerate(problem.bess.units):
+        charge_max, discharge_max = battery.power_limits(unit, window.market.n_blocks)
+        charging = slice(*(per_hour * hour for hour in FIXED_CHARGE_HOURS))
+        selling = slice(*(per_hour * hour for hour in FIXED_DISCHARGE_HOURS))
+        hours_in = FIXED_CHARGE_HOURS[1] - FIXED_CHARGE_HOURS[0]
+        hours_out = FIXED_DISCHARGE_HOURS[1] - FIXED_DISCHARGE_HOURS[0]
+        surplus = problem.e_start_mwh[i] - goal[i]
+        drawn = share * discharge_max[selling].min() * hours_out / unit.eta_discharge
+        if unit.max_cycles_per_day is not None:
+            sold = unit.max_cycles_per_day * unit.e_nameplate_mwh
+            drawn = min(drawn, sold / unit.eta_discharge)
+        stored = min(
+            unit.e_max_mwh - problem.e_start_mwh[i],
+            share * charge_max[charging].min() * hours_in * unit.eta_charge,
+            max(drawn - surplus, 0.0),
+        )
+        unit_mw[i, charging] = -stored / unit.eta_charge / hours_in
+        unit_mw[i, selling] = max(stored + surplus, 0.0) * unit.eta_discharge / hours_out
+    return Commitment(unit_mw, goal)
+
+
+def _on_dam_prices(problem: Problem, dam: np.ndarray) -> Commitment:
+    """The best DAM schedule at sure DAM prices, with no RTM in mind."""
+    alone = replace(problem, rtm_allowed=False)
+    plan = dispatch.plan_day(alone, PriceScenarios.single(dam, dam), 0.0, 1.0)
+    return commitment_of(problem, plan)
+
+
+def yesterday(window: Window, day: int, problem: Problem) -> Commitment:
+    """The best DAM schedule at the prices of the last whole day known."""
+    known = window.known_at_gate(day)
+    complete = known.dam_mcp[np.isfinite(known.dam_mcp).all(axis=1)]
+    return _on_dam_prices(with_energy_value(problem, known), complete[-1])
+
+
+def seven_day_mean(window: Window, day: int, problem: Problem) -> Commitment:
+    """The best DAM schedule at the mean prices of the last seven days."""
+    known = window.known_at_gate(day)
+    return _on_dam_prices(with_energy_value(problem, known), week_mean(known))
+
+
+def median(window: Window, day: int, problem: Problem) -> Commitment:
+    """Both markets planned on their median forecasts as if these were sure."""
+    problem = with_energy_value(problem, window.known_at_gate(day))
+    plan = dispatch.plan_day(problem, window.medians[day], 0.0, 1.0)
+    return commitment_of(problem, plan)
+
+
+@dataclass(frozen=True)
+class TwoStage:
+    """The two-stage programme on a fan's scenarios."""
+
+    fan: str
+
+    def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
+        problem = with_energy_value(problem, window.known_at_gate(day))
+        weight, alpha = window.params.backtest.risk_aversion, window.params.cvar.alpha
+        plan = dispatch.plan_day(problem, window.fans[self.fan][day], weight, alpha)
+        return commitment_of(problem, plan)
+
+
+_SIMPLE: dict[str, Policy] = {
+    "nothing_committed": nothing_committed,
+    "fixed_windows": fixed_windows,
+    "yesterday": yesterday,
+    "seven_day_mean": seven_day_mean,
+    "median": median,
+}
+
+
+def policies(window: Window) -> dict[str, Policy]:
+    """The policies that the parameters name; ``two_stage`` once for each fan.
+
+    Committing nothing is always among them: it is what the others are measured against.
+    """
+    wanted = window.params.backtest.policies
+    chosen: dict[str, Policy] = {BASELINE: nothing_committed}
+    for name in wanted:
+        if name == "two_stage":
+            chosen |= {f"two_stage_{fan}": TwoStage(fan) for fan in window.fans}
+        else:
+            chosen[name] = _SIMPLE[name]
+    return chosen
+
+
+# ---------------------------------------------------------------------- settlement
+
+
+@dataclass(frozen=True)
+class SettledDay:
+    """A day's ledger and physical flows: U units, T blocks."""
+
+    ledger: Ledger
+    dam_mw: np.ndarray  # (T,)
+    rtm_mw: np.ndarray  # (T,)
+    charge_mw: np.ndarray  # (U, T)
+    discharge_mw: np.ndarray  # (U, T)
+    undelivered_mw: np.ndarray  # (T,)
+    e_start_mwh: np.ndarray  # (U,)
+    e_end_mwh: np.ndarray  # (U,)
+
+
+def settle_as_committed(
+    problem: Problem, prices: PriceScenarios, unit_mw: np.ndarray
+) -> SettledDay:
+    """Follow a DAM schedule from the energy that is really there, without RTM trade."""
+    done = battery.follow(problem.bess, unit_mw, problem.e_start_mwh, problem.block_hours)
+    flows = {
+        "dam_mw": unit_mw.sum(axis=0),
+        "rtm_mw": np.zeros(unit_mw.shape[1]),
+        "charge_mw": done.charge_mw,
+        "discharge_mw": done.discharge_mw,
+        "undelivered_mw": done.undelivered_mw,
+    }
+    ledger = battery.settle(
+        problem.bess, problem.costs, problem.block_hours, **_prices(prices), **flows
+    )
+    e_end = done.energy_mwh[:, -1]
+    return SettledDay(ledger, **flows, e_start_mwh=problem.e_start_mwh, e_end_mwh=e_end)
+
+
+def settle_with_recourse(
+    problem: Problem, prices: PriceScenarios, dam_mw: np.ndarray
+) -> SettledDay:
+    """The best RTM trade to a DAM commitment with the day's prices known."""
+    plan = dispatch.plan_day(replace(problem, fixed_dam_mw=dam_mw), prices, 0.0, 1.0)
+    flows = {
+        "dam_mw": dam_mw,
+        "rtm_mw": plan.rtm_mw[0],
+        "charge_mw": plan.charge_mw[0],
+        "discharge_mw": plan.discharge_mw[0],
+        "undelivered_mw": plan.undelivered_mw[0],
+    }
+    ledger = battery.settle(
+        problem.bess, problem.costs, problem.block_hours, **_prices(prices), **flows
+    )
+    e_end = plan.energy_mwh[0, :, -1]
+    return SettledDay(ledger, **flows, e_start_mwh=problem.e_start_mwh, e_end_mwh=e_end)
+
+
+def _prices(prices: PriceScenarios) -> dict[str, np.ndarray]:
+    return {"dam": prices.dam[0], "rtm": prices.rtm[0]}
+
+
+def settle_chain(window: Window, commitments: Sequence[Commitment], settlement: str) -> list:
+    """Settle all days of a policy in order, the realised energy carried on."""
+    energy = start_energy(window.params.bess)
+    settled = []
+    for day, commitment in enumerate(commitments):
+        problem = window.problem(energy)
+        if settlement == AS_COMMITTED:
+            result = settle_as_committed(problem, window.realised(day), commitment.unit_mw)
+        else:
+            problem = with_energy_value(problem, window.known_at_gate(day))
+            result = settle_with_recourse(problem, window.realised(day), commitment.dam_mw)
+        settled.append(result)
+        energy = result.e_end_mwh
+    return settled
+
+
+def commit_chain(window: Window, policy: Policy) -> list[Commitment]:
+    """Commitments of a policy for all days, each from the energy planned before it."""
+    energy = start_energy(window.params.bess)
+    commitments = []
+    for day in range(len(window.days)):
+        commitment = policy(window, day, window.problem(energy))
+        commitments.append(commitment)
+        energy = commitment.e_end_mwh
+    return commitments
+
+
+def ceilings(window: Window) -> dict[str, tuple[list[SettledDay], float]]:
+    """The window's upper bounds: both markets (hindsight), and the DAM alone (as committed).
+
+    Returns
+    -------
+    for each way of settling, the days, and how much a plan that keeps the one-direction
+    clause of the DAM schedule falls short of the bound [Rs].
+    """
+    n_days, bess = len(window.days), window.params.bess
+    realised = [window.realised(day) for day in range(n_days)]
+    prices = PriceScenarios.single(
+        np.concatenate([p.dam[0] for p in realised]), np.concatenate([p.rtm[0] for p in realised])
+    )
+    start = start_energy(bess)
+    base = window.problem(start)
+    hard = base.terminal == "hard"
+    daily_start = daily_end = None
+    if hard:
+        target = base.e_end_min_mwh
+        daily_start = np.vstack([start] + [target] * (n_days - 1))
+        daily_end = np.tile(target, (n_days, 1))
+        daily_end[0, start != target] = np.nan  # a policy may leave a first surplus alone
+    problem = replace(
+        base,
+        schedule_start_mwh=daily_start,
+        schedule_end_mwh=daily_end,
+        terminal="hard" if hard else "free",
+    )
+    bounds = {}
+    for settlement, rtm_allowed in ((HINDSIGHT, True), (AS_COMMITTED, False)):
+        plan = dispatch.ceiling(replace(problem, rtm_allowed=rtm_allowed), prices)
+        days = [_slice_day(window, plan, realised[day], start, day) for day in range(n_days)]
+        bounds[settlement] = days, plan.relaxation_gap_rs
+    return bounds
+
+
+def _slice_day(
+    window: Window, plan: dispatch.Plan, prices: PriceScenarios, start: np.ndarray, day: int
+) -> SettledDay:
+    n_blocks = window.market.n_blocks
+    span = slice(day * n_blocks, (day + 1) * n_blocks)
+    flows = {
+        "dam_mw": plan.dam_mw[span],
+        "rtm_mw": plan.rtm_mw[0, span],
+        "charge_mw": plan.charge_mw[0][:, span],
+        "discharge_mw": plan.discharge_mw[0][:, span],
+        "undelivered_mw": plan.undelivered_mw[0, span],
+    }
+    ledger = battery.settle(
+        window.params.bess,
+        window.params.market,
+        window.market.block_hours,
+        **_prices(prices),
+        **flows,
+    )
+    energy = plan.energy_mwh[0]
+    e_start = start if day == 0 else energy[:, span.start - 1]
+    return SettledDay(ledger, **flows, e_start_mwh=e_start, e_end_mwh=energy[:, span.stop - 1])
+
+
+# ---------------------------------------------------------------------- the backtest
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """All policies over all days, and the ceiling's distance from a strict plan."""
+
+    daily: pd.DataFrame  # a row per policy, settlement and day
+    ceiling_gap_rs: Mapping[str, float]  # by settlement
+
+
+def run_backtest(window: Window, jobs: int = 1) -> Backtest:
+    """Commit and settle every policy, and the ceilings; the same whatever ``jobs`` is."""
+    chosen = policies(window)
+    chains = Parallel(n_jobs=jobs)(
+        delayed(_run_policy)(window, policy) for policy in chosen.values()
+    )
+    bounds = ceilings(window)
+    rows = []
+    for name, chain in zip(chosen, chains, strict=True):
+        for settlement, days in chain.items():
+            rows += _rows(window, name, settlement, days)
+    for settlement, (days, _) in bounds.items():
+        rows += _rows(window, CEILING, settlement, days)
+    gaps = {settlement: gap for settlement, (_, gap) in bounds.items()}
+    return Backtest(pd.DataFrame(rows), gaps)
+
+
+def _run_policy(window: Window, policy: Policy) -> dict[str, list[SettledDay]]:
+    commitments = commit_chain(window, policy)
+    return {way: settle_chain(window, commitments, way) for way in (AS_COMMITTED, HINDSIGHT)}
+
+
+def _rows(window: Window, policy: str, settlement: str, days: Sequence[SettledDay]) -> list[dict]:
+    h = window.market.block_hours
+    nameplate = sum(unit.e_nameplate_mwh for unit in window.params.bess.units)
+    rows = []
+    for date, day in zip(window.days, days, strict=True):
+        discharged = float(h * day.discharge_mw.sum())
+        row = {"date": str(date), "policy": policy, "settlement": settlement}
+        row |= {name: float(getattr(day.ledger, name)) for name in LEDGER_COLUMNS}
+        row |= {
+            "net_rs": float(day.ledger.net_rs),
+            "dam_sold_mwh": float(h * np.maximum(day.dam_mw, 0).sum()),
+            "dam_bought_mwh": float(h * np.maximum(-day.dam_mw, 0).sum()),
+            "rtm_sold_mwh": float(h * np.maximum(day.rtm_mw, 0).sum()),
+            "rtm_bought_mwh": float(h * np.maximum(-day.rtm_mw, 0).sum()),
+            "charged_mwh": float(h * day.charge_mw.sum()),
+            "discharged_mwh": discharged,
+            "undelivered_mwh": float(h * np.abs(day.undelivered_mw).sum()),
+            "cycles": discharged / nameplate,
+            "e_start_mwh": float(day.e_start_mwh.sum()),
+            "e_end_mwh": float(day.e_end_mwh.sum()),
+        }
+        rows.append(row)
+    return rows
+
+
+def rules(window: Window) -> dict[str, object]:
+    """What the figures of a backtest rest on, to be shown with every one of them."""
+    params = window.params
+    return {
+        "first_day": str(window.days[0]),
+        "last_day": str(window.days[-1]),
+        "n_days": len(window.days),
+        "block_minutes": window.market.block_minutes,
+        "synthetic_market": window.market.is_synthetic,
+        "commitment": params.backtest.commitment,
+        "terminal": params.backtest.terminal,
+        "recourse": "hindsight: the day's RTM prices known",
+        "risk_aversion": params.backtest.risk_aversion,
+        "alpha": params.cvar.alpha,
+        "fee_dam_rs_per_mwh_traded": params.market.fee_dam_rs_per_mwh,
+        "fee_rtm_rs_per_mwh_traded": params.market.fee_rtm_rs_per_mwh,
+        "fee_flow_rs_per_mwh": params.market.fee_flow_rs_per_mwh,
+        "scheduling_rs_per_day": params.market.scheduling_rs_per_day,
+        "scheduling_rs_per_mwh_flow": params.market.scheduling_rs_per_mwh,
+        "dsm_share_of_flow": params.market.dsm_share_of_flow,
+        "wear_rs_per_mwh_discharged": [u.wear_rs_per_mwh_discharged for u in params.bess.units],
+    }
+
+
+def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
+    """The backtest in one table: ``rules``, and ``policies`` by name.
+
+    ``net_rs`` is with hindsight recourse, ``net_rs_dam_only`` as committed; each capture is
+    against the ceiling of the same way of settling.
+    """
+    alpha, n_days = window.params.cvar.alpha, len(window.days)
+    power = min(
+        sum(unit.p_max_mw for unit in window.params.bess.units),
+        window.params.bess.connection_limit_mw,
+    )
+    daily = backtest.daily
+    net = daily.pivot_table(
+        index="date", columns=["settlement", "policy"], values="net_rs", sort=False
+    )
+    hindsight, alone = net[HINDSIGHT], net[AS_COMMITTED]
+    by_policy = daily[daily["settlement"] == HINDSIGHT].groupby("policy")
+    undelivered = daily.groupby("policy")["undelivered_mwh"].sum()
+    table = {}
+    for name in hindsight:
+        total = float(hindsight[name].sum())
+        table[name] = {
+            "net_rs": total,
+            "net_rs_dam_only": float(alone[name].sum()),
+            "gain_over_nothing_rs": total - float(hindsight[BASELINE].sum()),
+            "net_rs_per_mw_year": total / power / n_days * 365,
+            "capture": total / float(hindsight[CEILING].sum()),
+            "capture_dam_only": float(alone[name].sum() / alone[CEILING].sum()),
+            "worst_day_rs": float(hindsight[name].min()),
+            "cvar_rs": cvar(hindsight[name].to_numpy(), alpha),
+            "cycles_per_day": float(by_policy.get_group(name)["cycles"].mean()),
+            "undelivered_mwh": float(undelivered[name]),
+        }
+    return {
+        "rules": rules(window),
+        "ceiling_gap_rs": dict(backtest.ceiling_gap_rs),
+        "days_times_alpha": n_days * alpha,
+        "policies": table,
+    }

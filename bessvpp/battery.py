@@ -1,0 +1,234 @@
+"""The one statement of the battery's physics and of money.
+
+The optimiser, the backtest and every audit use these functions; nothing else in the
+package knows what energy a schedule needs or what a trade costs. Powers are at the grid
+side [MW], positive when they deliver to the grid; energies are stored [MWh].
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from bessvpp.params import MINUTES_PER_DAY, BessParams, Costs, UnitParams, Window
+
+FEASIBILITY_TOLERANCE_MWH = 0.01
+
+
+def allowed_blocks(windows: tuple[Window, ...], n_blocks: int) -> np.ndarray:
+    """(T,) whether each block of a day lies wholly inside one of the windows."""
+    if not windows:
+        return np.ones(n_blocks, dtype=bool)
+    minutes = MINUTES_PER_DAY // n_blocks
+    start = np.arange(n_blocks) * minutes
+    return np.any([(w.start <= start) & (start + minutes <= w.end) for w in windows], axis=0)
+
+
+def power_limits(unit: UnitParams, n_blocks: int) -> tuple[np.ndarray, np.ndarray]:
+    """Greatest charge and discharge of a unit in each block of a day, (T,) each [MW]."""
+    charge = unit.p_max_mw * allowed_blocks(unit.charge_windows, n_blocks)
+    discharge = unit.p_max_mw * allowed_blocks(unit.discharge_windows, n_blocks)
+    return charge, discharge
+
+
+def energy_path(
+    unit: UnitParams, net_mw: np.ndarray, e_start_mwh: float, block_hours: float
+) -> np.ndarray:
+    """Stored energy after each block if the unit runs exactly ``net_mw``, (T,) [MWh].
+
+    The path knows no bounds: an audit looks where it leaves them. A block either charges
+    or discharges, so no energy can be burnt.
+    """
+    stored = unit.eta_charge * np.maximum(-net_mw, 0) - np.maximum(net_mw, 0) / unit.eta_discharge
+    return e_start_mwh + block_hours * np.cumsum(stored)
+
+
+def schedule_violations(
+    bess: BessParams,
+    unit_mw: np.ndarray,
+    e_start_mwh: np.ndarray,
+    block_hours: float,
+    e_end_mwh: np.ndarray | None = None,
+) -> np.ndarray:
+    """How far each unit's strict path breaks its rules, (U, T) [MWh]; 0 where it does not.
+
+    Energy beyond the bounds, power beyond the limits and discharge beyond the cycle limit
+    count, each as energy of the block; the last block also counts the distance from the
+    energy that the schedule has to end with.
+
+    Parameters
+    ----------
+    unit_mw : (U, T) net power of each unit over one day
+    e_start_mwh : (U,) energy at midnight
+    e_end_mwh : (U,) energy after the last block; None, or NaN for a unit, for no such rule
+    """
+    violation = np.zeros(unit_mw.shape)
+    for i, unit in enumerate(bess.units):
+        net = unit_mw[i]
+        charge_max, discharge_max = power_limits(unit, net.size)
+        path = energy_path(unit, net, e_start_mwh[i], block_hours)
+        violation[i] = np.maximum.reduce(
+            [
+                unit.e_min_mwh - path,
+                path - unit.e_max_mwh,
+                block_hours * (net - discharge_max),
+                block_hours * (-net - charge_max),
+                np.zeros(net.size),
+            ]
+        )
+        if unit.max_cycles_per_day is not None:
+            discharged = block_hours * np.cumsum(np.maximum(net, 0))
+            limit = unit.max_cycles_per_day * unit.e_nameplate_mwh
+            violation[i] = np.maximum(violation[i], discharged - limit)
+        if e_end_mwh is not None and np.isfinite(e_end_mwh[i]):
+            violation[i, -1] = max(violation[i, -1], abs(path[-1] - e_end_mwh[i]))
+    return violation
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What a plant does that follows a schedule as far as it can: U units, T blocks."""
+
+    charge_mw: np.ndarray  # (U, T)
+    discharge_mw: np.ndarray  # (U, T)
+    energy_mwh: np.ndarray  # (U, T) after each block
+    undelivered_mw: np.ndarray  # (T,) schedule minus what was done
+
+
+def follow(
+    bess: BessParams, unit_mw: np.ndarray, e_start_mwh: np.ndarray, block_hours: float
+) -> Followed:
+    """Follow a schedule block by block, each unit as far as energy, power and cycles allow.
+
+    Parameters
+    ----------
+    unit_mw : (U, T) scheduled net power of each unit over one day
+    e_start_mwh : (U,) stored energy at midnight
+    """
+    charge, discharge, energy = (np.zeros(unit_mw.shape) for _ in range(3))
+    for i, unit in enumerate(bess.units):
+        charge_max, discharge_max = power_limits(unit, unit_mw.shape[1])
+        stored, cycles_left_mwh = e_start_mwh[i], np.inf
+        if unit.max_cycles_per_day is not None:
+            cycles_left_mwh = unit.max_cycles_per_day * unit.e_nameplate_mwh
+        for t, wanted in enumerate(unit_mw[i]):
+            room = max(unit.e_max_mwh - stored, 0) / (unit.eta_charge * block_hours)
+            left = max(stored - unit.e_min_mwh, 0) * unit.eta_discharge / block_hours
+            left = min(left, cycles_left_mwh / block_hours)
+            charge[i, t] = min(max(-wanted, 0), charge_max[t], room)
+            discharge[i, t] = min(max(wanted, 0), discharge_max[t], left)
+            cycles_left_mwh -= block_hours * discharge[i, t]
+            stored += block_hours * (
+                unit.eta_charge * charge[i, t] - discharge[i, t] / unit.eta_discharge
+            )
+            energy[i, t] = stored
+    undelivered = (unit_mw - discharge + charge).sum(axis=0)
+    return Followed(charge, discharge, energy, undelivered)
+
+
+def deviation_rate_rs_per_mwh(costs: Costs, dam: np.ndarray, rtm: np.ndarray) -> np.ndarray:
+    """Price of a MWh not delivered as scheduled, shape of the prices.
+
+    CERC's normal rate is the highest of the DAM price, the RTM price and a combination with
+    the ancillary price; older tools use a mean of three. A block without an RTM price counts
+    its DAM price.
+    """
+    rtm = np.where(np.isfinite(rtm), rtm, dam)
+    rate = costs.dsm_rate
+    if rate.rule == "highest":
+        price = np.maximum(dam, rtm)
+    else:
+        price = (dam + rtm + rate.ancillary_rs_per_mwh) / 3
+    return np.minimum(price, rate.max_rs_per_mwh)
+
+
+def flow_cost_rs_per_mwh(costs: Costs, dam: np.ndarray, rtm: np.ndarray) -> np.ndarray:
+    """Cost of a MWh of physical flow (charge or discharge) besides wear, shape of the prices."""
+    expected_error = costs.dsm_share_of_flow * deviation_rate_rs_per_mwh(costs, dam, rtm)
+    return costs.fee_flow_rs_per_mwh + costs.scheduling_rs_per_mwh + expected_error
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Money of a day in Rs, each entry of the leading shape of what was settled.
+
+    Revenues are positive when received, costs positive when paid.
+    """
+
+    dam_revenue_rs: np.ndarray
+    rtm_revenue_rs: np.ndarray
+    fee_dam_rs: np.ndarray
+    fee_rtm_rs: np.ndarray
+    fee_flow_rs: np.ndarray
+    scheduling_rs: np.ndarray
+    wear_rs: np.ndarray
+    deviation_rs: np.ndarray
+
+    @property
+    def net_rs(self) -> np.ndarray:
+        """Revenues minus all costs."""
+        costs = [getattr(self, f.name) for f in fields(self) if not f.name.endswith("revenue_rs")]
+        return self.dam_revenue_rs + self.rtm_revenue_rs - sum(costs)
+
+
+def settle(
+    bess: BessParams,
+    costs: Costs,
+    block_hours: float,
+    *,
+    dam: np.ndarray,
+    rtm: np.ndarray,
+    dam_mw: np.ndarray,
+    rtm_mw: np.ndarray,
+    charge_mw: np.ndarray,
+    discharge_mw: np.ndarray,
+    undelivered_mw: np.ndarray | float = 0.0,
+) -> Ledger:
+    """Settle one day, or S scenarios of a day at once.
+
+    Parameters
+    ----------
+    dam, rtm : (..., T) prices [Rs/MWh]; NaN in ``rtm`` only where ``rtm_mw`` is 0
+    dam_mw, rtm_mw : (..., T) sold (positive) or bought (negative) in each market
+    charge_mw, discharge_mw : (..., U, T) what each unit does at the grid side
+    undelivered_mw : (..., T) part of the schedule (DAM plus RTM) that was not followed
+
+    Raises
+    ------
+    ValueError
+        where the trades do not balance with the physical flow, or a block without an RTM
+        price carries RTM trade.
+    """
+    net_mw = (discharge_mw - charge_mw).sum(axis=-2)
+    imbalance = dam_mw + rtm_mw - undelivered_mw - net_mw
+    if np.abs(imbalance).max() > 1e-5:
+        raise ValueError(f"trades and flow differ by {np.abs(imbalance).max():.6f} MW")
+    traded = np.abs(rtm_mw) > 0
+    if np.any(traded & ~np.isfinite(rtm)):
+        raise ValueError("RTM trade in a block without an RTM price")
+    rtm_price = np.where(np.isfinite(rtm), rtm, 0.0)
+    rate = deviation_rate_rs_per_mwh(costs, dam, rtm)
+    flow_mw = (discharge_mw + charge_mw).sum(axis=-2)
+    wear = np.array([u.wear_rs_per_mwh_discharged for u in bess.units])
+
+    def total(rs_per_h: np.ndarray) -> np.ndarray:
+        return block_hours * rs_per_h.sum(axis=-1)
+
+    return Ledger(
+        dam_revenue_rs=total(dam * dam_mw),
+        rtm_revenue_rs=total(rtm_price * rtm_mw),
+        fee_dam_rs=total(costs.fee_dam_rs_per_mwh * np.abs(dam_mw)),
+        fee_rtm_rs=total(costs.fee_rtm_rs_per_mwh * np.abs(rtm_mw)),
+        fee_flow_rs=total(costs.fee_flow_rs_per_mwh * flow_mw),
+        scheduling_rs=costs.scheduling_rs_per_day + total(costs.scheduling_rs_per_mwh * flow_mw),
+        wear_rs=total((wear[:, None] * discharge_mw).sum(axis=-2)),
+        deviation_rs=total(rate * (costs.dsm_share_of_flow * flow_mw + np.abs(undelivered_mw))),
+    )
+
+
+def gate_time(date: np.datetime64, gate_minutes: int) -> dt.datetime:
+    """When DAM bids for a delivery date close, naive IST, on the day before."""
+    day_before = date.astype("datetime64[D]").astype(dt.date) - dt.timedelta(days=1)
+    return dt.datetime.combine(day_before, dt.time()) + dt.timedelta(minutes=gate_minutes)

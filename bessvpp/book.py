@@ -1,0 +1,298 @@
+"""Builds the HTML book from the executed notebooks of a finished run.
+
+The book shows a run and nothing else: the pages are the executed copies, the figures of the
+landing page come from the run's JSON files. It never asks another host for anything.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from plotly.offline import get_plotlyjs
+
+from bessvpp.artefacts import RunFolder, atomic_file
+from bessvpp.errors import DataError, MissingArtefactError, RunError
+from bessvpp.manifest import read_manifest
+from bessvpp.params import PROJECT_ROOT
+
+PICTURES = {"coverage.png": "03_recalibration", "frontier.png": "07_efficient_frontier"}
+PAGES = ("_config.yml", "_toc.yml", "intro.md")
+PROMPT = "Parameters of this run"
+BUILD = "from jupyter_book.cli.main import main; main()"
+BAND = {"band", "low", "high", "lower", "upper"}  # words in names of columns not shown
+POLICY_COLUMNS = {
+    "net_rs_per_mw_year": ("Net, Rs/MW-year", "{:,.0f}"),
+    "gain_rs_per_mw_year": ("Gain over nothing committed", "{:+,.0f}"),
+    "capture": ("Share of ceiling", "{:.1%}"),
+    "cvar_rs": ("CVaR of a day, Rs", "{:,.0f}"),
+    "worst_day_rs": ("Worst day, Rs", "{:,.0f}"),
+    "cycles_per_day": ("Cycles a day", "{:.2f}"),
+}
+
+
+def build_book(outputs: Path, project: Path = PROJECT_ROOT) -> Path:
+    """Build the book of a run; the path of its first page.
+
+    Raises
+    ------
+    RunError
+        where the run is not complete, or the build gives a warning.
+    MissingArtefactError
+        where a file is missing that a page shows.
+    """
+    source, built = outputs / "book_source", outputs / "_build"
+    manifest = _complete_manifest(outputs)
+    for folder in (source, built):
+        shutil.rmtree(folder, ignore_errors=True)
+    _assemble(outputs, source, manifest, project)
+    # -P: nothing in the folder where the command was typed is imported
+    command = [sys.executable, "-P", "-c", BUILD, "build", "-W", "-n", "--keep-going"]
+    try:
+        process = subprocess.run(
+            [*command, "--path-output", str(outputs), str(source)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"},
+        )
+    except BaseException:
+        shutil.rmtree(built, ignore_errors=True)
+        raise
+    with atomic_file(source / "build.log") as handle:
+        handle.write(process.stdout.encode())
+    index = built / "html" / "index.html"
+    if process.returncode != 0 or not index.is_file():
+        shutil.rmtree(built, ignore_errors=True)
+        warnings = [line for line in process.stdout.splitlines() if "WARNING" in line]
+        told = warnings or process.stdout.splitlines()[-30:]
+        raise RunError(
+            f"the book was not built; the whole log is {source / 'build.log'}\n" + "\n".join(told)
+        )
+    shutil.rmtree(built / ".doctrees", ignore_errors=True)
+    return index
+
+
+def headline(outputs: Path) -> str:
+    """Coverage, policies and frontier of a run, as text for a terminal."""
+    manifest = read_manifest(outputs) or {}
+    parts = [
+        f"Market: {_market(manifest)}",
+        _text_table("Coverage on days that no fit saw", coverage_rows(outputs)),
+        _text_table(f"Policies ({_rules(outputs)})", policy_rows(outputs)),
+        _text_table("Frontier", frontier_rows(outputs)),
+    ]
+    return "\n\n".join(parts)
+
+
+def _complete_manifest(outputs: Path) -> dict[str, Any]:
+    """The manifest of a run of which every page can be shown."""
+    manifest = read_manifest(outputs)
+    if manifest is None:
+        raise RunError(f"{outputs}: no finished run there; python -m bessvpp run makes one")
+    entries = manifest["notebooks"]
+    open_ones = [f"{name} is {e['status']}" for name, e in entries.items()]
+    open_ones = [told for told in open_ones if not told.endswith(" complete")]
+    if manifest["status"] != "complete" or open_ones:
+        raise RunError(
+            f"{outputs}: the run is {manifest['status']}, and a book is built of complete runs "
+            f"only ({', '.join(open_ones) or 'it never ended'})"
+        )
+    for name in entries:
+        path = outputs / "notebooks" / f"{name}.ipynb"
+        if not path.is_file():
+            raise MissingArtefactError(f"{path} is not there: run {name} again")
+        for cell in nbformat.read(path, as_version=4).cells:
+            if any(output.output_type == "error" for output in cell.get("outputs", [])):
+                raise RunError(f"{path}: cell In [{cell.execution_count}] holds an error")
+    return manifest
+
+
+def _assemble(outputs: Path, source: Path, manifest: dict[str, Any], project: Path) -> None:
+    (source / "notebooks").mkdir(parents=True)
+    for name in PAGES:
+        shutil.copyfile(project / name, source / name)
+    for picture, writer in PICTURES.items():
+        if not (outputs / picture).is_file():
+            raise MissingArtefactError(f"{outputs / picture} is not there: run {writer} again")
+        shutil.copyfile(outputs / picture, source / picture)
+    for name in manifest["notebooks"]:
+        notebook = nbformat.read(outputs / "notebooks" / f"{name}.ipynb", as_version=4)
+        for cell in notebook.cells:
+            tags = cell.metadata.setdefault("tags", [])
+            if "parameters" in tags:  # the values of this run come in the next cell
+                tags.append("remove-cell")
+            elif "injected-parameters" in tags:
+                tags.append("hide-input")
+                prompt = {"code_prompt_show": PROMPT, "code_prompt_hide": PROMPT}
+                cell.metadata["mystnb"] = prompt
+        nbformat.write(notebook, source / "notebooks" / f"{name}.ipynb")
+    config = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))
+    config["parse"]["myst_substitutions"] = substitutions(outputs, manifest)
+    text = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
+    (source / "_config.yml").write_text(text, encoding="utf-8")
+    # not in _static: every page would load it, needed or not
+    script = source / "_extra" / "_static" / "plotly.min.js"
+    script.parent.mkdir(parents=True)
+    script.write_text(get_plotlyjs(), encoding="utf-8")
+
+
+def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What ``{{ name }}`` on the landing page stands for."""
+    git = manifest["git"] or {}
+    return {
+        "market": _market(manifest),
+        "rules": _rules(outputs),
+        "profile": str(manifest["profile"]),
+        "finished": str(manifest["finished"]),
+        "commit": str(git.get("commit") or "unknown")[:12] + (" (edited)" * bool(git.get("dirty"))),
+        "parameters_sha256": manifest["parameters"]["sha256"][:12],
+        "coverage_table": _markdown_table(coverage_rows(outputs)),
+        "policy_table": _markdown_table(policy_rows(outputs)),
+        "frontier_table": _markdown_table(frontier_rows(outputs)),
+        "runtime_table": _markdown_table(_runtime_rows(manifest)),
+    }
+
+
+def coverage_rows(outputs: Path) -> list[dict[str, str]]:
+    """One row a market and fan: how far the levels are from what they promise.
+
+    The miscoverage of level tau is max(0, P(Y < q) - tau, tau - P(Y <= q)).
+    """
+    rows = []
+    for market, fans in _read(outputs, "coverage.json").items():
+        for fan, levels in fans.items():
+            try:
+                misses = {
+                    name: max(0.0, x["below"] - x["nominal"], x["nominal"] - x["at_or_below"])
+                    for name, x in levels.items()
+                }
+                worst = max(misses, key=misses.__getitem__)
+                days = min(x["n_days"] for x in levels.values())
+            except (KeyError, TypeError, ValueError) as error:
+                raise _unlike(outputs / "coverage.json", error) from None
+            rows.append(
+                {
+                    "Market": market.upper(),
+                    "Fan": fan,
+                    "Mean miscoverage": f"{sum(misses.values()) / len(misses):.1%}",
+                    "Largest": f"{misses[worst]:.1%} at {worst}",
+                    "Days": str(days),
+                }
+            )
+    return rows
+
+
+def policy_rows(outputs: Path) -> list[dict[str, str]]:
+    """One row a policy, in the order of the file; a dash where a figure is not there."""
+    policies = _read(outputs, "backtest_summary.json").get("policies")
+    if not isinstance(policies, dict) or not policies:
+        raise _unlike(outputs / "backtest_summary.json", "it has no 'policies'")
+    base = policies.get("nothing_committed", {}).get("net_rs_per_mw_year")
+    rows = []
+    for name, figures in policies.items():
+        figures = dict(figures)
+        if base is not None and figures.get("net_rs_per_mw_year") is not None:
+            figures["gain_rs_per_mw_year"] = figures["net_rs_per_mw_year"] - base
+        row = {"Policy": _words(name)}
+        for key, (title, form) in POLICY_COLUMNS.items():
+            row[title] = "–" if figures.get(key) is None else form.format(figures[key])
+        rows.append(row)
+    return rows
+
+
+def frontier_rows(outputs: Path) -> list[dict[str, str]]:
+    """One row a fan and lambda, with the single figures of the file."""
+    content = _read(outputs, "frontier.json")
+    tables = [x for x in content.values() if isinstance(x, list) and x and isinstance(x[0], dict)]
+    if not tables:
+        raise _unlike(outputs / "frontier.json", "it has no list of points")
+    return [
+        {
+            _words(key)[0].upper() + _words(key)[1:]: _figure(key, value)
+            for key, value in point.items()
+            if isinstance(value, str | int | float) and not BAND & set(key.split("_"))
+        }
+        for point in tables[0]
+    ]
+
+
+def _read(outputs: Path, name: str) -> dict[str, Any]:
+    try:
+        content = RunFolder(outputs).read_json(name)
+    except ValueError as error:
+        raise _unlike(outputs / name, error) from None
+    return content if isinstance(content, dict) else {"": content}
+
+
+def _unlike(path: Path, why: object) -> DataError:
+    return DataError(f"{path}: not as expected ({why}); run the notebook that writes it again")
+
+
+def _market(manifest: Mapping[str, Any]) -> str:
+    data = manifest.get("data", {})
+    if data.get("source") == "synthetic":
+        return (
+            f"synthetic, not real prices ({data['synthetic_days']} days from "
+            f"{data['synthetic_start']}, seed {data['synthetic_seed']})"
+        )
+    return f"{Path(str(data.get('source'))).name} (sha256 {str(data.get('sha256'))[:12]})"
+
+
+def _rules(outputs: Path) -> str:
+    rules = _read(outputs, "backtest_summary.json").get("rules", {})
+    told = [f"{_words(key)}: {_figure(key, value)}" for key, value in rules.items()]
+    return "; ".join(told) or "no rules recorded"
+
+
+def _runtime_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [
+        {
+            "Notebook": name,
+            "Seconds": f"{entry['wall_s']:.1f}",
+            "Peak memory, MB": f"{entry['peak_memory_mb']:.0f}",
+        }
+        for name, entry in manifest["notebooks"].items()
+    ]
+
+
+def _words(name: str) -> str:
+    """A name of a column or policy as a reader would write it."""
+    unit = {"_rs_per_mw_year": ", Rs/MW-year", "_rs": ", Rs"}
+    for end, written in unit.items():
+        if name.endswith(end):
+            name = name.removesuffix(end) + written
+            break
+    return name.replace("_", " ").replace("cvar", "CVaR")
+
+
+def _figure(key: str, value: Any) -> str:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return _words(value) if isinstance(value, str) else str(value)
+    return f"{value:,.0f}" if "rs" in key.split("_") else f"{value:g}"
+
+
+def _markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
+    heads = list(rows[0])
+    ruler = ["---", *["---:"] * (len(heads) - 1)]
+    lines = [heads, ruler, *[[row.get(head, "–") for head in heads] for row in rows]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _text_table(title: str, rows: Sequence[Mapping[str, str]]) -> str:
+    heads = list(rows[0])
+    lines = [heads, *[[row.get(head, "–") for head in heads] for row in rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    shown = [
+        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True))
+        for line in lines
+    ]
+    return "\n".join([title, *[f"  {line}".rstrip() for line in shown]])

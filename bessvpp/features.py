@@ -1,0 +1,183 @@
+"""Design matrices at the DAM gate, for both markets.
+
+``gate_features`` is handed the market as it is known at the gate of a delivery day and
+computes that day's features from it, so a later price cannot enter: it is not there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+
+import numpy as np
+import pandas as pd
+
+from bessvpp.battery import gate_time
+from bessvpp.errors import DataError
+from bessvpp.market import Market
+from bessvpp.params import MarketParams
+
+DAM_LAG_DAYS = (1, 2, 3, 7)
+RTM_LAG_DAYS = (2, 3, 7)
+WEEK_DAYS = 7
+MONTH_DAYS = 28
+
+
+def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd.DataFrame:
+    """Features of one delivery day.
+
+    Parameters
+    ----------
+    known : the market as known at the DAM gate of ``date``
+    date : delivery day, at most one day after the last day that ``known`` holds
+    rules : for the price cap
+
+    Returns
+    -------
+    frame of T rows. Columns that start with ``rtm_`` or ``spread_`` are about the RTM.
+    Values not known are NaN.
+    """
+    age = int((date - known.dates[-1]).astype(int))
+    if age < 1:
+        raise DataError(f"features of {date} were asked for with prices of that day in hand")
+    cap = rules.cap_rs_per_mwh(date.astype(dt.date))
+    dam = _last_days(known.dam_mcp, MONTH_DAYS, age)
+    rtm = _last_days(known.rtm_mcp, MONTH_DAYS, age)
+    return pd.DataFrame(
+        _calendar(date, known.n_blocks)
+        | _dam_history(dam, cap)
+        | _rtm_history(dam, rtm, cap)
+        | _order_book(known, age)
+    )
+
+
+def feature_frame(market: Market, dates: np.ndarray, rules: MarketParams) -> pd.DataFrame:
+    """Features of many delivery days, each at its own gate: ``delivery_start`` first."""
+    frames = []
+    for date in dates:
+        known = market.known_at(gate_time(date, rules.dam_gate), rules)
+        frame = gate_features(known, date, rules)
+        frame.insert(0, "delivery_start", delivery_starts(date, market.n_blocks))
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def anchor(features: pd.DataFrame, market: str) -> np.ndarray:
+    """(N,) naive forecast that a model corrects: half the latest day, half the last week.
+
+    A tree cannot leave the range of the prices it was trained on; the price level can. So
+    the models are fitted to the distance from this anchor.
+    """
+    latest, week = {
+        "dam": ("dam_lag_1d", "dam_mean_7d"),
+        "rtm": ("rtm_latest", "rtm_mean_7d"),
+    }[market]
+    latest, week = features[latest], features[week]
+    return ((latest.fillna(week) + week) / 2).to_numpy()
+
+
+def delivery_starts(date: np.datetime64, n_blocks: int) -> pd.DatetimeIndex:
+    """Starts of a day's blocks, tz-aware IST."""
+    minutes = 24 * 60 // n_blocks
+    return pd.date_range(
+        date.astype(dt.date), periods=n_blocks, freq=f"{minutes}min", tz="Asia/Kolkata"
+    )
+
+
+def _last_days(matrix: np.ndarray, n_days: int, age: int) -> np.ndarray:
+    """(n_days, T) rows of the last days, yesterday last; NaN where there is none."""
+    rows = np.full((n_days, matrix.shape[1]), np.nan)
+    available = matrix[-(n_days - age + 1) :]
+    end = n_days - age + 1
+    rows[end - len(available) : end] = available
+    return rows
+
+
+def _mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    return _quiet(np.nanmean, values, axis)
+
+
+def _quiet(statistic: object, values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """A NaN-aware statistic that is NaN, without a warning, where nothing is known."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=RuntimeWarning)
+        return statistic(values, axis=axis)
+
+
+def _calendar(date: np.datetime64, n_blocks: int) -> dict[str, np.ndarray]:
+    day = pd.Timestamp(date)
+    season = 2 * np.pi * day.dayofyear / 365.25
+    constant = {
+        "weekday": day.weekday(),
+        "is_sunday": float(day.weekday() == 6),
+        "season_sin": np.sin(season),
+        "season_cos": np.cos(season),
+    }
+    hour = np.arange(n_blocks) * 24 / n_blocks
+    return {"hour": hour} | {key: np.full(n_blocks, float(v)) for key, v in constant.items()}
+
+
+def _dam_history(dam: np.ndarray, cap: float) -> dict[str, np.ndarray]:
+    n_blocks = dam.shape[1]
+    week, yesterday = dam[-WEEK_DAYS:], dam[-1]
+    at_cap = np.where(np.isfinite(dam), dam >= cap, np.nan)
+    day_means = _mean(dam, axis=1)
+    features = {f"dam_lag_{k}d": dam[-k] for k in DAM_LAG_DAYS}
+    features |= {
+        "dam_mean_7d": _mean(week),
+        "dam_mean_28d": _mean(dam),
+        "dam_sd_7d": _quiet(np.nanstd, week),
+        "dam_min_7d": _quiet(np.nanmin, week),
+        "dam_max_7d": _quiet(np.nanmax, week),
+        "dam_cap_share_7d": _mean(at_cap[-WEEK_DAYS:]),
+    }
+    of_the_day = {
+        "dam_day_mean_1d": day_means[-1],
+        "dam_day_mean_2d": day_means[-2],
+        "dam_day_mean_7d": _mean(day_means[-WEEK_DAYS:]),
+        "dam_day_sd_1d": _quiet(np.nanstd, yesterday),
+        "dam_day_min_1d": _quiet(np.nanmin, yesterday),
+        "dam_day_max_1d": _quiet(np.nanmax, yesterday),
+        "dam_day_cap_share_1d": _mean(at_cap[-1]),
+        "dam_last_hour_1d": _mean(yesterday[-max(n_blocks // 24, 1) :]),
+    }
+    return features | {key: np.full(n_blocks, value) for key, value in of_the_day.items()}
+
+
+def _rtm_history(dam: np.ndarray, rtm: np.ndarray, cap: float) -> dict[str, np.ndarray]:
+    """RTM of the day before the gate is known for its first blocks only."""
+    n_blocks = dam.shape[1]
+    spread = rtm - dam
+    week = rtm[-WEEK_DAYS:]
+    at_cap = np.where(np.isfinite(week), week >= cap, np.nan)
+    features = {f"rtm_lag_{k}d": rtm[-k] for k in RTM_LAG_DAYS}
+    features |= {
+        "rtm_latest": np.where(np.isfinite(rtm[-1]), rtm[-1], rtm[-2]),
+        "rtm_mean_7d": _mean(week),
+        "rtm_mean_28d": _mean(rtm),
+        "rtm_sd_7d": _quiet(np.nanstd, week),
+        "rtm_cap_share_7d": _mean(at_cap),
+        "spread_lag_2d": spread[-2],
+        "spread_mean_7d": _mean(spread[-WEEK_DAYS:]),
+        "spread_sd_7d": _quiet(np.nanstd, spread[-WEEK_DAYS:]),
+    }
+    of_the_day = {
+        "rtm_morning_1d": _mean(rtm[-1]),
+        "spread_morning_1d": _mean(spread[-1]),
+        "spread_day_2d": _mean(spread[-2]),
+        "spread_day_mean_7d": _mean(_mean(spread[-WEEK_DAYS:], axis=1)),
+    }
+    return features | {key: np.full(n_blocks, value) for key, value in of_the_day.items()}
+
+
+def _order_book(known: Market, age: int) -> dict[str, np.ndarray]:
+    """Bids and volumes of the day before where the data have them."""
+    features = {}
+    for name, matrix in sorted(known.extras.items()):
+        features[f"{name}_1d"] = _last_days(matrix, age + 1, age)[-1]
+    for market in ("dam", "rtm"):
+        buy, sell = f"{market}_purchase_bid_mw_1d", f"{market}_sell_bid_mw_1d"
+        if buy in features and sell in features:
+            sold = np.where(features[sell] > 0, features[sell], np.nan)
+            features[f"{market}_bid_ratio_1d"] = features[buy] / sold
+    return features

@@ -1,0 +1,244 @@
+"""Joint DAM and RTM price paths by a Gaussian copula.
+
+Each past outcome is turned into a normal score through the marginal that was forecast for
+it. The scores of DAM and RTM, 2T dimensions together, give one correlation matrix;
+correlated normal draws are mapped back through the marginals of the day to plan. Both fans
+use the same correlation and the same draws, so they differ in their marginals alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.stats import norm
+from sklearn.covariance import ledoit_wolf
+
+from bessvpp.artefacts import RunFolder
+from bessvpp.dispatch import PriceScenarios
+from bessvpp.errors import DataError
+from bessvpp.forecast import MARKETS, QuantileForecast
+from bessvpp.market import Market
+from bessvpp.params import MarketParams, ScenarioParams
+
+SCORE_LIMIT = 3.0
+"""Scores beyond the outer levels are not resolved further than this."""
+
+_LEAST_DAYS = 8
+
+
+def quantile_knots(
+    values: np.ndarray, levels: tuple[float, ...], floor: float, cap: float | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and prices between which a marginal is linear.
+
+    Beyond the outer levels the marginal goes on for one more step as wide as the last one,
+    within floor and cap.
+
+    Parameters
+    ----------
+    values : (..., L) quantiles, rising
+
+    Returns
+    -------
+    (L + 2,) probabilities from 0 to 1 and (..., L + 2) prices.
+    """
+    low = np.maximum(2 * values[..., :1] - values[..., 1:2], floor)
+    high = np.minimum(2 * values[..., -1:] - values[..., -2:-1], cap)
+    probability = np.concatenate([[0.0], levels, [1.0]])
+    return probability, np.concatenate([low, values, high], axis=-1)
+
+
+def inverse_marginal(u: np.ndarray, probability: np.ndarray, price: np.ndarray) -> np.ndarray:
+    """Prices at probabilities ``u`` (S, T) of the marginals ``price`` (T, K), shape (S, T)."""
+    k = np.clip(np.searchsorted(probability, u, side="right") - 1, 0, len(probability) - 2)
+    share = (u - probability[k]) / (probability[k + 1] - probability[k])
+    blocks = np.arange(price.shape[0])
+    low, high = price[blocks, k], price[blocks, k + 1]
+    return low + share * (high - low)
+
+
+def normal_scores(
+    y: np.ndarray, probability: np.ndarray, price: np.ndarray, floor: float, cap: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Range of normal scores that an outcome may stand for.
+
+    Off the floor and cap the range is one point. On an atom it is the whole probability that
+    the marginal puts there; the score inside it is imputed by ``score_correlation``.
+
+    Parameters
+    ----------
+    y : (D, T) outcomes
+    price : (D, T, K) marginals of the same days
+    cap : price cap, one or (D, 1)
+
+    Returns
+    -------
+    lower and upper scores, (D, T) each, within +-SCORE_LIMIT.
+    """
+    low, high = np.empty(y.shape), np.empty(y.shape)
+    for index in np.ndindex(y.shape):
+        knots, outcome = price[index], y[index]
+        low[index] = _probability_below(outcome, probability, knots)
+        high[index] = 1 - _probability_below(-outcome, 1 - probability[::-1], -knots[::-1])
+    atom = (y <= floor) | (y >= cap)
+    middle = np.where(atom, 0, (low + high) / 2)
+    low, high = np.where(atom, low, middle), np.where(atom, high, middle)
+    low = np.where(y <= floor, 0.0, low)
+    high = np.where(y >= cap, 1.0, high)
+    scores = norm.ppf(np.stack([low, high]))
+    return tuple(np.clip(scores, -SCORE_LIMIT, SCORE_LIMIT))
+
+
+def _probability_below(y: float, probability: np.ndarray, knots: np.ndarray) -> float:
+    """P(Y < y) under a marginal that is linear between its knots."""
+    k = int(np.searchsorted(knots, y, side="left"))
+    if k == 0:
+        return 0.0
+    if k == len(knots):
+        return 1.0
+    share = (y - knots[k - 1]) / (knots[k] - knots[k - 1])
+    return float(probability[k - 1] + share * (probability[k] - probability[k - 1]))
+
+
+def score_correlation(
+    low: np.ndarray, high: np.ndarray, sweeps: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Correlation of scores of which some are known only to lie in a range.
+
+    Alternates between drawing each open score given all others (a Gibbs sweep over
+    truncated normals) and estimating the correlation (Ledoit and Wolf, 2004). The second
+    half of the estimates is averaged.
+
+    Parameters
+    ----------
+    low, high : (D, N) ranges; a known score has both equal
+    sweeps : alternations
+
+    Returns
+    -------
+    (N, N) correlation matrix.
+    """
+    if len(low) < _LEAST_DAYS:
+        raise DataError(
+            f"{len(low)} out-of-sample days are too few for a correlation; at least "
+            f"{_LEAST_DAYS} are needed. Raise calibration_days"
+        )
+    is_open = high > low
+    p_low, p_high = norm.cdf(low), norm.cdf(high)
+    uniform = rng.random(low.shape)
+    z = np.where(is_open, norm.ppf(p_low + uniform * (p_high - p_low)), low)
+    estimates = []
+    for _ in range(sweeps):
+        mean, sd = z.mean(axis=0), z.std(axis=0)
+        standard = (z - mean) / sd
+        correlation = _correlation(standard)
+        estimates.append(correlation)
+        precision = np.linalg.inv(correlation)
+        for j in np.flatnonzero(is_open.any(axis=0)):
+            rows = is_open[:, j]
+            variance = 1 / precision[j, j]
+            others = standard[rows] @ precision[:, j] - standard[rows, j] * precision[j, j]
+            centre, spread = -others * variance, np.sqrt(variance)
+            bounds = [(edge[rows, j] - mean[j]) / sd[j] for edge in (low, high)]
+            p = [norm.cdf((bound - centre) / spread) for bound in bounds]
+            draw = norm.ppf(p[0] + rng.random(rows.sum()) * (p[1] - p[0]))
+            standard[rows, j] = np.clip(centre + spread * draw, *bounds)
+        z = standard * sd + mean
+    return np.mean(estimates[sweeps // 2 :], axis=0)
+
+
+def _correlation(standard: np.ndarray) -> np.ndarray:
+    covariance, _ = ledoit_wolf(standard)
+    scale = np.sqrt(np.diag(covariance))
+    return covariance / np.outer(scale, scale)
+
+
+def correlated_uniforms(
+    correlation: np.ndarray, n_scenarios: int, seed: int, date: np.datetime64
+) -> np.ndarray:
+    """(S, N) uniform draws of one day; the same for every fan and whatever else is run."""
+    ordinal = int(date.astype("datetime64[D]").astype(int))
+    rng = np.random.default_rng(np.random.SeedSequence([seed, ordinal]))
+    root = np.linalg.cholesky(correlation)
+    return norm.cdf(rng.standard_normal((n_scenarios, len(correlation))) @ root.T)
+
+
+def copula_correlation(
+    forecasts: Mapping[str, QuantileForecast],
+    known: Market,
+    rules: MarketParams,
+    params: ScenarioParams,
+) -> np.ndarray:
+    """Correlation of the normal scores of all out-of-sample days that are wholly known.
+
+    Parameters
+    ----------
+    forecasts : original forecasts of both markets on days that no model was fitted on
+    known : the market as known at the decision; its incomplete days are left out
+
+    Returns
+    -------
+    (2T, 2T) matrix, DAM first.
+    """
+    dates = [day for day in forecasts["dam"].dates if day in known.dates]
+    rows = np.array([known.index_of(day) for day in dates], dtype=int)
+    complete = ~np.isnan(known.dam_mcp[rows] + known.rtm_mcp[rows]).any(axis=1)
+    rows, days = rows[complete], np.array(dates)[complete]
+    cap = np.array([rules.cap_rs_per_mwh(day.astype(dt.date)) for day in days])
+    floor = rules.price_floor_rs_per_mwh
+    ranges = []
+    for market, prices in zip(MARKETS, (known.dam_mcp, known.rtm_mcp), strict=True):
+        forecast = forecasts[market].on(days)
+        knots = quantile_knots(forecast.values, forecast.levels, floor, cap[:, None, None])
+        ranges.append(normal_scores(prices[rows], *knots, floor, cap[:, None]))
+    low, high = (np.hstack(side) for side in zip(*ranges, strict=True))
+    rng = np.random.default_rng(np.random.SeedSequence([params.seed, len(days)]))
+    return score_correlation(low, high, params.gibbs_sweeps, rng)
+
+
+def draw_day(
+    correlation: np.ndarray,
+    dam: np.ndarray,
+    rtm: np.ndarray,
+    levels: tuple[float, ...],
+    date: np.datetime64,
+    rules: MarketParams,
+    params: ScenarioParams,
+) -> PriceScenarios:
+    """Equally likely joint paths of one day.
+
+    Parameters
+    ----------
+    correlation : (2T, 2T) of the scores, DAM first
+    dam, rtm : (T, L) quantiles of the day
+    """
+    uniforms = correlated_uniforms(correlation, params.n_scenarios, params.seed, date)
+    cap = rules.cap_rs_per_mwh(date.astype(dt.date))
+    paths = []
+    for values, u in zip((dam, rtm), np.split(uniforms, 2, axis=1), strict=True):
+        knots = quantile_knots(values, levels, rules.price_floor_rs_per_mwh, cap)
+        paths.append(inverse_marginal(u, *knots))
+    return PriceScenarios(*paths, np.full(params.n_scenarios, 1 / params.n_scenarios))
+
+
+def write_fan(
+    run: RunFolder, fan: str, dates: np.ndarray, days: Sequence[PriceScenarios]
+) -> None:
+    """Write ``scenarios_<fan>.npz``: ``dates``, ``dam`` and ``rtm`` (D, S, T), ``weights``."""
+    run.write_arrays(
+        f"scenarios_{fan}.npz",
+        dates=dates.astype(str),
+        dam=np.array([day.dam for day in days]),
+        rtm=np.array([day.rtm for day in days]),
+        weights=np.array([day.weights for day in days]),
+    )
+
+
+def read_fan(run: RunFolder, fan: str) -> dict[np.datetime64, PriceScenarios]:
+    """A fan's scenarios by delivery day."""
+    arrays = run.read_arrays(f"scenarios_{fan}.npz")
+    days = zip(arrays["dam"], arrays["rtm"], arrays["weights"], strict=True)
+    dates = arrays["dates"].astype("datetime64[D]")
+    return {date: PriceScenarios(*day) for date, day in zip(dates, days, strict=True)}
