@@ -13,13 +13,16 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bessvpp.errors import MissingArtefactError, ParameterError, StorageError
 from bessvpp.params import PROJECT_ROOT
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WRITTEN_BY = {
     "market.parquet": "01_features",
@@ -31,12 +34,14 @@ WRITTEN_BY = {
     "forecasts_recalibrated.parquet": "03_recalibration",
     "cqr_deltas.parquet": "03_recalibration",
     "coverage.json": "03_recalibration",
+    "coverage.png": "03_recalibration",
     "scenarios_original.npz": "04_scenarios",
     "scenarios_recalibrated.npz": "04_scenarios",
     "backtest_daily.parquet": "06_backtest",
     "backtest_summary.json": "06_backtest",
     "frontier.parquet": "07_efficient_frontier",
     "frontier.json": "07_efficient_frontier",
+    "frontier.png": "07_efficient_frontier",
     "manifest.json": "the runner",
 }
 
@@ -87,6 +92,10 @@ class RunFolder:
     def write_arrays(self, name: str, **arrays: np.ndarray) -> Path:
         """Write arrays as npz."""
         return self._write(name, lambda handle: np.savez_compressed(handle, **arrays))
+
+    def write_picture(self, name: str, figure: Figure) -> Path:
+        """Write a picture as PNG."""
+        return self._write(name, lambda handle: figure.savefig(handle, format="png", dpi=150))
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file."""

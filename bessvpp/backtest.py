@@ -22,7 +22,8 @@ from bessvpp import battery, dispatch
 from bessvpp.artefacts import RunFolder
 from bessvpp.battery import Ledger
 from bessvpp.dispatch import PriceScenarios, Problem
-from bessvpp.errors import DataError
+from bessvpp.errors import DataError, ParameterError
+from bessvpp.features import gate_time
 from bessvpp.forecast import MARKETS, read_forecasts
 from bessvpp.market import Market
 from bessvpp.metrics import cvar
@@ -52,10 +53,20 @@ class Window:
     medians: Sequence[PriceScenarios]
     params: Params
 
+    def place_of(self, date: str) -> int:
+        """Place of a settled day; ``ParameterError`` where it is none."""
+        places = np.flatnonzero(self.days.astype(str) == date)
+        if not len(places):
+            raise ParameterError(
+                f"date: {date!r} is not a settled test day; these run from {self.days[0]} to "
+                f"{self.days[-1]}"
+            )
+        return int(places[0])
+
     def known_at_gate(self, day: int) -> Market:
         """The market as a policy may see it when it commits for a day."""
         rules = self.params.market
-        return self.market.known_at(battery.gate_time(self.days[day], rules.dam_gate), rules)
+        return self.market.known_at(gate_time(self.days[day], rules.dam_gate), rules)
 
     def problem(self, e_start_mwh: np.ndarray) -> Problem:
         """Planning problem of a day from the energy planned for its midnight, (U,)."""
@@ -178,9 +189,7 @@ def fixed_windows(window: Window, day: int, problem: Problem) -> Commitment:
     goal = planned_end(problem, problem.e_start_mwh)
     per_hour = window.market.n_blocks // 24
     unit_mw = np.zeros((len(problem.bess.units), window.market.n_blocks))
-    share = min(
-        1.0, problem.bess.connection_limit_mw / sum(u.p_max_mw for u in problem.bess.units)
-    )
+    share = min(1.0, problem.bess.connection_limit_mw / sum(u.p_max_mw for u in problem.bess.units))
     for i, unit in enumerate(problem.bess.units):
         charge_max, discharge_max = battery.power_limits(unit, window.market.n_blocks)
         charging = slice(*(per_hour * hour for hour in FIXED_CHARGE_HOURS))

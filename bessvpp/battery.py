@@ -7,7 +7,6 @@ side [MW], positive when they deliver to the grid; energies are stored [MWh].
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -226,9 +225,3 @@ def settle(
         wear_rs=total((wear[:, None] * discharge_mw).sum(axis=-2)),
         deviation_rs=total(rate * (costs.dsm_share_of_flow * flow_mw + np.abs(undelivered_mw))),
     )
-
-
-def gate_time(date: np.datetime64, gate_minutes: int) -> dt.datetime:
-    """When DAM bids for a delivery date close, naive IST, on the day before."""
-    day_before = date.astype("datetime64[D]").astype(dt.date) - dt.timedelta(days=1)
-    return dt.datetime.combine(day_before, dt.time()) + dt.timedelta(minutes=gate_minutes)

@@ -7,6 +7,7 @@ landing page come from the run's JSON files. It never asks another host for anyt
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,18 +24,28 @@ from bessvpp.errors import DataError, MissingArtefactError, RunError
 from bessvpp.manifest import read_manifest
 from bessvpp.params import PROJECT_ROOT
 
-PICTURES = {"coverage.png": "03_recalibration", "frontier.png": "07_efficient_frontier"}
+PICTURES = ("coverage.png", "frontier.png")
 PAGES = ("_config.yml", "_toc.yml", "intro.md")
+FOR_LAB = "application/vnd.plotly.v1+json"  # a page shows the HTML beside it
 PROMPT = "Parameters of this run"
 BUILD = "from jupyter_book.cli.main import main; main()"
-BAND = {"band", "low", "high", "lower", "upper"}  # words in names of columns not shown
 POLICY_COLUMNS = {
-    "net_rs_per_mw_year": ("Net, Rs/MW-year", "{:,.0f}"),
-    "gain_rs_per_mw_year": ("Gain over nothing committed", "{:+,.0f}"),
+    "net_rs": ("Net, Rs", "{:,.0f}"),
+    "gain_over_nothing_rs": ("Gain over nothing committed, Rs", "{:+,.0f}"),
     "capture": ("Share of ceiling", "{:.1%}"),
+    "net_rs_dam_only": ("Net as committed, Rs", "{:,.0f}"),
+    "net_rs_per_mw_year": ("Net, Rs/MW-year", "{:,.0f}"),
     "cvar_rs": ("CVaR of a day, Rs", "{:,.0f}"),
     "worst_day_rs": ("Worst day, Rs", "{:,.0f}"),
     "cycles_per_day": ("Cycles a day", "{:.2f}"),
+}
+FRONTIER_COLUMNS = {
+    "lambda": ("Lambda", "{:g}"),
+    "planned_mean_rs": ("Planned mean, Rs", "{:,.0f}"),
+    "planned_cvar_rs": ("Planned CVaR, Rs", "{:,.0f}"),
+    "realised_mean_rs": ("Realised mean, Rs", "{:,.0f}"),
+    "realised_cvar_rs": ("Realised CVaR, Rs", "{:,.0f}"),
+    "realised_worst_day_rs": ("Worst day, Rs", "{:,.0f}"),
 }
 
 
@@ -62,18 +73,18 @@ def build_book(outputs: Path, project: Path = PROJECT_ROOT) -> Path:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"},
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         )
     except BaseException:
         shutil.rmtree(built, ignore_errors=True)
         raise
+    log = re.sub(r"\x1b\[[0-9;]*m", "", process.stdout)
     with atomic_file(source / "build.log") as handle:
-        handle.write(process.stdout.encode())
+        handle.write(log.encode())
     index = built / "html" / "index.html"
     if process.returncode != 0 or not index.is_file():
         shutil.rmtree(built, ignore_errors=True)
-        warnings = [line for line in process.stdout.splitlines() if "WARNING" in line]
-        told = warnings or process.stdout.splitlines()[-30:]
+        told = [line for line in log.splitlines() if "WARNING" in line] or log.splitlines()[-30:]
         raise RunError(
             f"the book was not built; the whole log is {source / 'build.log'}\n" + "\n".join(told)
         )
@@ -87,8 +98,9 @@ def headline(outputs: Path) -> str:
     parts = [
         f"Market: {_market(manifest)}",
         _text_table("Coverage on days that no fit saw", coverage_rows(outputs)),
-        _text_table(f"Policies ({_rules(outputs)})", policy_rows(outputs)),
-        _text_table("Frontier", frontier_rows(outputs)),
+        _text_table("Policies, with hindsight recourse", policy_rows(outputs)),
+        f"  Rules: {_rules(outputs)}",
+        _text_table("Frontier, a day", frontier_rows(outputs)),
     ]
     return "\n\n".join(parts)
 
@@ -120,10 +132,8 @@ def _assemble(outputs: Path, source: Path, manifest: dict[str, Any], project: Pa
     (source / "notebooks").mkdir(parents=True)
     for name in PAGES:
         shutil.copyfile(project / name, source / name)
-    for picture, writer in PICTURES.items():
-        if not (outputs / picture).is_file():
-            raise MissingArtefactError(f"{outputs / picture} is not there: run {writer} again")
-        shutil.copyfile(outputs / picture, source / picture)
+    for picture in PICTURES:
+        shutil.copyfile(RunFolder(outputs).existing(picture), source / picture)
     for name in manifest["notebooks"]:
         notebook = nbformat.read(outputs / "notebooks" / f"{name}.ipynb", as_version=4)
         for cell in notebook.cells:
@@ -134,6 +144,9 @@ def _assemble(outputs: Path, source: Path, manifest: dict[str, Any], project: Pa
                 tags.append("hide-input")
                 prompt = {"code_prompt_show": PROMPT, "code_prompt_hide": PROMPT}
                 cell.metadata["mystnb"] = prompt
+            for output in cell.get("outputs", []):
+                if "text/html" in output.get("data", {}):
+                    output["data"].pop(FOR_LAB, None)
         nbformat.write(notebook, source / "notebooks" / f"{name}.ipynb")
     config = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))
     config["parse"]["myst_substitutions"] = substitutions(outputs, manifest)
@@ -192,37 +205,34 @@ def coverage_rows(outputs: Path) -> list[dict[str, str]]:
 
 
 def policy_rows(outputs: Path) -> list[dict[str, str]]:
-    """One row a policy, in the order of the file; a dash where a figure is not there."""
+    """One row a policy, settled with hindsight recourse unless a column says otherwise."""
     policies = _read(outputs, "backtest_summary.json").get("policies")
-    if not isinstance(policies, dict) or not policies:
-        raise _unlike(outputs / "backtest_summary.json", "it has no 'policies'")
-    base = policies.get("nothing_committed", {}).get("net_rs_per_mw_year")
-    rows = []
-    for name, figures in policies.items():
-        figures = dict(figures)
-        if base is not None and figures.get("net_rs_per_mw_year") is not None:
-            figures["gain_rs_per_mw_year"] = figures["net_rs_per_mw_year"] - base
-        row = {"Policy": _words(name)}
-        for key, (title, form) in POLICY_COLUMNS.items():
-            row[title] = "–" if figures.get(key) is None else form.format(figures[key])
-        rows.append(row)
-    return rows
+    if not policies:
+        raise _unlike(outputs / "backtest_summary.json", "it has no policies")
+    return [
+        {"Policy": _words(name), **_figures(figures, POLICY_COLUMNS)}
+        for name, figures in policies.items()
+    ]
 
 
 def frontier_rows(outputs: Path) -> list[dict[str, str]]:
-    """One row a fan and lambda, with the single figures of the file."""
-    content = _read(outputs, "frontier.json")
-    tables = [x for x in content.values() if isinstance(x, list) and x and isinstance(x[0], dict)]
-    if not tables:
-        raise _unlike(outputs / "frontier.json", "it has no list of points")
+    """One row a fan and lambda."""
+    fans = _read(outputs, "frontier.json").get("fans")
+    if not fans:
+        raise _unlike(outputs / "frontier.json", "it has no fans")
     return [
-        {
-            _words(key)[0].upper() + _words(key)[1:]: _figure(key, value)
-            for key, value in point.items()
-            if isinstance(value, str | int | float) and not BAND & set(key.split("_"))
-        }
-        for point in tables[0]
+        {"Fan": fan, **_figures(point, FRONTIER_COLUMNS)}
+        for fan, points in fans.items()
+        for point in points
     ]
+
+
+def _figures(figures: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Figures under their titles; a dash where one is not there."""
+    return {
+        title: "–" if figures.get(key) is None else form.format(figures[key])
+        for key, (title, form) in columns.items()
+    }
 
 
 def _read(outputs: Path, name: str) -> dict[str, Any]:
@@ -230,7 +240,7 @@ def _read(outputs: Path, name: str) -> dict[str, Any]:
         content = RunFolder(outputs).read_json(name)
     except ValueError as error:
         raise _unlike(outputs / name, error) from None
-    return content if isinstance(content, dict) else {"": content}
+    return content
 
 
 def _unlike(path: Path, why: object) -> DataError:
@@ -248,9 +258,10 @@ def _market(manifest: Mapping[str, Any]) -> str:
 
 
 def _rules(outputs: Path) -> str:
-    rules = _read(outputs, "backtest_summary.json").get("rules", {})
-    told = [f"{_words(key)}: {_figure(key, value)}" for key, value in rules.items()]
-    return "; ".join(told) or "no rules recorded"
+    rules = _read(outputs, "backtest_summary.json").get("rules")
+    if not rules:
+        raise _unlike(outputs / "backtest_summary.json", "it has no rules")
+    return "; ".join(f"{_words(key)} {value}" for key, value in rules.items())
 
 
 def _runtime_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -265,19 +276,8 @@ def _runtime_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _words(name: str) -> str:
-    """A name of a column or policy as a reader would write it."""
-    unit = {"_rs_per_mw_year": ", Rs/MW-year", "_rs": ", Rs"}
-    for end, written in unit.items():
-        if name.endswith(end):
-            name = name.removesuffix(end) + written
-            break
-    return name.replace("_", " ").replace("cvar", "CVaR")
-
-
-def _figure(key: str, value: Any) -> str:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return _words(value) if isinstance(value, str) else str(value)
-    return f"{value:,.0f}" if "rs" in key.split("_") else f"{value:g}"
+    """A name in a file as a reader would write it."""
+    return name.replace("_rs_per_mwh", ", Rs/MWh").replace("_rs_", ", Rs ").replace("_", " ")
 
 
 def _markdown_table(rows: Sequence[Mapping[str, str]]) -> str:

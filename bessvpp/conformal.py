@@ -47,9 +47,7 @@ class DayShifts:
     group_hours: np.ndarray  # (T, L) width of the group
 
 
-def day_shifts(
-    residuals: np.ndarray, levels: tuple[float, ...], min_group_size: int
-) -> DayShifts:
+def day_shifts(residuals: np.ndarray, levels: tuple[float, ...], min_group_size: int) -> DayShifts:
     """Shifts for a day from the residuals of earlier days.
 
     A block is shifted by the residuals of its hour; where these are fewer than
@@ -92,8 +90,6 @@ def day_shifts(
     return DayShifts(delta, n_used.astype(int), rank_used.astype(int), hours_used.astype(int))
 
 
-def shifted(
-    quantiles: np.ndarray, delta: np.ndarray, floor: float, cap: float
-) -> np.ndarray:
+def shifted(quantiles: np.ndarray, delta: np.ndarray, floor: float, cap: float) -> np.ndarray:
     """Forecasts plus shifts, sorted over the levels, within floor and cap. Shapes (T, L)."""
     return np.clip(np.sort(quantiles + delta, axis=-1), floor, cap)

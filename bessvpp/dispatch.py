@@ -227,12 +227,9 @@ class TwoStageProgramme:
         v.discharge.append([u[1] for u in units])
         v.energy.append([u[2] for u in units])
         tradable = np.isfinite(self.scenarios.rtm[s]) & problem.rtm_allowed
-        v.rtm_sale.append(
-            [_variable(f"r_sale_{s}_{t}", 0, None if ok else 0) for t, ok in enumerate(tradable)]
-        )
-        v.rtm_purchase.append(
-            [_variable(f"r_purchase_{s}_{t}", 0, None if ok else 0) for t, ok in enumerate(tradable)]
-        )
+        most = [(t, None if possible else 0) for t, possible in enumerate(tradable)]
+        v.rtm_sale.append([_variable(f"r_sale_{s}_{t}", 0, high) for t, high in most])
+        v.rtm_purchase.append([_variable(f"r_purchase_{s}_{t}", 0, high) for t, high in most])
         if problem.fixed_dam_mw is not None:
             v.short.append([_variable(f"short_{s}_{t}", 0) for t in range(self.n_blocks)])
             v.excess.append([_variable(f"excess_{s}_{t}", 0) for t in range(self.n_blocks)])
@@ -548,9 +545,7 @@ def ceiling(problem: Problem, scenarios: PriceScenarios) -> Plan:
     return replace(programme.relaxed, relaxation_gap_rs=strict.relaxation_gap_rs)
 
 
-def energy_values(
-    problem: Problem, dam: np.ndarray, n_points: int = 9
-) -> tuple[EnergyValue, ...]:
+def energy_values(problem: Problem, dam: np.ndarray, n_points: int = 9) -> tuple[EnergyValue, ...]:
     """Value of stored energy at the end of a day, one concave function a unit.
 
     V(e) is what a unit alone earns in the DAM on a day of given prices when it starts with e
@@ -648,4 +643,3 @@ def _values(nested: list) -> np.ndarray:
     if isinstance(nested[0], list):
         return np.array([_values(inner) for inner in nested])
     return np.array([variable.varValue for variable in nested])
-

@@ -12,7 +12,6 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from bessvpp.battery import gate_time
 from bessvpp.errors import DataError
 from bessvpp.market import Market
 from bessvpp.params import MarketParams
@@ -21,6 +20,12 @@ DAM_LAG_DAYS = (1, 2, 3, 7)
 RTM_LAG_DAYS = (2, 3, 7)
 WEEK_DAYS = 7
 MONTH_DAYS = 28
+
+
+def gate_time(date: np.datetime64, gate_minutes: int) -> dt.datetime:
+    """When DAM bids for a delivery date close: naive IST, on the day before."""
+    day_before = date.astype("datetime64[D]").astype(dt.date) - dt.timedelta(days=1)
+    return dt.datetime.combine(day_before, dt.time()) + dt.timedelta(minutes=gate_minutes)
 
 
 def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd.DataFrame:

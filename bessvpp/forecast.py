@@ -17,10 +17,9 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from bessvpp.artefacts import RunFolder
-from bessvpp.battery import gate_time
 from bessvpp.conformal import DayShifts, day_shifts, shifted
 from bessvpp.errors import DataError, MissingArtefactError
-from bessvpp.features import anchor, delivery_starts
+from bessvpp.features import anchor, delivery_starts, gate_time
 from bessvpp.market import Market
 from bessvpp.params import ForecastParams, MarketParams, level_name
 
@@ -128,9 +127,7 @@ def read_forecasts(run: RunFolder, fan: str, levels: tuple[float, ...]) -> dict:
     return forecasts
 
 
-def write_forecasts(
-    run: RunFolder, fan: str, forecasts: Mapping[str, QuantileForecast]
-) -> Path:
+def write_forecasts(run: RunFolder, fan: str, forecasts: Mapping[str, QuantileForecast]) -> Path:
     """Write both markets as a run's ``forecasts_<fan>.parquet``."""
     frames = [forecasts[market].to_frame() for market in MARKETS]
     return run.write_frame(f"forecasts_{fan}.parquet", pd.concat(frames, ignore_index=True))

@@ -68,9 +68,7 @@ def _sweep_day(window: Window, fan: str, day: int) -> list[DayPlan]:
         energy = planned_end(window.problem(energy), energy)
     problem = window.problem(energy)
     cvar_params = window.params.cvar
-    plans = dispatch.sweep(
-        problem, window.fans[fan][day], cvar_params.lambdas, cvar_params.alpha
-    )
+    plans = dispatch.sweep(problem, window.fans[fan][day], cvar_params.lambdas, cvar_params.alpha)
     return [(commitment_of(problem, plan), plan.profit_rs) for plan in plans]
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
+
+from bessvpp.params import level_name
 
 
 def value_at_risk(profit: np.ndarray, alpha: float, weights: np.ndarray | None = None) -> float:
@@ -58,20 +62,68 @@ def coverage(y: np.ndarray, quantile: np.ndarray) -> tuple[float, float, int]:
     return float((y < quantile).mean()), float((y <= quantile).mean()), n
 
 
-def miscoverage(below: float, at_or_below: float, level: float) -> float:
-    """Distance of a level from the band [P(Y < q), P(Y <= q)]; 0 inside it."""
-    return max(0.0, below - level, level - at_or_below)
+def miscoverage(nominal: float, below: float, at_or_below: float, **_: object) -> float:
+    """Distance of a level from the band [P(Y < q), P(Y <= q)]; 0 inside it.
+
+    Takes an entry of ``coverage_table`` as keywords.
+    """
+    return max(0.0, below - nominal, nominal - at_or_below)
+
+
+def coverage_table(
+    y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]
+) -> dict[str, dict[str, float]]:
+    """Coverage of every level: nominal, below, at or below, number of blocks and days.
+
+    Parameters
+    ----------
+    y : (D, T) outcomes, NaN where there is none
+    quantiles : (D, T, L) forecasts
+    """
+    table = {}
+    for k, level in enumerate(levels):
+        below, at_or_below, n = coverage(y, quantiles[:, :, k])
+        table[level_name(level)] = {
+            "nominal": level,
+            "below": below,
+            "at_or_below": at_or_below,
+            "n_blocks": n,
+            "n_days": int(np.isfinite(y).any(axis=1).sum()),
+        }
+    return table
+
+
+def miscoverage_by_hour(
+    y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]
+) -> np.ndarray:
+    """(L, 24) miscoverage of every level in every hour of the day."""
+    per_hour = y.shape[1] // 24
+    errors = np.empty((len(levels), 24))
+    for hour in range(24):
+        span = slice(hour * per_hour, (hour + 1) * per_hour)
+        table = coverage_table(y[:, span], quantiles[:, span], levels)
+        errors[:, hour] = [miscoverage(**entry) for entry in table.values()]
+    return errors
+
+
+def mean_pinball(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> float:
+    """Pinball loss averaged over the levels; shapes as in ``coverage_table``."""
+    losses = [pinball_loss(y, quantiles[:, :, k], level) for k, level in enumerate(levels)]
+    return float(np.mean(losses))
 
 
 def bootstrap_band(
-    days: np.ndarray, statistic: object, rng: np.random.Generator, n_draws: int = 1000
+    days: np.ndarray,
+    statistic: Callable[[np.ndarray], float],
+    rng: np.random.Generator,
+    n_draws: int = 1000,
 ) -> tuple[float, float]:
     """5 % and 95 % points of a statistic over days drawn with replacement.
 
     Parameters
     ----------
     days : (D,) one value a day
-    statistic : callable on a (D,) array
+    statistic : of a (D,) array
     """
     draws = rng.integers(0, len(days), size=(n_draws, len(days)))
     values = [statistic(days[draw]) for draw in draws]

@@ -9,8 +9,10 @@ are checked by the same rules.
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -314,7 +316,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ParameterError(f"{path}: must hold 'key: value' lines, not a {type(content).__name__}")
+        raise ParameterError(
+            f"{path}: must hold 'key: value' lines, not a {type(content).__name__}"
+        )
     return content
 
 
@@ -354,6 +358,33 @@ def section_of(key: str) -> str:
             return name
     known = [field for section in SECTIONS.values() for field in section.model_fields]
     raise ParameterError(f"unknown parameter '{key}'{_suggest(key, known)}")
+
+
+def notebook_parameters(namespace: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Values of a notebook's parameters that are fields of a section.
+
+    Parameters
+    ----------
+    namespace : the notebook's ``globals()``
+    names : all parameters that it declares besides ``outputs`` and ``params``
+
+    Raises
+    ------
+    ParameterError
+        where papermill injected a parameter that the notebook does not declare; papermill
+        itself only warns.
+    """
+    declared = {"outputs", "params", *names}
+    for source in namespace.get("In", ()):
+        if not source.startswith("# Parameters"):
+            continue
+        for node in ast.parse(source).body:
+            injected = [target.id for target in getattr(node, "targets", ())]
+            for key in set(injected) - declared:
+                hint = _suggest(key, sorted(declared))
+                raise ParameterError(f"this notebook has no parameter '{key}'{hint}")
+    fields = {field for section in SECTIONS.values() for field in section.model_fields}
+    return {name: namespace[name] for name in names if name in fields}
 
 
 def level_name(level: float) -> str:

@@ -16,10 +16,9 @@ import pandas as pd
 from bessvpp import dispatch
 from bessvpp.artefacts import RunFolder
 from bessvpp.backtest import day_problem, with_energy_value
-from bessvpp.battery import gate_time
 from bessvpp.dispatch import Plan, PriceScenarios, Problem
 from bessvpp.errors import DataError
-from bessvpp.features import feature_frame
+from bessvpp.features import feature_frame, gate_time
 from bessvpp.forecast import (
     MARKETS,
     QuantileForecast,

@@ -26,6 +26,7 @@ SCORE_LIMIT = 3.0
 """Scores beyond the outer levels are not resolved further than this."""
 
 _LEAST_DAYS = 8
+_LEAST_EIGENVALUE = 1e-3
 
 
 def quantile_knots(
@@ -108,8 +109,8 @@ def score_correlation(
     """Correlation of scores of which some are known only to lie in a range.
 
     Alternates between drawing each open score given all others (a Gibbs sweep over
-    truncated normals) and estimating the correlation (Ledoit and Wolf, 2004). The second
-    half of the estimates is averaged.
+    truncated normals) and estimating the correlation (shrunk as Ledoit and Wolf, 2004, towards
+    ``persistence_target``). The second half of the estimates is averaged.
 
     Parameters
     ----------
@@ -150,9 +151,36 @@ def score_correlation(
 
 
 def _correlation(standard: np.ndarray) -> np.ndarray:
-    covariance, _ = ledoit_wolf(standard)
-    scale = np.sqrt(np.diag(covariance))
-    return covariance / np.outer(scale, scale)
+    """Sample correlation, shrunk by Ledoit and Wolf's intensity towards persistence.
+
+    Their own target, no correlation at all, would cut neighbouring blocks apart on a short
+    history and make paths jump. The target here keeps what all blocks share: the mean
+    correlation at each distance in time, within each market and between the two.
+    """
+    _, intensity = ledoit_wolf(standard)
+    sample = np.corrcoef(standard, rowvar=False)
+    return (1 - intensity) * sample + intensity * persistence_target(sample)
+
+
+def persistence_target(correlation: np.ndarray) -> np.ndarray:
+    """Nearest positive definite matrix, nearly, to the means of each time-lag's entries.
+
+    Parameters
+    ----------
+    correlation : (2T, 2T), DAM first
+    """
+    n = len(correlation) // 2
+    target = np.zeros_like(correlation)
+    for row in (slice(0, n), slice(n, None)):
+        for column in (slice(0, n), slice(n, None)):
+            square = correlation[row, column]
+            for lag in range(1 - n, n):
+                start = np.arange(max(0, -lag), min(n, n - lag))
+                target[row, column][start, start + lag] = np.diagonal(square, lag).mean()
+    values, vectors = np.linalg.eigh((target + target.T) / 2)
+    target = (vectors * np.maximum(values, _LEAST_EIGENVALUE)) @ vectors.T
+    scale = np.sqrt(np.diag(target))
+    return target / np.outer(scale, scale)
 
 
 def correlated_uniforms(
@@ -223,9 +251,7 @@ def draw_day(
     return PriceScenarios(*paths, np.full(params.n_scenarios, 1 / params.n_scenarios))
 
 
-def write_fan(
-    run: RunFolder, fan: str, dates: np.ndarray, days: Sequence[PriceScenarios]
-) -> None:
+def write_fan(run: RunFolder, fan: str, dates: np.ndarray, days: Sequence[PriceScenarios]) -> None:
     """Write ``scenarios_<fan>.npz``: ``dates``, ``dam`` and ``rtm`` (D, S, T), ``weights``."""
     run.write_arrays(
         f"scenarios_{fan}.npz",

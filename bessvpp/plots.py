@@ -1,0 +1,480 @@
+"""Pictures of the notebooks: Matplotlib for the static ones, Plotly for the interactive.
+
+Nothing is computed here beyond what a picture needs to be drawn. Every picture of a
+synthetic market says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from IPython.display import Markdown, display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+from bessvpp.dispatch import Plan, PriceScenarios
+from bessvpp.market import Market
+
+COLOURS = {
+    "dam": "#1b4f72",
+    "rtm": "#ca6f1e",
+    "original": "#7f8c8d",
+    "recalibrated": "#117a65",
+    "realised": "#17202a",
+    "charge": "#2e86c1",
+    "discharge": "#cb4335",
+}
+NAMES = {"dam": "Day-ahead (DAM)", "rtm": "Real-time (RTM)"}
+PLOTLY_SCRIPT = "../_static/plotly.min.js"
+"""Where a page of the book finds Plotly, so that it asks no other host for it."""
+
+_STYLE = {
+    "figure.dpi": 110,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e5e8e8",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+}
+plt.rcParams.update(_STYLE)
+_RUPEES = FuncFormatter(lambda value, _: f"{value:,.0f}")
+_LAKH = 1e5
+
+
+def say(text: str) -> None:
+    """Show a sentence whose numbers come from the run."""
+    display(Markdown(text))
+
+
+def say_source(market: Market) -> None:
+    """Say where a page's prices come from; unmistakable where they are synthetic."""
+    kind = (
+        "**Synthetic market.** The prices on this page are made by a seeded generator, not by "
+        "an exchange."
+        if market.is_synthetic
+        else "**Exchange data**, as read from the files given."
+    )
+    first, last = market.dates[0], market.dates[-1]
+    say(f"> {kind} {len(market.dates)} days, {first} to {last}, {market.n_blocks} blocks a day.")
+
+
+def show_interactive(figure: go.Figure, name: str, synthetic: bool) -> None:
+    """Show a Plotly figure in JupyterLab and in the book, both without the internet.
+
+    ``name`` is the figure's id on its page.
+    """
+    figure.update_layout(
+        template="plotly_white",
+        font={"size": 13},
+        height=480,
+        margin={"l": 70, "r": 20, "t": 60, "b": 60},
+        legend={"orientation": "h", "y": -0.2},
+    )
+    if synthetic:
+        figure.add_annotation(
+            text="synthetic market", xref="paper", yref="paper", x=1, y=1.06, showarrow=False
+        )
+    html = figure.to_html(
+        full_html=False, include_plotlyjs=PLOTLY_SCRIPT, include_mathjax=False, div_id=name
+    )
+    bundle = {
+        "application/vnd.plotly.v1+json": figure.to_plotly_json(),
+        "text/html": html,
+    }
+    display(bundle, raw=True)
+
+
+def _figure(rows: int, columns: int, height: float, **options: object) -> tuple[Figure, np.ndarray]:
+    return plt.subplots(rows, columns, figsize=(9.5, height), squeeze=False, **options)
+
+
+def _finish(figure: Figure, synthetic: bool) -> Figure:
+    """Mark a synthetic picture, and hand it to the notebook to show once."""
+    if synthetic:
+        figure.supxlabel("synthetic market", x=0.995, ha="right", color="#b03a2e", size=9)
+    plt.close(figure)
+    return figure
+
+
+def _hours(n_blocks: int) -> np.ndarray:
+    return np.arange(n_blocks) * 24 / n_blocks
+
+
+def _clock(axis: Axes) -> None:
+    axis.set_xlim(0, 24)
+    axis.set_xticks(range(0, 25, 3))
+    axis.set_xlabel("hour of the day (IST)")
+
+
+# ---------------------------------------------------------------------- the market
+
+
+def price_history(market: Market) -> Figure:
+    """Daily mean and range of both markets."""
+    figure, axes = _figure(2, 1, 5.2, sharex=True, sharey=True)
+    for axis, name, prices in zip(
+        axes[:, 0], ("dam", "rtm"), (market.dam_mcp, market.rtm_mcp), strict=True
+    ):
+        days = market.dates.astype("datetime64[ns]")
+        with np.errstate(invalid="ignore"):
+            whole = np.isfinite(prices).any(axis=1)
+        low, mean, high = (
+            statistic(prices[whole], axis=1) for statistic in (np.nanmin, np.nanmean, np.nanmax)
+        )
+        axis.fill_between(days[whole], low, high, color=COLOURS[name], alpha=0.18, lw=0)
+        axis.plot(days[whole], mean, color=COLOURS[name], lw=1.4)
+        axis.set_title(f"{NAMES[name]}: daily mean, and range from lowest to highest block")
+        axis.set_ylabel("Rs/MWh")
+        axis.yaxis.set_major_formatter(_RUPEES)
+    return _finish(figure, market.is_synthetic)
+
+
+def interactive_prices(market: Market, n_days: int = 14) -> go.Figure:
+    """Prices of the last days of both markets, to zoom into."""
+    recent = market.to_frame().tail(n_days * market.n_blocks)
+    figure = go.Figure()
+    for name in ("dam", "rtm"):
+        figure.add_scatter(
+            x=recent["delivery_start"].dt.strftime("%Y-%m-%d %H:%M").tolist(),
+            y=recent[f"{name}_mcp"].round(2).tolist(),
+            name=NAMES[name],
+            line={"color": COLOURS[name], "width": 1.5, "shape": "hv"},
+            hovertemplate="%{x}: %{y:,.0f} Rs/MWh",
+        )
+    figure.update_layout(title=f"Prices of the last {n_days} days")
+    figure.update_yaxes(title="Rs/MWh", rangemode="tozero")
+    return figure
+
+
+def daily_shape(market: Market) -> Figure:
+    """Mean price by time of day with its 10 to 90 % range, and the spread between markets."""
+    figure, axes = _figure(1, 2, 3.6)
+    hours = _hours(market.n_blocks)
+    for name, prices in (("dam", market.dam_mcp), ("rtm", market.rtm_mcp)):
+        low, high = np.nanquantile(prices, [0.1, 0.9], axis=0)
+        axes[0, 0].fill_between(hours, low, high, color=COLOURS[name], alpha=0.12, lw=0)
+        mean = np.nanmean(prices, axis=0)
+        axes[0, 0].plot(hours, mean, color=COLOURS[name], lw=2, label=NAMES[name])
+    axes[0, 0].set_title("Mean price, and the 10 to 90 % range")
+    axes[0, 0].legend(loc="upper left")
+    spread = market.rtm_mcp - market.dam_mcp
+    low, high = np.nanquantile(spread, [0.1, 0.9], axis=0)
+    axes[0, 1].fill_between(hours, low, high, color=COLOURS["rtm"], alpha=0.15, lw=0)
+    axes[0, 1].plot(hours, np.nanmean(spread, axis=0), color=COLOURS["rtm"], lw=2)
+    axes[0, 1].axhline(0, color="black", lw=0.8)
+    axes[0, 1].set_title("Spread RTM minus DAM")
+    for axis in axes[0]:
+        _clock(axis)
+        axis.set_ylabel("Rs/MWh")
+        axis.yaxis.set_major_formatter(_RUPEES)
+    return _finish(figure, market.is_synthetic)
+
+
+# ---------------------------------------------------------------------- forecasts
+
+
+def fan_of_day(
+    quantiles: Mapping[str, np.ndarray],
+    levels: Sequence[float],
+    outcome: Mapping[str, np.ndarray] | None,
+    title: str,
+    synthetic: bool,
+) -> Figure:
+    """Quantile fan of one day for both markets, with the realised path where there is one."""
+    figure, axes = _figure(1, 2, 3.6, sharey=True)
+    for axis, name in zip(axes[0], ("dam", "rtm"), strict=True):
+        values = quantiles[name]
+        hours = _hours(len(values))
+        for k in range(len(levels) // 2):
+            axis.fill_between(
+                hours, values[:, k], values[:, -1 - k], color=COLOURS[name], alpha=0.14, lw=0
+            )
+        median = values[:, list(levels).index(0.5)]
+        axis.plot(hours, median, color=COLOURS[name], lw=2, label="median")
+        if outcome is not None:
+            axis.plot(hours, outcome[name], color=COLOURS["realised"], lw=1.3, label="realised")
+        axis.set_title(f"{NAMES[name]}, {title}")
+        axis.yaxis.set_major_formatter(_RUPEES)
+        _clock(axis)
+    axes[0, 0].set_ylabel("Rs/MWh")
+    axes[0, 0].legend(loc="upper left")
+    return _finish(figure, synthetic)
+
+
+def feature_importance(shares: Mapping[str, pd.Series], synthetic: bool) -> Figure:
+    """Share of the median model's gain by feature, the ten greatest of each market."""
+    figure, axes = _figure(1, 2, 3.8)
+    for axis, (name, share) in zip(axes[0], shares.items(), strict=True):
+        top = share.sort_values().tail(10)
+        axis.barh(top.index, top, color=COLOURS[name])
+        axis.set_title(NAMES[name])
+        axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axis.set_xlabel("share of the gain")
+    return _finish(figure, synthetic)
+
+
+def reliability(coverage: Mapping[str, Mapping], synthetic: bool) -> Figure:
+    """Observed against nominal coverage; a bar spans P(Y < q) to P(Y <= q)."""
+    figure, axes = _figure(1, 2, 4.2, sharey=True)
+    for axis, (market, fans) in zip(axes[0], coverage.items(), strict=True):
+        axis.plot([0, 1], [0, 1], color="black", lw=0.8, ls="--", label="as promised")
+        for shift, (fan, by_level) in zip((-0.006, 0.006), fans.items(), strict=False):
+            nominal = np.array([level["nominal"] for level in by_level.values()])
+            below = np.array([level["below"] for level in by_level.values()])
+            at_or_below = np.array([level["at_or_below"] for level in by_level.values()])
+            middle = np.clip(nominal, below, at_or_below)
+            colour = COLOURS[fan]
+            axis.vlines(nominal + shift, below, at_or_below, color=colour, lw=5, alpha=0.45)
+            axis.plot(nominal + shift, middle, "o-", color=colour, ms=4, lw=1.2, label=fan)
+        axis.set_title(NAMES[market])
+        axis.set_xlabel("nominal level")
+        axis.set_aspect("equal")
+    axes[0, 0].set_ylabel("share of test outcomes below")
+    axes[0, 0].legend(loc="upper left")
+    return _finish(figure, synthetic)
+
+
+def coverage_by_hour(
+    errors: Mapping[str, Mapping[str, np.ndarray]], levels: Sequence[str], synthetic: bool
+) -> Figure:
+    """Heat map of miscoverage by level and hour, before and after, for both markets.
+
+    Parameters
+    ----------
+    errors : market to fan to (L, 24) miscoverage, as shares
+    """
+    figure, axes = _figure(2, 2, 5.4, sharex=True, sharey=True)
+    for row, (market, fans) in zip(axes, errors.items(), strict=True):
+        for axis, (fan, error) in zip(row, fans.items(), strict=True):
+            image = axis.imshow(error, aspect="auto", cmap="Reds", vmin=0, vmax=0.3, origin="lower")
+            axis.set_yticks(range(len(levels)), levels)
+            axis.set_title(f"{NAMES[market]}, {fan}: mean {error.mean():.1%}")
+            axis.grid(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("hour of the day (IST)")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="max")
+    bar.set_label("miscoverage")
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return _finish(figure, synthetic)
+
+
+# ---------------------------------------------------------------------- scenarios
+
+
+def scenario_paths(
+    fans: Mapping[str, PriceScenarios], realised: PriceScenarios | None, synthetic: bool
+) -> Figure:
+    """Paths of one day, a row a fan, with the realised path in black."""
+    figure, axes = _figure(len(fans), 2, 3.0 * len(fans), sharex=True, sharey=True)
+    for row, (fan, scenarios) in zip(axes, fans.items(), strict=True):
+        for axis, market in zip(row, ("dam", "rtm"), strict=True):
+            paths = getattr(scenarios, market)
+            hours = _hours(paths.shape[1])
+            axis.plot(hours, paths.T, color=COLOURS[market], lw=0.5, alpha=0.35)
+            if realised is not None:
+                axis.plot(hours, getattr(realised, market)[0], color="black", lw=1.6)
+            axis.set_title(f"{NAMES[market]}, {fan}")
+            axis.yaxis.set_major_formatter(_RUPEES)
+            _clock(axis)
+        row[0].set_ylabel("Rs/MWh")
+    return _finish(figure, synthetic)
+
+
+def correlation_matrix(correlation: np.ndarray, synthetic: bool) -> Figure:
+    """Correlation of the normal scores, DAM blocks first."""
+    figure, axes = _figure(1, 1, 4.6)
+    axis, n = axes[0, 0], len(correlation)
+    image = axis.imshow(correlation, cmap="RdBu_r", vmin=-1, vmax=1)
+    axis.set_xticks([n / 4, 3 * n / 4], ["DAM, 00 to 24 h", "RTM, 00 to 24 h"])
+    axis.set_yticks([n / 4, 3 * n / 4], ["DAM", "RTM"], rotation=90, va="center")
+    axis.axhline(n / 2 - 0.5, color="black", lw=0.8)
+    axis.axvline(n / 2 - 0.5, color="black", lw=0.8)
+    axis.grid(False)
+    figure.colorbar(image, ax=axis, shrink=0.8, label="correlation of normal scores")
+    return _finish(figure, synthetic)
+
+
+# ---------------------------------------------------------------------- one day
+
+
+def commitment(plan: Plan, scenarios: PriceScenarios, synthetic: bool) -> Figure:
+    """DAM commitment of a day over the mean prices it was made for."""
+    figure, axes = _figure(2, 1, 4.8, sharex=True, height_ratios=(3, 2))
+    n_blocks = len(plan.dam_mw)
+    hours, width = _hours(n_blocks), 24 / n_blocks
+    colour = np.where(plan.dam_mw >= 0, COLOURS["discharge"], COLOURS["charge"])
+    axes[0, 0].bar(hours, plan.dam_mw, width=width, align="edge", color=colour)
+    axes[0, 0].axhline(0, color="black", lw=0.8)
+    axes[0, 0].set_ylabel("MW")
+    axes[0, 0].set_title("DAM commitment: sale above, purchase below")
+    weights = scenarios.weights
+    for market in ("dam", "rtm"):
+        mean = weights @ getattr(scenarios, market)
+        axes[1, 0].plot(hours, mean, color=COLOURS[market], lw=1.8, label=NAMES[market])
+    axes[1, 0].set_title("Mean price of the scenarios")
+    axes[1, 0].set_ylabel("Rs/MWh")
+    axes[1, 0].yaxis.set_major_formatter(_RUPEES)
+    axes[1, 0].legend(loc="upper left")
+    _clock(axes[1, 0])
+    return _finish(figure, synthetic)
+
+
+def recourse_and_energy(
+    plan: Plan, e_limits_mwh: tuple[float, float], e_target_mwh: float, synthetic: bool
+) -> Figure:
+    """RTM trade and stored energy in every scenario of a plan."""
+    figure, axes = _figure(1, 2, 3.6)
+    n_blocks = len(plan.dam_mw)
+    hours = _hours(n_blocks)
+    low, middle, high = np.quantile(plan.rtm_mw, [0.1, 0.5, 0.9], axis=0)
+    axes[0, 0].fill_between(hours, low, high, step="post", color=COLOURS["rtm"], alpha=0.25, lw=0)
+    axes[0, 0].step(hours, middle, where="post", color=COLOURS["rtm"], lw=1.5)
+    axes[0, 0].axhline(0, color="black", lw=0.8)
+    axes[0, 0].set_title("RTM recourse: median and 10 to 90 % of scenarios")
+    axes[0, 0].set_ylabel("MW, sale above")
+    energy = plan.energy_mwh.sum(axis=1)
+    ends = hours + 24 / n_blocks
+    axes[0, 1].plot(ends, energy.T, color=COLOURS["dam"], lw=0.5, alpha=0.4)
+    for limit in e_limits_mwh:
+        axes[0, 1].axhline(limit, color="black", lw=1)
+    axes[0, 1].axhline(e_target_mwh, color="black", lw=1, ls=":")
+    axes[0, 1].set_title("Stored energy in every scenario")
+    axes[0, 1].set_ylabel("MWh")
+    axes[0, 1].set_ylim(0, e_limits_mwh[1] * 1.08)
+    for axis in axes[0]:
+        _clock(axis)
+    return _finish(figure, synthetic)
+
+
+def profit_distribution(
+    profit_rs: np.ndarray, var_rs: float, cvar_rs: float, alpha: float, synthetic: bool
+) -> Figure:
+    """Histogram of a day's planned profits with mean, VaR and CVaR."""
+    figure, axes = _figure(1, 1, 3.2)
+    axis = axes[0, 0]
+    axis.hist(profit_rs / _LAKH, bins=24, color=COLOURS["recalibrated"], alpha=0.6)
+    marks = {
+        f"CVaR {alpha:.0%}": (cvar_rs, COLOURS["discharge"]),
+        f"VaR {alpha:.0%}": (var_rs, COLOURS["rtm"]),
+        "mean": (profit_rs.mean(), "black"),
+    }
+    for label, (value, colour) in marks.items():
+        text = f"{label}: {value / _LAKH:,.2f}"
+        axis.axvline(value / _LAKH, color=colour, lw=2, label=text)
+    axis.set_xlabel("profit of the day, lakh Rs")
+    axis.set_ylabel("scenarios")
+    axis.legend()
+    return _finish(figure, synthetic)
+
+
+# ---------------------------------------------------------------------- results
+
+
+def policy_bars(policies: Mapping[str, Mapping[str, float]], synthetic: bool) -> Figure:
+    """Net of every policy, as committed and with hindsight recourse, under its ceiling."""
+    figure, axes = _figure(1, 2, 3.8, sharey=True)
+    names = list(policies)
+    labels = [name.replace("_", " ") for name in names]
+    for axis, key, title in (
+        (axes[0, 0], "net_rs_dam_only", "As committed, no RTM trade"),
+        (axes[0, 1], "net_rs", "With hindsight recourse"),
+    ):
+        values = np.array([policies[name][key] for name in names]) / _LAKH
+        colours = [_policy_colour(name) for name in names]
+        axis.barh(labels, values, color=colours)
+        for place, value in enumerate(values):
+            axis.text(max(value, 0), place, f" {value:,.1f}", va="center", size=9)
+        axis.axvline(0, color="black", lw=0.8)
+        axis.set_title(title)
+        axis.set_xlabel("net over the window, lakh Rs")
+        axis.margins(x=0.15)
+        axis.grid(axis="y", visible=False)
+    axes[0, 0].invert_yaxis()
+    return _finish(figure, synthetic)
+
+
+def _policy_colour(name: str) -> str:
+    for fan in ("original", "recalibrated"):
+        if name.endswith(fan):
+            return COLOURS[fan]
+    return "#17202a" if name == "ceiling" else "#aeb6bf"
+
+
+def gain_over_nothing(daily: pd.DataFrame, names: Sequence[str], synthetic: bool) -> Figure:
+    """Cumulated gain over committing nothing, under the same hindsight recourse."""
+    figure, axes = _figure(1, 1, 3.6)
+    net = daily.pivot(index="date", columns="policy", values="net_rs")
+    gain = net[list(names)].sub(net["nothing_committed"], axis=0).cumsum() / _LAKH
+    days = pd.to_datetime(gain.index)
+    for name in names:
+        style = "-" if name.startswith("two_stage") else "--"
+        colour = _policy_colour(name) if name.startswith("two_stage") else None
+        axes[0, 0].plot(days, gain[name], style, color=colour, lw=1.8, label=name.replace("_", " "))
+    axes[0, 0].axhline(0, color="black", lw=0.8)
+    axes[0, 0].set_title("Cumulated gain over committing nothing")
+    axes[0, 0].set_ylabel("lakh Rs")
+    axes[0, 0].legend(ncols=2, loc="upper left")
+    figure.autofmt_xdate()
+    return _finish(figure, synthetic)
+
+
+def frontier(points: pd.DataFrame, synthetic: bool) -> Figure:
+    """Planned and realised risk and return for every lambda, a line a fan."""
+    figure, axes = _figure(1, 2, 4.4)
+    titles = {"planned": "Planned: over the scenarios", "realised": "Realised: over the days"}
+    for axis, (kind, title) in zip(axes[0], titles.items(), strict=True):
+        for fan, rows in points.groupby("fan", sort=False):
+            x, y = rows[f"{kind}_cvar_rs"] / _LAKH, rows[f"{kind}_mean_rs"] / _LAKH
+            axis.plot(x, y, "o-", color=COLOURS[fan], ms=5, lw=1.5, label=fan)
+            for place in (0, len(rows) - 1):
+                axis.annotate(
+                    rf"$\lambda$ = {rows['lambda'].iloc[place]:g}",
+                    (x.iloc[place], y.iloc[place]),
+                    textcoords="offset points",
+                    xytext=(6, 5),
+                    size=9,
+                )
+        axis.set_title(title)
+        axis.set_xlabel("CVaR of a day, lakh Rs")
+        axis.set_ylabel("mean of a day, lakh Rs")
+        axis.margins(0.14)
+    axes[0, 0].legend(loc="lower left")
+    return _finish(figure, synthetic)
+
+
+def interactive_frontier(points: pd.DataFrame) -> go.Figure:
+    """The frontier with every point's figures under the pointer."""
+    figure = go.Figure()
+    for fan, rows in points.groupby("fan", sort=False):
+        for kind, dash in (("planned", "solid"), ("realised", "dot")):
+            figure.add_scatter(
+                x=(rows[f"{kind}_cvar_rs"] / _LAKH).tolist(),
+                y=(rows[f"{kind}_mean_rs"] / _LAKH).tolist(),
+                mode="lines+markers",
+                name=f"{fan}, {kind}",
+                line={"color": COLOURS[fan], "dash": dash},
+                marker={"size": 9, "symbol": "circle" if kind == "planned" else "diamond"},
+                customdata=np.column_stack(
+                    [rows["lambda"], rows["realised_worst_day_rs"] / _LAKH]
+                ).tolist(),
+                hovertemplate=(
+                    "lambda %{customdata[0]:g}<br>CVaR %{x:,.2f} lakh Rs<br>"
+                    "mean %{y:,.2f} lakh Rs<br>worst realised day %{customdata[1]:,.2f} lakh Rs"
+                ),
+            )
+    figure.update_layout(title="Risk and return of a day")
+    figure.update_xaxes(title="CVaR of a day, lakh Rs")
+    figure.update_yaxes(title="mean of a day, lakh Rs")
+    return figure
