@@ -110,7 +110,65 @@ def _book(words: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = (add_run, add_book)
+def add_plan(commands: argparse._SubParsersAction) -> None:
+    """``plan``: tomorrow's forecast, commitment and bid sheet."""
+    parser = commands.add_parser(
+        "plan",
+        help="plan tomorrow: forecasts, commitment and bid sheet",
+        description="Plan the day after the data end, from what is known at its gate, with the "
+        "models of a finished run. Writes the bid sheet, the forecast and a picture to bids/ in "
+        "the run folder.",
+        epilog="example: python -m bessvpp plan --profile iex --data data/raw",
+    )
+    parser.add_argument(
+        "--profile", default="quick", metavar="NAME", help="models of the run in outputs/NAME"
+    )
+    parser.add_argument("--outputs", metavar="DIR", help="models of the run in this folder")
+    parser.add_argument(
+        "--data", metavar="PATH", help="prices up to this morning (default: what the run read)"
+    )
+    parser.add_argument("--date", metavar="YYYY-MM-DD", help="delivery day")
+    parser.add_argument("--params", metavar="DIR", help="parameter files (default: the run's)")
+    parser.add_argument(
+        "--fan", choices=("original", "recalibrated"), default="recalibrated", help="which fan"
+    )
+    parser.add_argument(
+        "--energy",
+        type=float,
+        nargs="+",
+        metavar="MWH",
+        help="energy planned for the midnight before, of each unit (default: e_start_mwh)",
+    )
+    parser.set_defaults(call=_plan)
+
+
+def _plan(words: argparse.Namespace) -> int:
+    from bessvpp import plan
+    from bessvpp.artefacts import RunFolder
+    from bessvpp.plots import day_ahead
+
+    outputs = (
+        user_path(words.outputs) if words.outputs else PROJECT_ROOT / "outputs" / words.profile
+    )
+    run = RunFolder(outputs)
+    params = plan.run_parameters(run, words.params)
+    market = plan.run_market(run, params, words.data)
+    planned = plan.plan_day_ahead(
+        run,
+        market,
+        params,
+        date=plan.parse_date(words.date) if words.date else None,
+        fan=words.fan,
+        e_start_mwh=plan.parse_energy(words.energy, params.bess) if words.energy else None,
+    )
+    sheet = plan.write_plan(run, planned)
+    run.write_picture(f"bids/plan_{planned.date}.png", day_ahead(planned, market.is_synthetic))
+    print(plan.describe(planned, market, params))
+    print(f"\nBid sheet: {sheet}")
+    return 0
+
+
+COMMANDS = (add_run, add_plan, add_book)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

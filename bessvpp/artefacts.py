@@ -42,7 +42,7 @@ WRITTEN_BY = {
     "frontier.parquet": "07_efficient_frontier",
     "frontier.json": "07_efficient_frontier",
     "frontier.png": "07_efficient_frontier",
-    "manifest.json": "the runner",
+    "manifest.json": "python -m bessvpp run",
 }
 
 

@@ -29,23 +29,23 @@ PAGES = ("_config.yml", "_toc.yml", "intro.md")
 FOR_LAB = "application/vnd.plotly.v1+json"  # a page shows the HTML beside it
 PROMPT = "Parameters of this run"
 BUILD = "from jupyter_book.cli.main import main; main()"
-POLICY_COLUMNS = {
-    "net_rs": ("Net, Rs", "{:,.0f}"),
-    "gain_over_nothing_rs": ("Gain over nothing committed, Rs", "{:+,.0f}"),
-    "capture": ("Share of ceiling", "{:.1%}"),
-    "net_rs_dam_only": ("Net as committed, Rs", "{:,.0f}"),
-    "net_rs_per_mw_year": ("Net, Rs/MW-year", "{:,.0f}"),
-    "cvar_rs": ("CVaR of a day, Rs", "{:,.0f}"),
-    "worst_day_rs": ("Worst day, Rs", "{:,.0f}"),
-    "cycles_per_day": ("Cycles a day", "{:.2f}"),
+LAKH = 1e5  # Rs 100,000, as money is counted in India
+POLICY_COLUMNS = {  # key: title, unit, form
+    "net_rs": ("Net, lakh Rs", LAKH, "{:.2f}"),
+    "gain_over_nothing_rs": ("Gain", LAKH, "{:+.2f}"),
+    "capture": ("Of ceiling", 0.01, "{:.1f} %"),
+    "net_rs_dam_only": ("As committed", LAKH, "{:.2f}"),
+    "cvar_rs": ("CVaR, a day", LAKH, "{:.2f}"),
+    "worst_day_rs": ("Worst day", LAKH, "{:.2f}"),
+    "cycles_per_day": ("Cycles a day", 1.0, "{:.2f}"),
 }
 FRONTIER_COLUMNS = {
-    "lambda": ("Lambda", "{:g}"),
-    "planned_mean_rs": ("Planned mean, Rs", "{:,.0f}"),
-    "planned_cvar_rs": ("Planned CVaR, Rs", "{:,.0f}"),
-    "realised_mean_rs": ("Realised mean, Rs", "{:,.0f}"),
-    "realised_cvar_rs": ("Realised CVaR, Rs", "{:,.0f}"),
-    "realised_worst_day_rs": ("Worst day, Rs", "{:,.0f}"),
+    "lambda": ("Lambda", 1.0, "{:g}"),
+    "planned_mean_rs": ("Planned mean, lakh Rs", LAKH, "{:.2f}"),
+    "planned_cvar_rs": ("Planned CVaR", LAKH, "{:.2f}"),
+    "realised_mean_rs": ("Realised mean", LAKH, "{:.2f}"),
+    "realised_cvar_rs": ("Realised CVaR", LAKH, "{:.2f}"),
+    "realised_worst_day_rs": ("Worst day", LAKH, "{:.2f}"),
 }
 
 
@@ -227,11 +227,13 @@ def frontier_rows(outputs: Path) -> list[dict[str, str]]:
     ]
 
 
-def _figures(figures: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+def _figures(
+    figures: Mapping[str, Any], columns: Mapping[str, tuple[str, float, str]]
+) -> dict[str, str]:
     """Figures under their titles; a dash where one is not there."""
     return {
-        title: "–" if figures.get(key) is None else form.format(figures[key])
-        for key, (title, form) in columns.items()
+        title: "–" if figures.get(key) is None else form.format(figures[key] / unit)
+        for key, (title, unit, form) in columns.items()
     }
 
 
@@ -261,7 +263,7 @@ def _rules(outputs: Path) -> str:
     rules = _read(outputs, "backtest_summary.json").get("rules")
     if not rules:
         raise _unlike(outputs / "backtest_summary.json", "it has no rules")
-    return "; ".join(f"{_words(key)} {value}" for key, value in rules.items())
+    return "; ".join(f"{_words(key)} {_value(value)}" for key, value in rules.items())
 
 
 def _runtime_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -278,6 +280,14 @@ def _runtime_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
 def _words(name: str) -> str:
     """A name in a file as a reader would write it."""
     return name.replace("_rs_per_mwh", ", Rs/MWh").replace("_rs_", ", Rs ").replace("_", " ")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _markdown_table(rows: Sequence[Mapping[str, str]]) -> str:

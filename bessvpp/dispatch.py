@@ -583,6 +583,8 @@ def _day_worth(problem: Problem, bess: BessParams, dam: np.ndarray, e_mwh: float
 def round_to_steps(problem: Problem, unit_dam_mw: np.ndarray, step_mw: float) -> np.ndarray:
     """A schedule in whole steps, still deliverable, as near as can be to the one given.
 
+    Whole steps seldom sum to an exact energy, so the schedule may end above its target.
+
     Parameters
     ----------
     unit_dam_mw : (U, T) strict schedule of each unit from ``problem.schedule_start_mwh``
@@ -605,7 +607,8 @@ def round_to_steps(problem: Problem, unit_dam_mw: np.ndarray, step_mw: float) ->
     balance = [{step: -step_mw} for step in steps]
     net = []
     for i in range(n_units):
-        charge, discharge, _ = frame._state_unit(i, "schedule")
+        charge, discharge, energy = frame._state_unit(i, "schedule")
+        energy[-1].upBound = problem.bess.units[i].e_max_mwh
         for t in range(n_blocks):
             idle = discharge[t] if unit_dam_mw[i, t] < 0 else charge[t]
             idle.upBound = 0

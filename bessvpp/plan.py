@@ -9,16 +9,17 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from bessvpp import dispatch
-from bessvpp.artefacts import RunFolder
+from bessvpp.artefacts import RunFolder, user_path
 from bessvpp.backtest import day_problem, with_energy_value
 from bessvpp.dispatch import Plan, PriceScenarios, Problem
-from bessvpp.errors import DataError
-from bessvpp.features import feature_frame, gate_time
+from bessvpp.errors import DataError, ParameterError
+from bessvpp.features import delivery_starts, feature_frame, gate_time
 from bessvpp.forecast import (
     MARKETS,
     QuantileForecast,
@@ -26,10 +27,21 @@ from bessvpp.forecast import (
     load_models,
     recalibrate_day,
 )
-from bessvpp.market import Market
+from bessvpp.market import Market, read_market
 from bessvpp.metrics import cvar
-from bessvpp.params import Fan, MarketParams, Params
+from bessvpp.params import (
+    SECTIONS,
+    BessParams,
+    Fan,
+    MarketParams,
+    Params,
+    level_name,
+    load_params,
+)
 from bessvpp.scenarios import copula_correlation, draw_day
+
+BID_BLOCKS = 96
+"""The exchange takes bids by the quarter of an hour."""
 
 
 @dataclass(frozen=True)
@@ -135,12 +147,13 @@ def in_bid_steps(
 
 
 def bid_sheet(date: np.datetime64, bid_mw: np.ndarray, rules: MarketParams) -> pd.DataFrame:
-    """The sheet to submit: a row per block with a bid.
+    """The sheet to submit: a row per 15-minute block with a bid.
 
-    Bids are price-taking, so that what clears is the plan: sales at the floor, purchases at
-    the cap.
+    A plan made in hours bids the same in each quarter. Bids are price-taking, so that what
+    clears is the plan: sales at the floor, purchases at the cap.
     """
-    minutes = 24 * 60 // len(bid_mw)
+    bid_mw = np.repeat(bid_mw, BID_BLOCKS // len(bid_mw))
+    minutes = 24 * 60 // BID_BLOCKS
     clock = [f"{m // 60:02d}:{m % 60:02d}" for m in range(0, 24 * 60 + 1, minutes)]
     cap = rules.cap_rs_per_mwh(date.astype(dt.date))
     rows = [
@@ -160,10 +173,89 @@ def bid_sheet(date: np.datetime64, bid_mw: np.ndarray, rules: MarketParams) -> p
     return pd.DataFrame(rows, columns=columns)
 
 
-def write_sheet(run: RunFolder, planned: DayAheadPlan) -> str:
-    """Write ``bids/dam_<date>.csv``; returns its path."""
-    text = planned.sheet.to_csv(index=False, lineterminator="\n")
-    return str(run.write_text(f"bids/dam_{planned.date}.csv", text))
+def write_plan(run: RunFolder, planned: DayAheadPlan) -> Path:
+    """Write ``bids/dam_<date>.csv`` and ``bids/forecast_<date>.csv``; path of the sheet."""
+    starts = delivery_starts(planned.date, len(planned.bid_mw))
+    forecast = pd.DataFrame({"delivery_start": starts.tz_localize(None)})
+    for name in MARKETS:
+        for k, level in enumerate(planned.levels):
+            forecast[f"{name}_{level_name(level)}"] = planned.quantiles[name][:, k].round(2)
+    run.write_text(f"bids/forecast_{planned.date}.csv", _csv(forecast))
+    return run.write_text(f"bids/dam_{planned.date}.csv", _csv(planned.sheet))
+
+
+def describe(planned: DayAheadPlan, market: Market, params: Params) -> str:
+    """The plan in words and an hourly table, for a terminal."""
+    per_hour = len(planned.bid_mw) // 24
+    hourly = pd.DataFrame(index=pd.Index([f"{hour:02d}" for hour in range(24)], name="hour"))
+    shown = [level for level in (0.1, 0.5, 0.9) if level in planned.levels]
+    for name in MARKETS:
+        for level in shown:
+            values = planned.quantiles[name][:, planned.levels.index(level)]
+            hourly[f"{name.upper()} {level_name(level)}"] = values.reshape(24, per_hour).mean(
+                axis=1
+            )
+    hourly = hourly.round(0).astype(int)
+    bids = planned.bid_mw.reshape(24, per_hour)
+    hourly["sell MWh"] = np.maximum(bids, 0).mean(axis=1).round(1)
+    hourly["buy MWh"] = np.maximum(-bids, 0).mean(axis=1).round(1)
+    source = "SYNTHETIC market" if market.is_synthetic else "exchange data"
+    alpha, weight = params.cvar.alpha, params.backtest.risk_aversion
+    return (
+        f"Delivery day {planned.date}, {source}, {planned.fan} fan of "
+        f"{len(planned.scenarios.weights)} scenarios, {params.backtest.commitment} commitment, "
+        f"terminal rule {params.backtest.terminal}, lambda {weight:g}\n\n"
+        f"{hourly.to_string()}\n\n"
+        f"Prices in Rs/MWh. {len(planned.sheet)} bids in steps of "
+        f"{params.market.bid_step_mw:g} MW.\n"
+        f"Expected profit Rs {planned.expected_profit_rs:,.0f}, CVaR {alpha:.0%} "
+        f"Rs {planned.cvar_rs:,.0f} (RTM recourse with hindsight in every scenario)"
+    )
+
+
+def run_parameters(run: RunFolder, folder: str | None) -> Params:
+    """Parameters of the run that trained the models, or of other parameter files.
+
+    The notebook parameters are always the run's: the models rest on them.
+    """
+    recorded = run.read_json("manifest.json")["parameters"]
+    fields = {field for section in SECTIONS.values() for field in section.model_fields}
+    knobs = {key: value for key, value in recorded["knobs"].items() if key in fields}
+    return load_params(recorded["folder"] if folder is None else user_path(folder), **knobs)
+
+
+def run_market(run: RunFolder, params: Params, data: str | None) -> Market:
+    """Prices to plan from: files given, else what the run read, as it is now."""
+    if data is None:
+        data = run.read_json("manifest.json")["parameters"]["knobs"]["data"]
+    if not data:
+        return Market.from_frame(run.read_frame("market.parquet"))
+    return read_market(user_path(data), params.market)
+
+
+def parse_date(text: str) -> np.datetime64:
+    """A delivery day that a user typed."""
+    try:
+        return np.datetime64(dt.date.fromisoformat(text))
+    except ValueError:
+        raise ParameterError(f"--date {text}: write it as YYYY-MM-DD") from None
+
+
+def parse_energy(energy_mwh: list[float], bess: BessParams) -> np.ndarray:
+    """(U,) energies that a user typed, within each unit's usable window."""
+    if len(energy_mwh) != len(bess.units):
+        raise ParameterError(f"--energy: give {len(bess.units)} values, one a unit")
+    for unit, energy in zip(bess.units, energy_mwh, strict=True):
+        if not unit.e_min_mwh <= energy <= unit.e_max_mwh:
+            raise ParameterError(
+                f"--energy {energy:g}: {unit.name} holds {unit.e_min_mwh:g} to "
+                f"{unit.e_max_mwh:g} MWh"
+            )
+    return np.array(energy_mwh)
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def _problem(known: Market, params: Params, e_start_mwh: np.ndarray) -> Problem:

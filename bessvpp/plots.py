@@ -19,6 +19,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from bessvpp.dispatch import Plan, PriceScenarios
 from bessvpp.market import Market
+from bessvpp.plan import DayAheadPlan
 
 COLOURS = {
     "dam": "#1b4f72",
@@ -195,22 +196,24 @@ def fan_of_day(
     """Quantile fan of one day for both markets, with the realised path where there is one."""
     figure, axes = _figure(1, 2, 3.6, sharey=True)
     for axis, name in zip(axes[0], ("dam", "rtm"), strict=True):
-        values = quantiles[name]
-        hours = _hours(len(values))
-        for k in range(len(levels) // 2):
-            axis.fill_between(
-                hours, values[:, k], values[:, -1 - k], color=COLOURS[name], alpha=0.14, lw=0
-            )
-        median = values[:, list(levels).index(0.5)]
-        axis.plot(hours, median, color=COLOURS[name], lw=2, label="median")
+        _draw_fan(axis, quantiles[name], levels, name)
         if outcome is not None:
+            hours = _hours(len(outcome[name]))
             axis.plot(hours, outcome[name], color=COLOURS["realised"], lw=1.3, label="realised")
         axis.set_title(f"{NAMES[name]}, {title}")
-        axis.yaxis.set_major_formatter(_RUPEES)
-        _clock(axis)
-    axes[0, 0].set_ylabel("Rs/MWh")
     axes[0, 0].legend(loc="upper left")
     return _finish(figure, synthetic)
+
+
+def _draw_fan(axis: Axes, values: np.ndarray, levels: Sequence[float], market: str) -> None:
+    """Bands that pair the levels from the outside in, and the median."""
+    hours, colour = _hours(len(values)), COLOURS[market]
+    for k in range(len(levels) // 2):
+        axis.fill_between(hours, values[:, k], values[:, -1 - k], color=colour, alpha=0.14, lw=0)
+    axis.plot(hours, values[:, list(levels).index(0.5)], color=colour, lw=2, label="median")
+    axis.yaxis.set_major_formatter(_RUPEES)
+    axis.set_ylabel("Rs/MWh")
+    _clock(axis)
 
 
 def feature_importance(shares: Mapping[str, pd.Series], synthetic: bool) -> Figure:
@@ -328,6 +331,27 @@ def commitment(plan: Plan, scenarios: PriceScenarios, synthetic: bool) -> Figure
     axes[1, 0].yaxis.set_major_formatter(_RUPEES)
     axes[1, 0].legend(loc="upper left")
     _clock(axes[1, 0])
+    return _finish(figure, synthetic)
+
+
+def day_ahead(planned: DayAheadPlan, synthetic: bool) -> Figure:
+    """Tomorrow on one page: both fans, the bids, and the scenarios' profits."""
+    figure, axes = _figure(2, 2, 6.2)
+    n_blocks = len(planned.bid_mw)
+    hours, width = _hours(n_blocks), 24 / n_blocks
+    for axis, market in zip(axes[0], ("dam", "rtm"), strict=True):
+        _draw_fan(axis, planned.quantiles[market], planned.levels, market)
+        axis.set_title(f"{NAMES[market]}, {planned.date}")
+    colour = np.where(planned.bid_mw >= 0, COLOURS["discharge"], COLOURS["charge"])
+    axes[1, 0].bar(hours, planned.bid_mw, width=width, align="edge", color=colour)
+    axes[1, 0].set_title("Bids: sale above, purchase below")
+    axes[1, 0].set_ylabel("MW")
+    _clock(axes[1, 0])
+    axes[1, 1].hist(planned.profit_rs / _LAKH, bins=20, color=COLOURS["recalibrated"], alpha=0.6)
+    for value, name in ((planned.cvar_rs, "CVaR"), (planned.expected_profit_rs, "mean")):
+        axes[1, 1].axvline(value / _LAKH, color="black", ls="-" if name == "mean" else ":")
+    axes[1, 1].set_title("Profit of the scenarios (dotted: CVaR)")
+    axes[1, 1].set_xlabel("lakh Rs")
     return _finish(figure, synthetic)
 
 
