@@ -401,7 +401,11 @@ def _validated(
         return section.model_validate(content)
     except ValidationError as error:
         problems = []
-        for item in error.errors():
+        items = error.errors()
+        deeper = {item["loc"][:n] for item in items for n in range(len(item["loc"]))}
+        for item in items:
+            if item["loc"] in deeper:
+                continue  # it only follows from a problem further inside
             keys = [str(part) for part in item["loc"]]
             where = origin.get(keys[0], str(path)) if keys else str(path)
             problems.append(f"{where}: {'.'.join(keys) or 'this file'}: {_reason(item, section)}")

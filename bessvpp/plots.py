@@ -98,7 +98,7 @@ def show_interactive(figure: go.Figure, name: str, synthetic: bool) -> None:
 
 
 def _figure(rows: int, columns: int, height: float, **options: object) -> tuple[Figure, np.ndarray]:
-    return plt.subplots(rows, columns, figsize=(9.5, height), squeeze=False, **options)
+    return plt.subplots(rows, columns, figsize=(8.4, height), squeeze=False, **options)
 
 
 def _finish(figure: Figure, synthetic: bool) -> Figure:
