@@ -50,7 +50,12 @@ def add_run(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--outputs", metavar="DIR", help="run folder (default: outputs/PROFILE)")
     parser.add_argument("--params", default="", metavar="DIR", help="folder of parameter files")
-    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes; changes no result")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="worker processes; changes no result (default: one a core)",
+    )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace results of other parameters"
     )
@@ -95,16 +100,21 @@ def add_book(commands: argparse._SubParsersAction) -> None:
         "--profile", default="quick", metavar="NAME", help="the run in outputs/NAME"
     )
     parser.add_argument("--outputs", metavar="DIR", help="the run in this folder")
+    parser.add_argument(
+        "--readme", action="store_true", help="put the run's figures into README.md as well"
+    )
     parser.set_defaults(call=_book)
 
 
 def _book(words: argparse.Namespace) -> int:
-    from bessvpp.book import build_book, headline
+    from bessvpp.book import build_book, headline, write_readme
 
     outputs = (
         user_path(words.outputs) if words.outputs else PROJECT_ROOT / "outputs" / words.profile
     )
     index = build_book(outputs)
+    if words.readme:
+        write_readme(outputs)
     print(headline(outputs))
     print(f"\nThe book is {index}")
     return 0

@@ -22,10 +22,12 @@ from plotly.offline import get_plotlyjs
 from bessvpp.artefacts import RunFolder, atomic_file
 from bessvpp.errors import DataError, MissingArtefactError, RunError
 from bessvpp.manifest import read_manifest
+from bessvpp.metrics import miscoverage
 from bessvpp.params import PROJECT_ROOT
 
 PICTURES = ("coverage.png", "frontier.png")
-PAGES = ("_config.yml", "_toc.yml", "intro.md")
+PAGES = ("_config.yml", "_toc.yml", "intro.md", "_static/book.css")
+README_BLOCK = re.compile(r"(<!-- headline:[^\n]*-->\n).*?(<!-- /headline -->)", re.DOTALL)
 FOR_LAB = "application/vnd.plotly.v1+json"  # a page shows the HTML beside it
 PROMPT = "Parameters of this run"
 BUILD = "from jupyter_book.cli.main import main; main()"
@@ -105,6 +107,29 @@ def headline(outputs: Path) -> str:
     return "\n\n".join(parts)
 
 
+def write_readme(outputs: Path, project: Path = PROJECT_ROOT) -> None:
+    """Put a run's frontier and headline tables into the README."""
+    readme = project / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    manifest = _complete_manifest(outputs)
+    block = (
+        f"Market of this run: {_market(manifest)}. Hindsight recourse for every policy; what a "
+        "policy is worth is its gain over nothing committed. Money in lakh Rs (Rs 100,000).\n\n"
+        f"{_markdown_table(policy_rows(outputs))}\n\n"
+        f"{_markdown_table(coverage_rows(outputs))}\n\n"
+        f"Rules: {_rules(outputs)}.\n"
+    )
+    if not README_BLOCK.search(text):
+        raise DataError(f"{readme}: has no headline block to write the figures into")
+    filled = README_BLOCK.sub(lambda found: found[1] + block + found[2], text)
+    for name, content in (
+        ("README.md", filled.encode()),
+        ("docs/frontier.png", RunFolder(outputs).existing("frontier.png").read_bytes()),
+    ):
+        with atomic_file(project / name) as handle:
+            handle.write(content)
+
+
 def _complete_manifest(outputs: Path) -> dict[str, Any]:
     """The manifest of a run of which every page can be shown."""
     manifest = read_manifest(outputs)
@@ -131,6 +156,7 @@ def _complete_manifest(outputs: Path) -> dict[str, Any]:
 def _assemble(outputs: Path, source: Path, manifest: dict[str, Any], project: Path) -> None:
     (source / "notebooks").mkdir(parents=True)
     for name in PAGES:
+        (source / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(project / name, source / name)
     for picture in PICTURES:
         shutil.copyfile(RunFolder(outputs).existing(picture), source / picture)
@@ -176,18 +202,12 @@ def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def coverage_rows(outputs: Path) -> list[dict[str, str]]:
-    """One row a market and fan: how far the levels are from what they promise.
-
-    The miscoverage of level tau is max(0, P(Y < q) - tau, tau - P(Y <= q)).
-    """
+    """One row a market and fan: how far the levels are from what they promise."""
     rows = []
     for market, fans in _read(outputs, "coverage.json").items():
         for fan, levels in fans.items():
             try:
-                misses = {
-                    name: max(0.0, x["below"] - x["nominal"], x["nominal"] - x["at_or_below"])
-                    for name, x in levels.items()
-                }
+                misses = {name: miscoverage(**level) for name, level in levels.items()}
                 worst = max(misses, key=misses.__getitem__)
                 days = min(x["n_days"] for x in levels.values())
             except (KeyError, TypeError, ValueError) as error:

@@ -88,7 +88,11 @@ def show_interactive(figure: go.Figure, name: str, synthetic: bool) -> None:
             text="synthetic market", xref="paper", yref="paper", x=1, y=1.06, showarrow=False
         )
     html = figure.to_html(
-        full_html=False, include_plotlyjs=PLOTLY_SCRIPT, include_mathjax=False, div_id=name
+        full_html=False,
+        include_plotlyjs=PLOTLY_SCRIPT,
+        include_mathjax=False,
+        div_id=name,
+        config={"displaylogo": False, "responsive": True},
     )
     bundle = {
         "application/vnd.plotly.v1+json": figure.to_plotly_json(),

@@ -146,6 +146,8 @@ def resolve(
     dumped = sections.model_dump(mode="json")
     in_files = {key: value for section in dumped.values() for key, value in section.items()}
     knobs = {key: in_files.get(key, value) for key, value in known.items() if key not in PLACES}
+    if "jobs" in knobs:
+        knobs["jobs"] = os.cpu_count() or 1  # changes no result
     knobs |= values
     data = _data_fingerprint(str(knobs.get("data") or ""), dumped["market"])
     hashed = {key: value for key, value in knobs.items() if key not in NOT_HASHED}

@@ -1,0 +1,59 @@
+# Everything a fresh machine needs is Python 3.11, 3.12 or 3.13: each target makes .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+ARGS ?=
+NBVAL_OUTPUTS := $(CURDIR)/outputs/nbval
+
+.DELETE_ON_ERROR:
+.PHONY: help book test lab bench clean
+
+help:  ## what there is to make
+	@echo "make book    run the seven notebooks and build the book: outputs/book/_build/html/index.html"
+	@echo "make test    every check: lint, tests, notebooks, the book in a browser if there is one"
+	@echo "make lab     JupyterLab on the notebooks"
+	@echo "make bench   the benchmarks"
+	@echo "make clean   remove .venv, caches, and what make itself has put into outputs/"
+	@echo
+	@echo "PYTHON=python3.12 chooses the interpreter; ARGS=\"...\" goes to the run of make book,"
+	@echo "such as ARGS=\"--overwrite\" after a change of parameters, or ARGS=\"--jobs 4\"."
+
+# Made afresh whenever the requirements change, so that nothing of an earlier set stays.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "Python 3.11, 3.12 or 3.13 is needed, and '$(PYTHON)' is another or is not there:"; \
+	  $(PYTHON) --version; \
+	  echo "Name one that is installed, for example: make book PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	  echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing the pinned requirements into $(VENV) ..."
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+book: $(READY)  ## the report
+	@$(RUN) -m bessvpp run --profile book $(ARGS)
+	@$(RUN) -m bessvpp book --profile book
+
+# The notebooks are tested in their order, in one process: each reads files of those before it.
+test: $(READY)  ## every check
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@rm -rf $(NBVAL_OUTPUTS)
+	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest --nbval-lax --nbval-current-env \
+	  --nbval-cell-timeout=900 -p no:cacheprovider --durations=10 tests notebooks
+
+lab: $(READY)  ## explore
+	@$(RUN) -m jupyterlab notebooks
+
+bench: $(READY)  ## the benchmarks
+	@for script in benchmarks/*.py; do \
+	  test -f "$$script" || { echo "no benchmarks yet"; break; }; \
+	  echo "== $$script"; $(RUN) "$$script" || exit 1; done
+
+clean:  ## start afresh; runs of your own in outputs/ stay
+	rm -rf $(VENV) outputs/book outputs/test outputs/nbval data/synthetic build
+	rm -rf .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,792 @@
+"""Reading the exchange's files, and what is known when."""
+
+import csv
+import datetime as dt
+import io
+import pickle
+import time
+from pathlib import Path
+
+import numpy as np
+import openpyxl
+import pandas as pd
+import pytest
+
+from bessvpp.errors import DataError
+from bessvpp.market import EXTRAS, Market, read_market, read_price_tables
+from bessvpp.params import load_params
+
+RULES = load_params().market
+HOURLY = RULES.model_copy(update={"block_minutes": 60})
+REAL = Path(__file__).parents[2] / "shared" / "data" / "real"
+needs_real = pytest.mark.skipif(
+    not REAL.is_dir(), reason=f"the real exchange files are not at {REAL}"
+)
+
+
+# --- a snapshot, built by hand -------------------------------------------------------------
+
+
+def clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"
+
+
+def prices(n: int, seed: int = 0) -> np.ndarray:
+    return np.round(np.random.default_rng(seed).uniform(1500, 9500, n), 2)
+
+
+def snapshot(days, mcp, *, market="DAM", length=15, header=None, volume=100.0, summary=True):
+    """Cells of a Market Snapshot; ``mcp`` runs over the blocks of ``days`` (DD-MM-YYYY)."""
+    rtm = market == "RTM"
+    dash = "-" if rtm else " - "
+    shown = header or (days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}")
+    names = ["Purchase Bid (MW)", "Sell Bid (MW)", "MCV (MW)", "Final Scheduled Volume (MW)"]
+    names.append("MCP (Rs/MWh) *")
+    columns = ["Date", "Hour", *(["Session ID"] if rtm else []), "Time Block", *names]
+    rows = [[], ["Market Snapshot"], [f"Date: {shown}"], [], columns]
+    starts = [(day, minute) for day in days for minute in range(0, 1440, length)]
+    bids = 300.0 + np.arange(len(mcp))
+    for (day, minute), price, bid in zip(starts, mcp, bids, strict=False):
+        label = f"{clock(minute)}{dash}{clock(minute + length)}"
+        counters = [str(minute // 60 + 1)] + ([str(minute // 30 + 1)] if rtm else [])
+        numbers = [bid, 400.0, volume, volume, price]
+        rows.append([day, *counters, label, *(f"{number:.2f}" for number in numbers)])
+    if summary:
+        rows.append(["Date", "Summary", *(name.replace("(MW)", "") for name in names)])
+        rows.append([shown, "Total (MWh)", "1", "1", "1", "1", ""])
+        for kind, reduce in (("Max", np.max), ("Min", np.min), ("Avg", np.mean)):
+            cells = [reduce(bids), 400.0, volume, volume, reduce(mcp)]
+            rows.append([shown, f"{kind} (MW)", *(f"{cell:.2f}" for cell in cells)])
+    return rows
+
+
+def as_csv(rows, separator=",") -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=separator).writerows(rows)
+    return text.getvalue()
+
+
+def write(folder, rows, name="DAM_Market Snapshot.csv", encoding="utf-8", separator=","):
+    path = folder / name
+    path.write_bytes(as_csv(rows, separator).encode(encoding))
+    return path
+
+
+def write_xlsx(folder, rows, name="DAM_Market Snapshot.xlsx"):
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(folder / name)
+    return folder / name
+
+
+DAY = "07-08-2025"
+FIRST = 5  # row index of the first block in ``snapshot``
+PRICE = -1  # column of the price
+
+
+@pytest.fixture
+def day():
+    """Cells of one DAM day, and its prices."""
+    values = prices(96)
+    return snapshot([DAY], values), values
+
+
+def refused(path, *words, rules=RULES):
+    with pytest.raises(DataError) as caught:
+        read_market(path, rules)
+    message = str(caught.value)
+    for word in words:
+        assert word in message, message
+    return message
+
+
+# --- the two layouts -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("writer", [write, write_xlsx])
+def test_one_day_is_read_block_by_block(tmp_path, day, writer):
+    rows, values = day
+    market = read_market(writer(tmp_path, rows), RULES)
+    assert market.dates.tolist() == [dt.date(2025, 8, 7)]
+    assert market.dam_mcp[0].tolist() == values.tolist()
+    assert set(market.extras) == {"dam_purchase_bid_mw", "dam_sell_bid_mw", "dam_mcv_mw"}
+    assert market.extras["dam_sell_bid_mw"][0, 5] == 400
+    assert (market.n_blocks, market.block_minutes, market.block_hours) == (96, 15, 0.25)
+    assert market.excluded.tolist() == [True]  # no RTM price
+    assert any("RTM" in note for note in market.notes)
+
+
+def test_a_folder_of_monthly_files_becomes_one_calendar(tmp_path):
+    june = [f"{d:02d}-06-2025" for d in range(1, 31)]
+    july = [f"{d:02d}-07-2025" for d in range(1, 32)]
+    values = prices(61 * 96)
+    write(tmp_path, snapshot(june, values[:2880]), "DAM_Market Snapshot (1).csv")
+    write_xlsx(tmp_path, snapshot(july, values[2880:]), "DAM_Market Snapshot.xlsx")
+    for name, days in (("a", june), ("b", july)):
+        rows = snapshot(days, prices(len(days) * 96, 1), market="RTM")
+        write(tmp_path, rows, f"RTM_Market Snapshot-{name}.csv")
+    (tmp_path / "readme.md").write_text("notes")
+    (tmp_path / "~$DAM.xlsx").write_text("lock")
+    market = read_market(tmp_path, RULES)
+    assert market.dam_mcp.ravel().tolist() == values.tolist()
+    assert not market.excluded.any()
+    assert set(market.extras) == set(EXTRAS)
+    assert not market.is_synthetic
+    assert any("readme.md" in note for note in market.notes)
+
+
+def test_the_marker_makes_a_folder_synthetic(tmp_path, day):
+    path = write(tmp_path, day[0])
+    assert not read_market(tmp_path, RULES).is_synthetic
+    (tmp_path / "SYNTHETIC.txt").write_text("made up")
+    assert read_market(tmp_path, RULES).is_synthetic
+    assert read_market(path, RULES).is_synthetic
+
+
+def tidy(folder, frame, name="prices.csv"):
+    frame.to_csv(folder / name, index=False)
+    return folder / name
+
+
+def tidy_frame(n_days=2, freq="15min"):
+    starts = pd.date_range("2024-03-01", periods=n_days * 96, freq="15min")[
+        :: 4 if freq == "h" else 1
+    ]
+    n = len(starts)
+    return pd.DataFrame(
+        {
+            "delivery_start": starts.strftime("%Y-%m-%d %H:%M"),
+            "dam_mcp_rs_mwh": prices(n),
+            "rtm_mcp_rs_mwh": prices(n, 1),
+            "purchase_bid_mw": 500.0,
+            "final_scheduled_volume_mw": 7.0,
+        }
+    )
+
+
+def test_tidy_csv_gives_both_markets_and_day_ahead_volumes(tmp_path):
+    frame = tidy_frame()
+    market = read_market(tidy(tmp_path, frame), RULES)
+    assert market.dam_mcp.ravel().tolist() == frame["dam_mcp_rs_mwh"].tolist()
+    assert market.rtm_mcp.ravel().tolist() == frame["rtm_mcp_rs_mwh"].tolist()
+    assert list(market.extras) == ["dam_purchase_bid_mw"]
+    assert not market.excluded.any()
+    assert market.notes == ()
+
+
+def test_hourly_files_give_24_blocks_and_are_refused_for_15_minutes(tmp_path):
+    path = tidy(tmp_path, tidy_frame(freq="h"))
+    assert read_market(path, RULES).n_blocks == 24
+    quarter = RULES.model_copy(update={"block_minutes": 15})
+    refused(path, "prices.csv", "hourly", "block_minutes", rules=quarter)
+    hourly = snapshot([DAY], prices(24), length=60)
+    assert read_market(write(tmp_path, hourly), RULES).block_hours == 1.0
+
+
+def test_hours_are_means_of_their_blocks_without_those_that_had_no_trade(tmp_path):
+    dam, rtm = prices(96), prices(96, 1)
+    write(tmp_path, snapshot([DAY], dam), "DAM.csv")
+    rows = snapshot([DAY], rtm, market="RTM", summary=False)
+    for block in (0, 1, *range(8, 12)):  # half of hour 0, all of hour 2
+        rows[FIRST + block][4:] = ["0"] * 5
+    write(tmp_path, rows, "RTM.csv")
+    market = read_market(tmp_path, HOURLY)
+    assert market.dam_mcp[0] == pytest.approx(dam.reshape(24, 4).mean(axis=1))
+    assert market.rtm_mcp[0, 0] == pytest.approx(rtm[2:4].mean())
+    assert market.rtm_mcp[0, 1] == pytest.approx(rtm[4:8].mean())
+    assert np.isnan(market.rtm_mcp[0, 2])
+    assert np.flatnonzero(market.rtm_no_trade[0]).tolist() == [2]
+    assert not market.excluded[0]
+
+
+def test_an_hour_with_a_missing_quarter_has_no_price(tmp_path, day):
+    rows, _ = day
+    del rows[FIRST + 6]
+    market = read_market(write(tmp_path, rows), HOURLY)
+    assert np.flatnonzero(np.isnan(market.dam_mcp[0])).tolist() == [1]
+
+
+def test_15_minute_and_hourly_files_of_one_market_must_agree(tmp_path):
+    values = prices(96)
+    write(tmp_path, snapshot([DAY], values), "a.csv")
+    hours = values.reshape(24, 4).mean(axis=1).round(2)
+    write(tmp_path, snapshot([DAY], hours, length=60), "b.csv")
+    assert read_market(tmp_path, HOURLY).dam_mcp[0] == pytest.approx(hours, abs=0.01)
+    refused(tmp_path, "b.csv", "block_minutes to 60")
+    hours[3] += 1
+    write(tmp_path, snapshot([DAY], hours, length=60), "b.csv")
+    refused(tmp_path, "disagree", "2025-08-07, hour 3", rules=HOURLY)
+
+
+# --- traps that are understood -------------------------------------------------------------
+
+
+def test_dirty_cells_are_understood(tmp_path, day):
+    rows, values = day
+    rows[FIRST][PRICE] = f"{values[0]:,.2f}"  # 6,999.43
+    rows[FIRST + 1][PRICE] = f" {values[1]:.2f} *"
+    rows[FIRST + 2][PRICE] = f"\u200b{values[2]:.2f}\u00a0"
+    rows[FIRST + 3][3] = "1,00,300.50"  # Indian grouping
+    rows[4][0] = "\ufeffDate"
+    rows[4][-1] = "MCP  (Rs/MWh)"
+    rows.append(["* prices are provisional"])
+    market = read_market(write(tmp_path, rows), RULES)
+    assert market.dam_mcp[0].tolist() == values.tolist()
+    assert market.extras["dam_purchase_bid_mw"][0, 3] == 100300.5
+
+
+@pytest.mark.parametrize(
+    ("encoding", "separator"),
+    [("utf-8-sig", ","), ("utf-16", "\t"), ("utf-16-le", ","), ("utf-8", ";")],
+)
+def test_encodings_and_separators_are_recognised(tmp_path, day, encoding, separator):
+    rows, values = day
+    path = write(tmp_path, rows, encoding=encoding, separator=separator)
+    assert read_market(path, RULES).dam_mcp[0].tolist() == values.tolist()
+
+
+def test_the_other_label_style_and_midnight_as_00_00_are_understood(tmp_path, day):
+    rows, values = day
+    for row in rows[FIRST : FIRST + 96]:
+        row[2] = row[2].replace(" ", "").replace("24:00", "00:00")
+    assert read_market(write(tmp_path, rows), RULES).dam_mcp[0].tolist() == values.tolist()
+
+
+def test_excel_dates_and_numbers_are_understood(tmp_path, day):
+    rows, values = day
+    for row in rows[FIRST : FIRST + 96]:
+        row[0], row[1], row[PRICE] = dt.datetime(2025, 8, 7), int(row[1]), float(row[PRICE])
+    assert read_market(write_xlsx(tmp_path, rows), RULES).dam_mcp[0].tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("cell", ["-", "", "NA", "–"])
+def test_no_price_is_missing_and_excludes_the_day(tmp_path, day, cell):
+    rows, values = day
+    rows[FIRST + 40][PRICE] = cell
+    market = read_market(write(tmp_path, rows), RULES)
+    assert np.flatnonzero(np.isnan(market.dam_mcp[0])).tolist() == [40]
+    assert market.dam_mcp[0, 41] == values[41]  # nothing moved, nothing filled
+    assert market.excluded[0]
+
+
+def test_missing_blocks_and_days_stay_missing(tmp_path):
+    days = ["01-06-2025", "02-06-2025", "03-06-2025", "04-06-2025"]
+    for market in ("DAM", "RTM"):
+        rows = snapshot(days, prices(384), market=market, summary=False)
+        del rows[FIRST + 96 : FIRST + 192]  # the second day
+        if market == "RTM":
+            del rows[FIRST + 96 + 30 : FIRST + 96 + 32]  # 94 blocks on the third
+        write(tmp_path, rows, f"{market}.csv")
+    read = read_market(tmp_path, RULES)
+    assert read.excluded.tolist() == [False, True, True, False]
+    assert np.isnan(read.dam_mcp).sum(axis=1).tolist() == [0, 96, 0, 0]
+    assert np.isnan(read.rtm_mcp).sum(axis=1).tolist() == [0, 96, 2, 0]
+    assert any("2025-06-02, 2025-06-03" in note for note in read.notes)
+
+
+def test_a_day_cut_off_at_noon_is_history_but_excluded(tmp_path):
+    days = ["01-06-2025", "02-06-2025"]
+    write(tmp_path, snapshot(days, prices(192)), "DAM.csv")
+    write(tmp_path, snapshot(days, prices(96 + 46), market="RTM"), "RTM.csv")
+    market = read_market(tmp_path, RULES)
+    assert market.excluded.tolist() == [False, True]
+    assert np.isfinite(market.rtm_mcp[1]).sum() == 46
+    assert not market.rtm_no_trade.any()
+
+
+def test_zeros_are_no_trade_but_zero_with_volume_is_a_price(tmp_path, day):
+    write(tmp_path, day[0], "DAM.csv")
+    values = prices(96, 1)
+    values[[10, 11, 20]] = 0
+    rows = snapshot([DAY], values, market="RTM")
+    for block in (10, 11):
+        rows[FIRST + block][4:] = ["0.00"] * 5
+    write(tmp_path, rows, "RTM.csv")
+    market = read_market(tmp_path, RULES)
+    assert np.flatnonzero(market.rtm_no_trade[0]).tolist() == [10, 11]
+    assert np.isnan(market.rtm_mcp[0, [10, 11]]).all()
+    assert market.rtm_mcp[0, 20] == 0
+    assert not market.excluded[0]
+
+
+def test_rows_and_files_that_agree_are_merged(tmp_path, day):
+    rows, values = day
+    rows.insert(FIRST + 3, list(rows[FIRST + 3]))
+    rows = rows[: FIRST + 97]  # without the summary
+    write(tmp_path, rows, "DAM_Market Snapshot.csv")
+    write(tmp_path, rows, "DAM_Market Snapshot (1).csv")
+    assert read_market(tmp_path, RULES).dam_mcp[0].tolist() == values.tolist()
+
+
+def test_revised_final_volumes_do_not_make_files_disagree(tmp_path, day):
+    rows, values = day
+    write(tmp_path, rows, "a.csv")
+    rows[FIRST + 3][6] = "93.00"
+    write(tmp_path, rows, "b.csv")
+    assert read_market(tmp_path, RULES).dam_mcp[0].tolist() == values.tolist()
+
+
+def green(day_text=DAY):
+    rows = snapshot([day_text], prices(96))
+    rows[4][4:6] = ["Total Sell Bid (MW)", "Solar Bid (MW)"]
+    return rows
+
+
+def test_the_green_market_is_set_apart_and_never_a_price(tmp_path, day):
+    path = write(tmp_path, green(), "GDAM_Market Snapshot.csv")
+    refused(path, "GDAM", "add the files of the day-ahead market")
+    write(tmp_path, day[0])
+    market = read_market(tmp_path, RULES)
+    assert market.dam_mcp[0].tolist() == day[1].tolist()
+    assert any("set aside" in note and "GDAM" in note for note in market.notes)
+
+
+# --- traps that are refused ----------------------------------------------------------------
+
+
+def test_files_that_disagree_are_refused_naming_both(tmp_path, day):
+    rows, values = day
+    write(tmp_path, rows, "a.csv")
+    values = values.copy()
+    values[7] += 1
+    write(tmp_path, snapshot([DAY], values), "b.csv")
+    refused(tmp_path, "a.csv", "b.csv", "row 13", "2025-08-07T01:45", f"{values[7]:g}")
+
+
+def test_a_doubled_row_with_another_price_is_refused(tmp_path):
+    rows = snapshot([DAY], prices(96), market="RTM", summary=False)
+    rows.insert(FIRST + 3, [*rows[FIRST + 3][:-1], "1234.00"])
+    write(tmp_path, snapshot([DAY], prices(96)), "DAM.csv")
+    write(tmp_path, rows, "RTM.csv")
+    refused(tmp_path, "disagree on the RTM price", "1234", "row 9", "row 10")
+
+
+def test_a_missing_price_yields_to_one_that_is_there_and_hides_no_disagreement(tmp_path, day):
+    rows, values = day[0][: FIRST + 96], day[1]
+    rows.insert(FIRST + 3, [*rows[FIRST + 3][:-1], "-"])
+    assert read_market(write(tmp_path, rows), RULES).dam_mcp[0].tolist() == values.tolist()
+    rows.insert(FIRST + 3, [*rows[FIRST + 3][:-1], "1234.00"])
+    refused(write(tmp_path, rows), "disagree", "1234", "row 9", "row 11")
+
+
+def test_no_trade_in_one_file_and_a_price_in_another_is_refused(tmp_path, day):
+    write(tmp_path, day[0], "DAM.csv")
+    rows = snapshot([DAY], prices(96), market="RTM", summary=False)
+    write(tmp_path, rows, "RTM (1).csv")
+    rows[FIRST][4:] = ["0"] * 5
+    write(tmp_path, rows, "RTM.csv")
+    refused(tmp_path, "no trade", "RTM (1).csv")
+
+
+def test_a_price_that_contradicts_the_summary_is_refused(tmp_path, day):
+    rows, _ = day
+    rows[FIRST + 50][PRICE] = "5000.00"  # within Max and Min, so that only Avg tells
+    refused(write(tmp_path, rows), "Avg", "contradicts", "row 106")
+
+
+def test_a_changed_price_is_found_in_a_partial_day_but_a_trimmed_day_is_not_one(tmp_path):
+    write(tmp_path, snapshot([DAY], prices(96)), "DAM.csv")
+    rows = snapshot([DAY], prices(46), market="RTM")
+    rows[FIRST + 5][PRICE] = "5000.00"
+    write(tmp_path, rows, "RTM.csv")
+    refused(tmp_path, "RTM.csv", "contradicts")
+    whole = snapshot([DAY], prices(96), market="RTM")
+    del whole[FIRST + 46 : FIRST + 96]
+    write(tmp_path, whole, "RTM.csv")
+    market = read_market(tmp_path, RULES)
+    assert np.isfinite(market.rtm_mcp).sum() == 46
+    assert any("other rows" in note for note in market.notes)
+    whole[FIRST + 5][PRICE] = "9999.00"  # above the Max of the whole day
+    write(tmp_path, whole, "RTM.csv")
+    refused(tmp_path, "RTM.csv", "Max", "contradicts")
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "cell", "words"),
+    [
+        (FIRST + 9, PRICE, "abc", ["row 15", "MCP", "'abc'", "is no number"]),
+        (FIRST + 9, PRICE, "6999,43", ["'6999,43'", "is no number"]),
+        (FIRST + 9, PRICE, "12000.00", ["row 15", "above the cap", "10000", "2025-08-07"]),
+        (FIRST + 9, PRICE, "-5", ["row 15", "below the floor"]),
+        (FIRST + 9, 2, "noon", ["row 15", "Time Block", "'noon'"]),
+        (FIRST + 9, 2, "02:20 - 02:35", ["row 15", "Time Block"]),
+        (FIRST + 9, 0, "08-25-2025", ["row 15", "Date", "month-first"]),
+        (FIRST + 9, 0, "31-02-2025", ["row 15", "Date", "correct the date"]),
+        (FIRST + 9, 0, "09-08-2025", ["row 3", "does not match the rows"]),
+        (FIRST + 9, 0, "", ["row 15", "Date", "is no date"]),
+        (2, 0, "Date: 08-07-2025", ["row 3", "does not match the rows", "month-first"]),
+        (2, 0, f"Date: {DAY} to 09-08-2025", ["row 3", "2025-08-07 to 2025-08-07"]),
+        (4, PRICE, "Weighted MCP (Rs/MWh)", ["row 5", "no price column", "weighted mcp"]),
+        (4, PRICE, "MCP (Rs/kWh)", ["row 5", "not in Rs/MWh"]),
+        (4, 3, "MCP (Rs/MWh)", ["row 5", "twice"]),
+    ],
+)
+def test_a_wrong_cell_is_refused_with_its_place(tmp_path, day, row, column, cell, words):
+    rows = day[0][: FIRST + 96]
+    rows[row][column] = cell
+    if row == 4 and column == 3:
+        rows[4][column] = rows[4][PRICE]
+    refused(write(tmp_path, rows), "DAM_Market Snapshot.csv", *words)
+
+
+def test_the_sheet_is_named_where_there_are_sheets(tmp_path, day):
+    rows = day[0]
+    rows[FIRST + 9][PRICE] = "abc"
+    refused(write_xlsx(tmp_path, rows), "[Sheet]", "row 15", "'abc'")
+
+
+def test_the_cap_is_that_of_the_date(tmp_path):
+    values = prices(192)
+    values[50] = 12000
+    read_market(write(tmp_path, snapshot(["02-04-2023", "03-04-2023"], values)), RULES)
+    values[150] = 12000
+    path = write(tmp_path, snapshot(["03-04-2023", "04-04-2023"], values))
+    refused(path, "above the cap of 10000", "2023-04-04", "price_caps")
+
+
+def test_labels_that_run_late_by_an_hour_are_refused(tmp_path):
+    rows = snapshot([DAY], prices(96), summary=False)
+    for block, row in enumerate(rows[FIRST:]):
+        start, end = 60 + 15 * block, 60 + 15 * (block + 1)
+        row[2] = (
+            f"{clock(start)}-{clock(end if end <= 1440 else end - 1440 if end > 1500 else end)}"
+        )
+    rows[-1][2] = "24:45-01:00"
+    for row in rows[FIRST:]:
+        row[1] = str(int(row[2][:2]) + 1)
+    refused(write(tmp_path, rows), "row 98", "late by an hour")
+    for block, row in enumerate(rows[FIRST:]):  # the same, wrapped: only the hour tells
+        start = (60 + 15 * block) % 1440
+        row[1], row[2] = str(block // 4 + 1), f"{clock(start)}-{clock(start + 15)}"
+    refused(write(tmp_path, rows), "row 6", "'Hour'", "late by an hour")
+
+
+def test_sessions_that_contradict_their_blocks_are_refused(tmp_path, day):
+    write(tmp_path, day[0], "DAM.csv")
+    rows = snapshot([DAY], prices(96), market="RTM")
+    rows[FIRST + 8][2] = "9"
+    refused(write(tmp_path, rows, "RTM.csv").parent, "RTM.csv", "row 14", "Session ID")
+
+
+@pytest.mark.parametrize("shift", ["1h", "-5h30min"])
+def test_whole_days_that_do_not_start_at_midnight_are_refused(tmp_path, shift):
+    frame = tidy_frame()
+    starts = pd.to_datetime(frame["delivery_start"]) + pd.Timedelta(shift)
+    frame["delivery_start"] = starts.dt.strftime("%Y-%m-%d %H:%M")
+    refused(tidy(tmp_path, frame), "prices.csv", "instead of 00:00", "shifted")
+
+
+@pytest.mark.parametrize(
+    ("cell", "word"),
+    [
+        ("2024-03-01 24:00", "next day"),
+        ("2024-03-01 01:15+00:00", "Indian time"),
+        ("2024-03-01 01:20", "15-minute"),
+        ("03/01/2024 01:15", "YYYY-MM-DD"),
+        ("", "YYYY-MM-DD"),
+    ],
+)
+def test_a_wrong_start_is_refused_with_its_place(tmp_path, cell, word):
+    frame = tidy_frame()
+    frame.loc[5, "delivery_start"] = cell
+    refused(tidy(tmp_path, frame), "row 7", "delivery_start", word)
+
+
+def test_prices_in_rs_per_kwh_are_refused(tmp_path):
+    path = write(tmp_path, snapshot([DAY], prices(96) / 1000))
+    refused(path, "Rs/kWh", "multiply them by 1000")
+
+
+def test_month_first_dates_are_refused_where_they_leave_gaps(tmp_path):
+    days = [f"06-{d:02d}-2025" for d in range(1, 6)]  # 1 to 5 June, month first
+    rows = snapshot(days, prices(480), summary=False)
+    rows[2] = []  # no header to contradict them
+    refused(write(tmp_path, rows), "month-first", "2025-06-01 to 2025-06-05")
+
+
+def test_dates_that_a_spreadsheet_half_converted_are_refused(tmp_path):
+    rows = snapshot(["12-06-2025", "13-06-2025"], prices(192), summary=False)
+    for row in rows[FIRST : FIRST + 96]:
+        row[0] = dt.datetime(2025, 12, 6)
+    refused(write_xlsx(tmp_path, rows), "Date", "mixes text and Excel dates")
+
+
+def test_a_name_that_contradicts_the_columns_is_refused(tmp_path, day):
+    refused(write(tmp_path, day[0], "RTM_Market Snapshot.csv"), "named RTM", "DAM")
+    refused(write(tmp_path, green(), "DAM_Market Snapshot.csv"), "named DAM", "GDAM")
+
+
+def test_unquoted_thousands_commas_are_refused(tmp_path, day):
+    path = write(tmp_path, day[0])
+    text = path.read_text().replace(",300.00,", ",1,300.00,", 1)
+    path.write_text(text)
+    refused(path, "row 6", "more values than the 8 columns")
+
+
+def test_two_downloads_in_one_sheet_are_refused(tmp_path, day):
+    refused(write(tmp_path, day[0] + day[0][FIRST:]), "below the summary")
+
+
+def test_what_is_no_price_file_is_refused_with_a_remedy(tmp_path, day):
+    refused(tmp_path / "none.csv", "none.csv", "is not there")
+    refused(tmp_path, "no price file", "Market Snapshot")
+    for name, content in (
+        ("a.xlsx", b"PK\x03\x04 not a zip"),
+        ("b.xlsx", b"\x00\x01\x02\xff"),
+        ("c.csv", b""),
+        ("d.csv", b"<html>login</html>"),
+        ("e.csv", b"a,b\n1,2\n"),
+        ("f.csv", as_csv(day[0][:FIRST]).encode()),
+        ("g.csv", b"delivery_start,price\n2024-01-01 00:00,5\n"),
+        ("h.csv", b"Date,\xff\xfe\xfa\n"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        refused(tmp_path / name, name, ":")
+
+
+def test_real_time_prices_alone_are_no_market_but_can_be_checked(tmp_path):
+    path = write(tmp_path, snapshot([DAY], prices(96), market="RTM"), "RTM.csv")
+    refused(path, "only RTM prices", "day-ahead")
+    (table,) = read_price_tables(path, RULES)
+    assert (table.market, table.block_minutes, len(table.starts)) == ("rtm", 15, 96)
+
+
+def test_a_history_without_one_day_ahead_price_is_refused(tmp_path):
+    frame = tidy_frame()
+    frame["dam_mcp_rs_mwh"] = np.nan
+    refused(tidy(tmp_path, frame), "not one DAM price")
+
+
+# --- what is known when --------------------------------------------------------------------
+
+
+def numbered(n_days: int = 5, blocks: int = 96) -> Market:
+    """A market of which every value is different."""
+    shape = (n_days, blocks)
+    values = np.arange(8 * n_days * blocks, dtype=float).reshape(8, *shape) + 1
+    no_trade = np.zeros(shape, bool)
+    no_trade[:, blocks // 3] = no_trade[:, -1] = True
+    return Market(
+        np.datetime64("2024-03-01") + np.arange(n_days),
+        values[0],
+        np.where(no_trade, np.nan, values[1]),
+        no_trade,
+        dict(zip(EXTRAS, values[2:], strict=True)),
+        is_synthetic=False,
+    )
+
+
+def slow_known(market: Market, now: dt.datetime, rules) -> dict:
+    """Block by block: {(date, block): what is known}, from the sentences of the design."""
+    known = {}
+    for i, date in enumerate(market.dates.tolist()):
+        midnight = dt.datetime.combine(date, dt.time())
+        results = midnight - dt.timedelta(days=1) + dt.timedelta(minutes=rules.dam_results)
+        for b in range(market.n_blocks):
+            end = midnight + dt.timedelta(minutes=(b + 1) * market.block_minutes)
+            session = midnight
+            while session + dt.timedelta(minutes=rules.rtm_session_minutes) < end:
+                session += dt.timedelta(minutes=rules.rtm_session_minutes)
+            dam, rtm = now >= results, now >= session
+            known[date, b] = (
+                market.dam_mcp[i, b] if dam else np.nan,
+                market.rtm_mcp[i, b] if rtm else np.nan,
+                bool(market.rtm_no_trade[i, b]) and rtm,
+                *(
+                    values[i, b] if (dam if name.startswith("dam") else rtm) else np.nan
+                    for name, values in market.extras.items()
+                ),
+            )
+    return known
+
+
+@pytest.mark.parametrize("blocks", [24, 96])
+@pytest.mark.parametrize("session", [15, 30, 45, 60])
+def test_known_at_is_the_slow_loop_over_blocks(blocks, session):
+    market = numbered(4, blocks)
+    rules = RULES.model_copy(update={"rtm_session_minutes": session, "dam_results": 13 * 60 + 20})
+    start = dt.datetime(2024, 2, 29, 13, 20)
+    times = [start + dt.timedelta(minutes=m) for m in range(0, 5 * 1440, 97)]
+    times += [
+        dt.datetime(2024, 3, d, h, m) for d in (1, 3) for h, m in ((0, 0), (13, 19), (13, 20))
+    ]
+    for now in times:
+        view, expected = market.known_at(now, rules), slow_known(market, now, rules)
+        arrays = (view.dam_mcp, view.rtm_mcp, view.rtm_no_trade, *view.extras.values())
+        for i, date in enumerate(view.dates.tolist()):
+            got = np.array([array[i] for array in arrays]).T
+            want = np.array([expected.pop((date, b)) for b in range(blocks)], dtype=float)
+            np.testing.assert_array_equal(got, want, err_msg=f"{now} {date}")
+        for left in expected.values():  # the days that were cut
+            assert not left[2]
+            assert np.isnan([left[0], left[1], *left[3:]]).all()
+        assert not np.isnan(view.dam_mcp[-1]).any()  # and no day too many
+
+
+def test_the_gates_of_the_design():
+    quarter, hour = numbered(), numbered(blocks=24)
+
+    def rtm_known(market, hh, mm):
+        view = market.known_at(dt.datetime(2024, 3, 3, hh, mm), RULES)
+        return int((~np.isnan(view.rtm_mcp[2]) | view.rtm_no_trade[2]).sum()), len(view.dates)
+
+    assert rtm_known(quarter, 11, 0) == (46, 3)  # DAM gate: block 46, nothing of tomorrow
+    assert rtm_known(quarter, 10, 59) == (44, 3)
+    assert rtm_known(hour, 10, 29) == (10, 3)
+    assert rtm_known(hour, 10, 30) == (11, 3)
+    assert rtm_known(quarter, 13, 0) == (54, 4)  # with tomorrow's DAM results
+
+
+def test_prices_after_the_gate_are_not_visible():
+    market = numbered()
+    now = dt.datetime(2024, 3, 3, 11)
+    view = market.known_at(now, RULES)
+    future = {market.rtm_mcp[2, 46], market.dam_mcp[3, 0], market.extras["rtm_mcv_mw"][2, 46]}
+    for array in (view.dates, view.dam_mcp, view.rtm_mcp, view.rtm_no_trade, *view.extras.values()):
+        assert array.base is None  # no larger array behind it
+        assert not future & set(array.ravel().tolist())
+    assert not future & set(np.ravel([v for v in vars(view).values() if isinstance(v, float)]))
+    assert view.notes == ()
+    assert not view.rtm_no_trade[2, 95]
+
+
+def test_changing_the_future_changes_no_view():
+    market, now = numbered(), dt.datetime(2024, 3, 3, 11)
+    rtm, dam, no_trade = market.rtm_mcp.copy(), market.dam_mcp.copy(), market.rtm_no_trade.copy()
+    rtm[2, 46:] = rtm[3:] = dam[3:] = -1
+    no_trade[2, 46:] = True
+    other = Market(market.dates, dam, rtm, no_trade, market.extras, False)
+    one, two = market.known_at(now, RULES), other.known_at(now, RULES)
+    pd.testing.assert_frame_equal(one.to_frame(), two.to_frame())
+
+
+def test_before_the_first_result_there_is_nothing_to_know():
+    market = numbered()
+    assert len(market.known_at(dt.datetime(2024, 2, 29, 13), RULES).dates) == 1
+    with pytest.raises(DataError, match="nothing is known"):
+        market.known_at(dt.datetime(2024, 2, 29, 12, 59), RULES)
+    with pytest.raises(ValueError, match="naive"):
+        market.known_at(dt.datetime(2024, 3, 2, tzinfo=dt.UTC), RULES)
+
+
+def test_hundreds_of_views_of_two_years_take_no_time():
+    market = numbered(730)
+    begin = time.perf_counter()
+    for day in range(100):
+        market.known_at(dt.datetime(2025, 10, 1, 11) + dt.timedelta(days=day), RULES)
+    assert time.perf_counter() - begin < 2
+
+
+# --- the object ----------------------------------------------------------------------------
+
+
+def test_the_frame_comes_back_as_the_market_it_was(tmp_path):
+    for market in (numbered(), numbered(blocks=24).days(1, 3)):
+        market.to_frame().to_parquet(tmp_path / "market.parquet", index=False)
+        frame = pd.read_parquet(tmp_path / "market.parquet")
+        assert str(frame["delivery_start"].dt.tz) == "Asia/Kolkata"
+        assert len(frame) == len(market.dates) * market.n_blocks
+        back = Market.from_frame(frame)
+        assert back.dates.tolist() == market.dates.tolist()
+        pd.testing.assert_frame_equal(back.to_frame(), market.to_frame())
+        assert back.is_synthetic == market.is_synthetic
+        with pytest.raises(DataError, match="calendar"):
+            Market.from_frame(frame.drop(index=7))
+
+
+def test_a_market_is_read_only_and_travels_to_workers():
+    market = pickle.loads(pickle.dumps(numbered()))
+    for array in (market.dates, market.dam_mcp, market.rtm_mcp, market.excluded):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = array[1]
+    with pytest.raises(TypeError):
+        market.extras["dam_mcv_mw"] = market.dam_mcp
+    pd.testing.assert_frame_equal(market.to_frame(), numbered().to_frame())
+
+
+def test_the_caller_keeps_his_own_arrays():
+    values = np.ones((1, 24))
+    market = Market(np.array(["2024-01-01"], "M8[D]"), values, values, values > 2, {}, False)
+    values[0, 0] = 7
+    assert market.dam_mcp[0, 0] == 1
+
+
+def test_no_trade_does_not_exclude_a_day_but_a_missing_price_does():
+    market = numbered()
+    assert not market.excluded.any()
+    dam, rtm = market.dam_mcp.copy(), market.rtm_mcp.copy()
+    dam[1, 3] = rtm[3, 5] = np.nan
+    holes = Market(market.dates, dam, rtm, market.rtm_no_trade, {}, False)
+    assert holes.excluded.tolist() == [False, True, False, True, False]
+
+
+def test_a_day_outside_the_history_is_an_error_that_names_the_history():
+    market = numbered()
+    assert market.index_of(dt.date(2024, 3, 3)) == 2
+    for date in ("2024-02-29", "2024-03-06"):
+        with pytest.raises(DataError, match="2024-03-01 to 2024-03-05"):
+            market.index_of(date)
+
+
+def test_days_that_are_not_consecutive_are_no_market():
+    market = numbered()
+    with pytest.raises(DataError, match="consecutive"):
+        Market(market.dates[[0, 2]], *[market.dam_mcp[:2]] * 2, market.rtm_no_trade[:2], {}, False)
+
+
+# --- the real files ------------------------------------------------------------------------
+
+
+@needs_real
+def test_the_real_day_ahead_download_is_read():
+    market = read_market(REAL / "DAM_Market Snapshot 07-08-2025.xlsx", RULES)
+    assert market.dates.tolist() == [dt.date(2025, 8, 7)]
+    assert market.dam_mcp[0, :2].tolist() == [6999.43, 5999.11]
+    assert market.dam_mcp.mean() == pytest.approx(4714.10, abs=0.01)  # its own Avg
+    assert market.extras["dam_purchase_bid_mw"][0, 95] == 15387.70
+
+
+@needs_real
+def test_the_real_half_day_of_real_time_prices_is_history():
+    paths = [
+        REAL / "DAM_Market Snapshot 07-08-2025.xlsx",
+        REAL / "RTM_Market Snapshot 12-08-2025.xlsx",
+    ]
+    market = read_market(paths, RULES)
+    assert np.isfinite(market.rtm_mcp).sum(axis=1).tolist() == [0, 0, 0, 0, 0, 46]
+    assert market.rtm_mcp[5, 45] == 557.56
+    assert market.excluded.all()
+
+
+@needs_real
+@pytest.mark.filterwarnings("ignore:DrawingML:UserWarning")
+def test_a_changed_cell_of_the_real_download_is_refused(tmp_path):
+    book = openpyxl.load_workbook(REAL / "RTM_Market Snapshot 12-08-2025.xlsx")
+    book.active.cell(row=20, column=9).value = "2000.00"
+    book.save(tmp_path / "RTM_Market Snapshot.xlsx")
+    refused(tmp_path, "[Sheet1]", "contradicts")
+
+
+@needs_real
+def test_the_real_green_download_is_no_price():
+    refused(REAL / "GDAM_Market Snapshot 12-08-2025.xlsx", "GDAM")
+
+
+@needs_real
+def test_the_real_tidy_files_are_read_in_full():
+    year = read_market(REAL / "dam_15min_2024.csv", RULES)
+    assert year.dam_mcp.shape == (366, 96)
+    assert year.dam_mcp.mean() == pytest.approx(4585, abs=0.5)
+    hours = read_market(REAL / "dam_hourly_2022-08_2025-04.csv", RULES)
+    gaps = hours.dates[np.isnan(hours.dam_mcp).any(axis=1)]
+    assert gaps.astype(str).tolist() == ["2022-09-04", "2022-09-08"]
+    both = read_market(REAL / "dam_rtm_hourly_2025-02_2025-04.csv", RULES)
+    assert both.rtm_mcp.shape == (62, 24)
+    assert not both.excluded.any()
+
+
+@needs_real
+def test_the_real_files_that_disagree_are_not_mixed():
+    names = ("dam_hourly_2022-08_2025-04.csv", "dam_rtm_hourly_2025-02_2025-04.csv")
+    refused([REAL / name for name in names], *names, "disagree on the DAM price")
