@@ -186,11 +186,19 @@ def persistence_target(correlation: np.ndarray) -> np.ndarray:
 def correlated_uniforms(
     correlation: np.ndarray, n_scenarios: int, seed: int, date: np.datetime64
 ) -> np.ndarray:
-    """(S, N) uniform draws of one day; the same for every fan and whatever else is run."""
+    """(S, N) uniform draws of one day; the same for every fan and whatever else is run.
+
+    Each dimension is stratified: its draws are the midpoints of S equal strata, in the order
+    of the correlated draws (Latin hypercube with dependence, Stein, 1987). So the mean of
+    every block is that of its marginal, and a plan does not chase sampling noise in the
+    spread between the markets.
+    """
     ordinal = int(date.astype("datetime64[D]").astype(int))
     rng = np.random.default_rng(np.random.SeedSequence([seed, ordinal]))
     root = np.linalg.cholesky(correlation)
-    return norm.cdf(rng.standard_normal((n_scenarios, len(correlation))) @ root.T)
+    draws = rng.standard_normal((n_scenarios, len(correlation))) @ root.T
+    ranks = np.argsort(np.argsort(draws, axis=0, kind="stable"), axis=0, kind="stable")
+    return (ranks + 0.5) / n_scenarios
 
 
 def copula_correlation(
