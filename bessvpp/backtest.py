@@ -21,13 +21,13 @@ from joblib import Parallel, delayed
 from bessvpp import battery, dispatch
 from bessvpp.artefacts import RunFolder
 from bessvpp.battery import Ledger
-from bessvpp.dispatch import PriceScenarios, Problem
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.features import gate_time
 from bessvpp.forecast import MARKETS, read_forecasts
 from bessvpp.market import Market
 from bessvpp.metrics import cvar
 from bessvpp.params import BessParams, Params
+from bessvpp.problem import PriceScenarios, Problem
 from bessvpp.scenarios import read_fan
 
 AS_COMMITTED = "as committed"
@@ -187,6 +187,7 @@ def nothing_committed(window: Window, day: int, problem: Problem) -> Commitment:
 def fixed_windows(window: Window, day: int, problem: Problem) -> Commitment:
     """Charge evenly from 11 to 13 as far as there is room, sell it evenly from 18 to 20."""
     goal = planned_end(problem, problem.e_start_mwh)
+    e_end = problem.e_start_mwh.astype(float)
     per_hour = window.market.n_blocks // 24
     unit_mw = np.zeros((len(problem.bess.units), window.market.n_blocks))
     share = min(1.0, problem.bess.connection_limit_mw / sum(u.p_max_mw for u in problem.bess.units))
@@ -206,9 +207,11 @@ def fixed_windows(window: Window, day: int, problem: Problem) -> Commitment:
             share * charge_max[charging].min() * hours_in * unit.eta_charge,
             max(drawn - surplus, 0.0),
         )
+        sold = min(max(stored + surplus, 0.0), drawn)
         unit_mw[i, charging] = -stored / unit.eta_charge / hours_in
-        unit_mw[i, selling] = max(stored + surplus, 0.0) * unit.eta_discharge / hours_out
-    return Commitment(unit_mw, goal)
+        unit_mw[i, selling] = sold * unit.eta_discharge / hours_out
+        e_end[i] += stored - sold
+    return Commitment(unit_mw, e_end)
 
 
 def _on_dam_prices(problem: Problem, dam: np.ndarray) -> Commitment:
@@ -288,6 +291,7 @@ class SettledDay:
     charge_mw: np.ndarray  # (U, T)
     discharge_mw: np.ndarray  # (U, T)
     undelivered_mw: np.ndarray  # (T,)
+    missing_mwh: float  # drawn at the end, unscheduled, to reach the target
     e_start_mwh: np.ndarray  # (U,)
     e_end_mwh: np.ndarray  # (U,)
 
@@ -295,20 +299,29 @@ class SettledDay:
 def settle_as_committed(
     problem: Problem, prices: PriceScenarios, unit_mw: np.ndarray
 ) -> SettledDay:
-    """Follow a DAM schedule from the energy that is really there, without RTM trade."""
+    """Follow a DAM schedule from the energy that is really there, without RTM trade.
+
+    Under ``hard`` what is missing from the target at the end is drawn without a schedule and
+    paid for as such, so that every policy ends its days alike.
+    """
     done = battery.follow(problem.bess, unit_mw, problem.e_start_mwh, problem.block_hours)
+    e_end = done.energy_mwh[:, -1]
+    missing = np.zeros(len(e_end))
+    if problem.e_end_min_mwh is not None:
+        missing = np.maximum(problem.e_end_min_mwh - e_end, 0)
+    eta_charge = np.array([unit.eta_charge for unit in problem.bess.units])
     flows = {
         "dam_mw": unit_mw.sum(axis=0),
         "rtm_mw": np.zeros(unit_mw.shape[1]),
         "charge_mw": done.charge_mw,
         "discharge_mw": done.discharge_mw,
         "undelivered_mw": done.undelivered_mw,
+        "missing_mwh": float((missing / eta_charge).sum()),
     }
     ledger = battery.settle(
         problem.bess, problem.costs, problem.block_hours, **_prices(prices), **flows
     )
-    e_end = done.energy_mwh[:, -1]
-    return SettledDay(ledger, **flows, e_start_mwh=problem.e_start_mwh, e_end_mwh=e_end)
+    return SettledDay(ledger, **flows, e_start_mwh=problem.e_start_mwh, e_end_mwh=e_end + missing)
 
 
 def settle_with_recourse(
@@ -322,6 +335,7 @@ def settle_with_recourse(
         "charge_mw": plan.charge_mw[0],
         "discharge_mw": plan.discharge_mw[0],
         "undelivered_mw": plan.undelivered_mw[0],
+        "missing_mwh": 0.0,
     }
     ledger = battery.settle(
         problem.bess, problem.costs, problem.block_hours, **_prices(prices), **flows
@@ -377,16 +391,12 @@ def ceilings(window: Window) -> dict[str, tuple[list[SettledDay], float]]:
     start = start_energy(bess)
     base = window.problem(start)
     hard = base.terminal == "hard"
-    daily_start = daily_end = None
-    if hard:
-        target = base.e_end_min_mwh
-        daily_start = np.vstack([start] + [target] * (n_days - 1))
-        daily_end = np.tile(target, (n_days, 1))
-        daily_end[0, start != target] = np.nan  # a policy may leave a first surplus alone
+    # off its target, a policy may take days to get there: then schedules start anywhere
+    daily = base.e_end_min_mwh if hard and (start == base.e_end_min_mwh).all() else None
     problem = replace(
         base,
-        schedule_start_mwh=daily_start,
-        schedule_end_mwh=daily_end,
+        schedule_start_mwh=daily,
+        schedule_end_mwh=daily,
         terminal="hard" if hard else "free",
     )
     bounds = {}
@@ -408,6 +418,7 @@ def _slice_day(
         "charge_mw": plan.charge_mw[0][:, span],
         "discharge_mw": plan.discharge_mw[0][:, span],
         "undelivered_mw": plan.undelivered_mw[0, span],
+        "missing_mwh": 0.0,
     }
     ledger = battery.settle(
         window.params.bess,
@@ -470,7 +481,7 @@ def _rows(window: Window, policy: str, settlement: str, days: Sequence[SettledDa
             "rtm_bought_mwh": float(h * np.maximum(-day.rtm_mw, 0).sum()),
             "charged_mwh": float(h * day.charge_mw.sum()),
             "discharged_mwh": discharged,
-            "undelivered_mwh": float(h * np.abs(day.undelivered_mw).sum()),
+            "undelivered_mwh": float(h * np.abs(day.undelivered_mw).sum() + day.missing_mwh),
             "cycles": discharged / nameplate,
             "e_start_mwh": float(day.e_start_mwh.sum()),
             "e_end_mwh": float(day.e_end_mwh.sum()),
@@ -520,7 +531,8 @@ def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
     )
     hindsight, alone = net[HINDSIGHT], net[AS_COMMITTED]
     by_policy = daily[daily["settlement"] == HINDSIGHT].groupby("policy")
-    undelivered = daily.groupby("policy")["undelivered_mwh"].sum()
+    undelivered = daily.groupby(["settlement", "policy"])["undelivered_mwh"].sum()
+    best = {way: float(net[way][CEILING].sum()) for way in (HINDSIGHT, AS_COMMITTED)}
     table = {}
     for name in hindsight:
         total = float(hindsight[name].sum())
@@ -529,12 +541,13 @@ def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
             "net_rs_dam_only": float(alone[name].sum()),
             "gain_over_nothing_rs": total - float(hindsight[BASELINE].sum()),
             "net_rs_per_mw_year": total / power / n_days * 365,
-            "capture": total / float(hindsight[CEILING].sum()),
-            "capture_dam_only": float(alone[name].sum() / alone[CEILING].sum()),
+            "capture": _share(total, best[HINDSIGHT]),
+            "capture_dam_only": _share(float(alone[name].sum()), best[AS_COMMITTED]),
             "worst_day_rs": float(hindsight[name].min()),
             "cvar_rs": cvar(hindsight[name].to_numpy(), alpha),
             "cycles_per_day": float(by_policy.get_group(name)["cycles"].mean()),
-            "undelivered_mwh": float(undelivered[name]),
+            "undelivered_mwh": float(undelivered[HINDSIGHT, name]),
+            "undelivered_mwh_dam_only": float(undelivered[AS_COMMITTED, name]),
         }
     return {
         "rules": rules(window),
@@ -542,3 +555,8 @@ def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
         "days_times_alpha": n_days * alpha,
         "policies": table,
     }
+
+
+def _share(part: float, whole: float) -> float | None:
+    """Share of a ceiling; None where the ceiling is not above zero."""
+    return part / whole if whole > 0 else None

@@ -32,6 +32,16 @@ def power_limits(unit: UnitParams, n_blocks: int) -> tuple[np.ndarray, np.ndarra
     return charge, discharge
 
 
+def energies_with_a_target(unit: UnitParams, n_blocks: int) -> tuple[float, float]:
+    """Lowest and highest stored energy from which a day can end at the target [MWh].
+
+    The highest is that of the usable window: surplus energy may be kept.
+    """
+    charge_max, _ = power_limits(unit, n_blocks)
+    most = unit.eta_charge * charge_max.sum() * 24 / n_blocks
+    return max(unit.e_min_mwh, unit.e_target_mwh - most), unit.e_max_mwh
+
+
 def energy_path(
     unit: UnitParams, net_mw: np.ndarray, e_start_mwh: float, block_hours: float
 ) -> np.ndarray:
@@ -184,6 +194,7 @@ def settle(
     charge_mw: np.ndarray,
     discharge_mw: np.ndarray,
     undelivered_mw: np.ndarray | float = 0.0,
+    missing_mwh: float = 0.0,
 ) -> Ledger:
     """Settle one day, or S scenarios of a day at once.
 
@@ -192,7 +203,11 @@ def settle(
     dam, rtm : (..., T) prices [Rs/MWh]; NaN in ``rtm`` only where ``rtm_mw`` is 0
     dam_mw, rtm_mw : (..., T) sold (positive) or bought (negative) in each market
     charge_mw, discharge_mw : (..., U, T) what each unit does at the grid side
-    undelivered_mw : (..., T) part of the schedule (DAM plus RTM) that was not followed
+    undelivered_mw : (..., T) part of the schedule (DAM plus RTM) that was not followed,
+        priced at the deviation rate or the DAM price, whichever is higher: not delivering
+        must not pay
+    missing_mwh : energy drawn without a schedule at the end of the day to reach its target,
+        at the grid side, priced at the day's dearest such rate
 
     Raises
     ------
@@ -209,6 +224,7 @@ def settle(
         raise ValueError("RTM trade in a block without an RTM price")
     rtm_price = np.where(np.isfinite(rtm), rtm, 0.0)
     rate = deviation_rate_rs_per_mwh(costs, dam, rtm)
+    undelivered_rate = np.maximum(rate, dam)
     flow_mw = (discharge_mw + charge_mw).sum(axis=-2)
     wear = np.array([u.wear_rs_per_mwh_discharged for u in bess.units])
 
@@ -223,5 +239,7 @@ def settle(
         fee_flow_rs=total(costs.fee_flow_rs_per_mwh * flow_mw),
         scheduling_rs=costs.scheduling_rs_per_day + total(costs.scheduling_rs_per_mwh * flow_mw),
         wear_rs=total((wear[:, None] * discharge_mw).sum(axis=-2)),
-        deviation_rs=total(rate * (costs.dsm_share_of_flow * flow_mw + np.abs(undelivered_mw))),
+        deviation_rs=total(rate * costs.dsm_share_of_flow * flow_mw)
+        + total(undelivered_rate * np.abs(undelivered_mw))
+        + undelivered_rate.max(axis=-1) * missing_mwh,
     )

@@ -80,7 +80,11 @@ class QuantileForecast:
         index = np.searchsorted(self.dates, dates)
         found = index < len(self.dates)
         if not found.all() or not np.array_equal(self.dates[index], dates):
-            raise DataError(f"no forecast of the {self.market} for all of {dates}")
+            missing = ", ".join(str(day) for day in dates if day not in self.dates)
+            raise DataError(
+                f"no {self.market.upper()} forecast of {missing}: the week before lacks prices; "
+                "add the missing downloads"
+            )
         return replace(
             self, dates=self.dates[index], split=self.split[index], values=self.values[index]
         )
@@ -217,15 +221,14 @@ def predict(
 ) -> np.ndarray:
     """(N, L) predicted prices, anchor plus model, crossings included.
 
+    NaN where no price of the last week is known to anchor to.
+
     Raises
     ------
     DataError
-        where the features are not those that the models were trained on, or too few days
-        are known to form the anchor.
+        where the features are not those that the models were trained on.
     """
     base = anchor(features, market)
-    if not np.isfinite(base).all():
-        raise DataError(f"no {market.upper()} price of the last week is known for some blocks")
     names = [column for column in features if column != "delivery_start"]
     trained_on = next(iter(models.values())).feature_name()
     if names != trained_on:
@@ -254,6 +257,8 @@ def forecast_days(
 ) -> tuple[QuantileForecast, int]:
     """Forecasts for some days, sorted over the levels and within floor and cap.
 
+    Days whose last week has no price of some block cannot be forecast and are left out.
+
     Parameters
     ----------
     features : frame of ``feature_frame`` that holds all of ``dates``
@@ -266,6 +271,8 @@ def forecast_days(
     day = features["delivery_start"].dt.tz_localize(None).to_numpy().astype("datetime64[D]")
     raw = predict(models, features[np.isin(day, dates)], market)
     values = np.sort(raw, axis=1).reshape(len(dates), -1, raw.shape[1])
+    anchored = np.isfinite(values).all(axis=(1, 2))
+    dates, split, values = dates[anchored], split[anchored], values[anchored]
     caps = np.array([rules.cap_rs_per_mwh(date.astype(dt.date)) for date in dates])
     values = np.clip(values, rules.price_floor_rs_per_mwh, caps[:, None, None])
     return QuantileForecast(market, dates, split, tuple(models), values), count_crossings(raw)

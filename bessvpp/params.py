@@ -201,6 +201,16 @@ class UnitParams(_Section):
                 f"e_target_mwh = {self.e_target_mwh:g} cannot be reached in a day: "
                 f"{hours:g} hours of charging bring it to {reachable:g} MWh"
             )
+        windows = self.discharge_windows or (Window(start="00:00", end="24:00"),)
+        drawn = sum(w.end - w.start for w in windows) / 60 * self.p_max_mw
+        if self.max_cycles_per_day is not None:
+            drawn = min(drawn, self.max_cycles_per_day * self.e_nameplate_mwh)
+        left = self.e_start_mwh - drawn / self.eta_discharge
+        if left > self.e_target_mwh:
+            raise ValueError(
+                f"e_target_mwh = {self.e_target_mwh:g} cannot be reached in a day: discharging "
+                f"leaves {left:g} MWh"
+            )
         return self
 
 

@@ -17,7 +17,6 @@ import pandas as pd
 from bessvpp import dispatch
 from bessvpp.artefacts import RunFolder, user_path
 from bessvpp.backtest import day_problem, with_energy_value
-from bessvpp.dispatch import Plan, PriceScenarios, Problem
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.features import delivery_starts, feature_frame, gate_time
 from bessvpp.forecast import (
@@ -38,6 +37,8 @@ from bessvpp.params import (
     level_name,
     load_params,
 )
+from bessvpp.problem import Plan, PriceScenarios, Problem
+from bessvpp.programme import whole_steps
 from bessvpp.scenarios import copula_correlation, draw_day
 
 BID_BLOCKS = 96
@@ -97,7 +98,10 @@ def plan_day_ahead(
     known = market.known_at(gate_time(date, rules.dam_gate), rules)
     _check_reach(known, date)
     forecasts = _forecasts(run, known, date, params)
-    history = {name: forecast.on(forecast.dates[:-1]) for name, forecast in forecasts.items()}
+    history = {
+        name: forecast.on(forecast.dates[forecast.dates < date])
+        for name, forecast in forecasts.items()
+    }
     quantiles = {}
     for name, forecast in forecasts.items():
         today = forecast.on(np.array([date]))
@@ -139,8 +143,8 @@ def in_bid_steps(
 ) -> tuple[np.ndarray | None, np.ndarray]:
     """A plan's schedule in whole bid steps: (U, T) by unit if physical, and (T,) in all."""
     if plan.unit_dam_mw is None:
-        limit = problem.bess.connection_limit_mw
-        steps = np.clip(np.round(plan.dam_mw / step_mw), -limit // step_mw + 1, limit // step_mw)
+        most = whole_steps(problem.bess.connection_limit_mw, step_mw)
+        steps = np.clip(np.round(plan.dam_mw / step_mw), -most, most)
         return None, _clean(steps * step_mw)
     unit_mw = dispatch.round_to_steps(problem, plan.unit_dam_mw, step_mw)
     return unit_mw, _clean(np.round(unit_mw.sum(axis=0) / step_mw) * step_mw)

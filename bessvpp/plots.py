@@ -17,9 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from bessvpp.dispatch import Plan, PriceScenarios
 from bessvpp.market import Market
 from bessvpp.plan import DayAheadPlan
+from bessvpp.problem import Plan, PriceScenarios
 
 COLOURS = {
     "dam": "#1b4f72",

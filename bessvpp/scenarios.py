@@ -16,17 +16,18 @@ from scipy.stats import norm
 from sklearn.covariance import ledoit_wolf
 
 from bessvpp.artefacts import RunFolder
-from bessvpp.dispatch import PriceScenarios
 from bessvpp.errors import DataError
 from bessvpp.forecast import MARKETS, QuantileForecast
 from bessvpp.market import Market
 from bessvpp.params import MarketParams, ScenarioParams
+from bessvpp.problem import PriceScenarios
 
 SCORE_LIMIT = 3.0
 """Scores beyond the outer levels are not resolved further than this."""
 
 _LEAST_DAYS = 8
 _LEAST_EIGENVALUE = 1e-3
+_LEAST_SD = 1e-6
 
 
 def quantile_knots(
@@ -132,7 +133,7 @@ def score_correlation(
     z = np.where(is_open, norm.ppf(p_low + uniform * (p_high - p_low)), low)
     estimates = []
     for _ in range(sweeps):
-        mean, sd = z.mean(axis=0), z.std(axis=0)
+        mean, sd = z.mean(axis=0), np.maximum(z.std(axis=0), _LEAST_SD)
         standard = (z - mean) / sd
         correlation = _correlation(standard)
         estimates.append(correlation)
@@ -158,7 +159,9 @@ def _correlation(standard: np.ndarray) -> np.ndarray:
     correlation at each distance in time, within each market and between the two.
     """
     _, intensity = ledoit_wolf(standard)
-    sample = np.corrcoef(standard, rowvar=False)
+    with np.errstate(invalid="ignore"):  # a block that never varies correlates with nothing
+        sample = np.nan_to_num(np.corrcoef(standard, rowvar=False))
+    np.fill_diagonal(sample, 1.0)
     return (1 - intensity) * sample + intensity * persistence_target(sample)
 
 
@@ -218,10 +221,11 @@ def copula_correlation(
     -------
     (2T, 2T) matrix, DAM first.
     """
-    dates = [day for day in forecasts["dam"].dates if day in known.dates]
+    dates = np.intersect1d(forecasts["dam"].dates, forecasts["rtm"].dates)
+    dates = dates[dates <= known.dates[-1]]
     rows = np.array([known.index_of(day) for day in dates], dtype=int)
     complete = ~np.isnan(known.dam_mcp[rows] + known.rtm_mcp[rows]).any(axis=1)
-    rows, days = rows[complete], np.array(dates)[complete]
+    rows, days = rows[complete], dates[complete]
     cap = np.array([rules.cap_rs_per_mwh(day.astype(dt.date)) for day in days])
     floor = rules.price_floor_rs_per_mwh
     ranges = []

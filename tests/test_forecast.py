@@ -89,7 +89,8 @@ def test_models_are_kept_as_text_one_file_a_level(study_run):
     names = sorted(path.name for path in (study_run.path / "models" / "dam").iterdir())
     assert names == ["q05.txt", "q25.txt", "q50.txt", "q75.txt", "q95.txt"]
     text = (study_run.path / "models" / "dam" / "q05.txt").read_text()
-    assert "objective=quantile alpha:0.05" in text
+    assert "objective=quantile" in text
+    assert "[alpha: 0.05]" in text
 
 
 def test_a_missing_model_names_the_file_and_the_notebook(study_run):

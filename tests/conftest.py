@@ -1,0 +1,22 @@
+"""A small run that several tests read: made once, never changed."""
+
+from __future__ import annotations
+
+import pytest
+from small_cases import Study, make_market, make_params, make_study, write_study
+
+from bessvpp.artefacts import RunFolder
+
+
+@pytest.fixture(scope="session")
+def study() -> Study:
+    """Seventy hourly days, the last four of them to test on."""
+    return make_study(make_params(), make_market(70, bids=True))
+
+
+@pytest.fixture(scope="session")
+def study_run(study, tmp_path_factory) -> RunFolder:
+    """The artefacts of ``study``; to be read only."""
+    run = RunFolder(tmp_path_factory.mktemp("study"))
+    write_study(run, study)
+    return run

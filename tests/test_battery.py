@@ -1,0 +1,359 @@
+"""Physics and money, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from small_cases import CAP, SECOND_UNIT, UNIT, fleet, make_params
+
+from bessvpp.battery import (
+    allowed_blocks,
+    deviation_rate_rs_per_mwh,
+    energy_path,
+    flow_cost_rs_per_mwh,
+    follow,
+    power_limits,
+    schedule_violations,
+    settle,
+)
+from bessvpp.params import DeviationRate, Window
+
+
+def blocks(n_blocks: int = 24, **mw: float) -> np.ndarray:
+    """(1, T) net power; ``t3=50`` sells 50 MW in block 3."""
+    net = np.zeros((1, n_blocks))
+    for name, value in mw.items():
+        net[0, int(name[1:])] = value
+    return net
+
+
+def windows(*spans: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"start": start, "end": end} for start, end in spans]
+
+
+# ------------------------------------------------------------------------------ physics
+
+
+def test_energy_goes_in_times_its_efficiency_and_out_divided_by_its_own():
+    unit = make_params().bess.units[0]
+    # 40 MW in at .96 for an hour stores 38.4; 46 MW out at .92 draws 50.
+    path = energy_path(unit, np.array([-40.0, 46.0, 0.0]), 100.0, 1.0)
+    assert path == pytest.approx([138.4, 88.4, 88.4])
+    # A quarter of an hour moves a quarter.
+    path = energy_path(unit, np.array([-40.0, 46.0, 0.0]), 100.0, 0.25)
+    assert path == pytest.approx([109.6, 97.1, 97.1])
+
+
+def test_a_block_is_allowed_only_where_it_lies_wholly_inside_a_window():
+    spans = (Window(start="10:00", end="15:00"),)
+    assert np.flatnonzero(allowed_blocks(spans, 24)).tolist() == [10, 11, 12, 13, 14]
+    assert np.flatnonzero(allowed_blocks(spans, 96)).tolist() == list(range(40, 60))
+    half = (Window(start="10:30", end="12:30"),)
+    assert np.flatnonzero(allowed_blocks(half, 24)).tolist() == [11]
+    assert np.flatnonzero(allowed_blocks(half, 96)).tolist() == list(range(42, 50))
+    two = (Window(start="00:00", end="01:00"), Window(start="23:00", end="24:00"))
+    assert np.flatnonzero(allowed_blocks(two, 24)).tolist() == [0, 23]
+    assert allowed_blocks((), 24).all()
+
+
+def test_windows_limit_their_own_direction_alone():
+    unit = make_params(
+        {
+            "charge_windows": windows(("10:00", "15:00")),
+            "discharge_windows": windows(("18:00", "22:00")),
+        }
+    ).bess.units[0]
+    charge, discharge = power_limits(unit, 24)
+    assert np.flatnonzero(charge).tolist() == [10, 11, 12, 13, 14]
+    assert np.flatnonzero(discharge).tolist() == [18, 19, 20, 21]
+    assert set(charge) == set(discharge) == {0.0, 50.0}
+
+
+@pytest.mark.parametrize(
+    ("unit", "net", "block", "excess_mwh"),
+    [
+        ({}, blocks(t3=50.0), None, 0.0),
+        # 100 MWh less 73.6 / .92 = 80 leaves 20, the least; 4.6 MW more draw 5 MWh more.
+        ({}, blocks(t3=50.0, t4=23.6), None, 0.0),
+        ({}, blocks(t3=50.0, t4=28.2), 4, 5.0),
+        # 100 MWh plus .96 * 50 * 2 is 196: 16 above the most.
+        ({}, blocks(t3=-50.0, t4=-50.0), 4, 16.0),
+        ({}, blocks(t3=53.0), 3, 3.0),
+        ({}, blocks(t3=-53.0), 3, 3.0),
+        ({"charge_windows": windows(("10:00", "15:00"))}, blocks(t3=-10.0), 3, 10.0),
+        ({"charge_windows": windows(("10:00", "15:00"))}, blocks(t10=-10.0), None, 0.0),
+        ({"discharge_windows": windows(("18:00", "22:00"))}, blocks(t3=10.0), 3, 10.0),
+        # .3 cycles of 200 MWh are 60 MWh discharged: the second block takes it 10 beyond.
+        ({"max_cycles_per_day": 0.3}, blocks(t3=40.0, t9=30.0), 9, 10.0),
+        ({"max_cycles_per_day": 0.35}, blocks(t3=40.0, t9=30.0), None, 0.0),
+        ({"max_cycles_per_day": 0.1}, blocks(t3=-40.0), None, 0.0),
+    ],
+)
+def test_every_rule_that_a_schedule_breaks_is_found_in_its_block(unit, net, block, excess_mwh):
+    bess = make_params(unit).bess
+    violation = schedule_violations(bess, net, np.array([100.0]), 1.0)
+    assert violation.max() == pytest.approx(excess_mwh, abs=1e-9)
+    if block is not None:
+        assert int(np.flatnonzero(violation[0] > 1e-9)[0]) == block
+
+
+def test_a_schedule_that_does_not_end_where_it_must_is_found():
+    bess = make_params().bess
+    start, net = np.array([100.0]), blocks(t3=-50.0)
+    for end, distance in ((148.0, 0.0), (100.0, 48.0), (150.0, 2.0)):
+        violation = schedule_violations(bess, net, start, 1.0, np.array([end]))
+        assert violation[0, -1] == pytest.approx(distance, abs=1e-9)
+        assert violation[0, :-1].max() == 0
+    assert schedule_violations(bess, net, start, 1.0, np.array([np.nan])).max() == 0
+    assert schedule_violations(bess, net, start, 1.0, None).max() == 0
+
+
+def test_each_unit_is_judged_by_its_own_limits():
+    bess = fleet().bess
+    net = np.vstack([blocks(t3=20.0), blocks(t3=20.0)])
+    # B holds 15 MWh: 20 / .94 = 21.28 would leave -6.28, 8.28 below its least of 2.
+    violation = schedule_violations(bess, net, np.array([100.0, 15.0]), 1.0)
+    assert violation[0].max() == 0
+    assert violation[1].max() == pytest.approx(20 / 0.94 - 13)
+
+
+def test_a_plant_follows_a_feasible_schedule_to_the_letter():
+    bess = fleet().bess
+    net = np.vstack([blocks(t2=-30.0, t7=45.0, t9=-11.0), blocks(t2=9.0, t11=-8.0)])
+    start = np.array([100.0, 15.0])
+    assert schedule_violations(bess, net, start, 1.0).max() == 0
+    done = follow(bess, net, start, 1.0)
+    np.testing.assert_allclose(done.discharge_mw - done.charge_mw, net, atol=1e-12)
+    assert np.abs(done.undelivered_mw).max() < 1e-12
+    for i, unit in enumerate(bess.units):
+        expected = energy_path(unit, net[i], start[i], 1.0)
+        np.testing.assert_allclose(done.energy_mwh[i], expected, atol=1e-9)
+
+
+def test_what_an_empty_battery_cannot_sell_is_undelivered():
+    bess = make_params().bess
+    # 80 usable MWh give 73.6 at the grid: 50 in the first block, 23.6 in the second.
+    done = follow(bess, blocks(t3=50.0, t4=50.0, t5=50.0), np.array([100.0]), 1.0)
+    assert done.discharge_mw[0, 3:6] == pytest.approx([50.0, 23.6, 0.0])
+    assert done.undelivered_mw[3:6] == pytest.approx([0.0, 26.4, 50.0])
+    assert done.energy_mwh[0, -1] == pytest.approx(20.0)
+
+
+def test_what_a_full_battery_cannot_take_is_undelivered_with_the_other_sign():
+    bess = make_params().bess
+    # 80 MWh of room take 80 / .96 = 83.33 at the grid.
+    done = follow(bess, blocks(t3=-50.0, t4=-50.0), np.array([100.0]), 1.0)
+    assert done.charge_mw[0, 3:5] == pytest.approx([50.0, 80 / 0.96 - 50])
+    assert done.undelivered_mw[3:5] == pytest.approx([0.0, 80 / 0.96 - 100])
+    assert done.energy_mwh[0, -1] == pytest.approx(180.0)
+
+
+def test_following_stops_at_windows_and_at_the_cycle_limit():
+    closed = make_params({"charge_windows": windows(("10:00", "15:00"))}).bess
+    done = follow(closed, blocks(t3=-10.0, t12=-10.0), np.array([100.0]), 1.0)
+    assert done.charge_mw[0, [3, 12]] == pytest.approx([0.0, 10.0])
+    assert done.undelivered_mw[3] == pytest.approx(-10.0)
+    worn = make_params({"max_cycles_per_day": 0.3}).bess
+    done = follow(worn, blocks(t3=40.0, t9=30.0, t20=5.0), np.array([100.0]), 1.0)
+    assert done.discharge_mw[0, [3, 9, 20]] == pytest.approx([40.0, 20.0, 0.0], abs=1e-9)
+    # Quarter hours: .3 cycles are 60 MWh, which 80 MW-quarters of an hour at 50 MW exceed.
+    done = follow(worn, np.full((1, 96), 50.0), np.array([180.0]), 0.25)
+    assert 0.25 * done.discharge_mw.sum() == pytest.approx(60.0)
+
+
+def test_no_schedule_however_wild_takes_a_followed_battery_out_of_its_bounds():
+    rng = np.random.default_rng(0)
+    bess = fleet(
+        units=[UNIT | {"max_cycles_per_day": 0.9}, SECOND_UNIT], connection_limit_mw=70.0
+    ).bess
+    for _ in range(50):
+        wild = rng.normal(0, 60, (2, 96))
+        start = np.array([rng.uniform(20, 180), rng.uniform(2, 38)])
+        done = follow(bess, wild, start, 0.25)
+        net = done.discharge_mw - done.charge_mw
+        assert schedule_violations(bess, net, start, 0.25).max() < 1e-9
+        assert np.minimum(done.charge_mw, done.discharge_mw).max() == 0
+        np.testing.assert_allclose(done.undelivered_mw, (wild - net).sum(axis=0), atol=1e-9)
+
+
+# ------------------------------------------------------------------------------ money
+
+
+def test_the_deviation_rate_is_the_higher_price_or_the_mean_of_three_and_capped():
+    costs = make_params().market
+    dam, rtm = np.array([4000.0, 4000.0, 4000.0]), np.array([3000.0, 7000.0, np.nan])
+    assert deviation_rate_rs_per_mwh(costs, dam, rtm).tolist() == [4000.0, 7000.0, 4000.0]
+    mean = DeviationRate(rule="mean_of_three", ancillary_rs_per_mwh=5000.0, max_rs_per_mwh=5200.0)
+    costs = costs.model_copy(update={"dsm_rate": mean})
+    # (4000 + 3000 + 5000) / 3 = 4000; (4000 + 7000 + 5000) / 3 = 5333, capped; NaN counts DAM.
+    rates = deviation_rate_rs_per_mwh(costs, dam, rtm)
+    assert rates == pytest.approx([4000.0, 5200.0, 13_000 / 3])
+
+
+def test_flow_costs_add_the_flow_fee_the_scheduling_and_the_expected_error():
+    costs = make_params().market
+    flow = flow_cost_rs_per_mwh(costs, np.array([4000.0]), np.array([6000.0]))
+    assert flow == pytest.approx([7.0 + 1.8 + 0.02 * 6000])
+
+
+def a_day(**changes):
+    """Two quarter-hour blocks that matter: buy 40 in the DAM, sell 30 and 10 on."""
+    quiet = np.zeros(96)
+    case = {
+        "dam": quiet + 1000.0,
+        "rtm": quiet + 1500.0,
+        "dam_mw": quiet.copy(),
+        "rtm_mw": quiet.copy(),
+        "charge_mw": np.zeros((1, 96)),
+        "discharge_mw": np.zeros((1, 96)),
+    }
+    case["dam"][[4, 70]] = 2000.0, 9000.0
+    case["rtm"][[4, 70]] = 2500.0, 8000.0
+    case["dam_mw"][[4, 70]] = -40.0, 30.0
+    case["rtm_mw"][[4, 70]] = 5.0, -8.0
+    case["charge_mw"][0, 4] = 35.0
+    case["discharge_mw"][0, 70] = 22.0
+    return case | changes
+
+
+def test_a_day_settled_by_hand():
+    params = make_params()
+    ledger = settle(params.bess, params.market, 0.25, **a_day())
+    # A quarter of an hour each.
+    assert ledger.dam_revenue_rs == pytest.approx((-40 * 2000 + 30 * 9000) / 4)
+    assert ledger.rtm_revenue_rs == pytest.approx((5 * 2500 - 8 * 8000) / 4)
+    assert ledger.fee_dam_rs == pytest.approx(20 * (40 + 30) / 4)
+    assert ledger.fee_rtm_rs == pytest.approx(33 * (5 + 8) / 4)
+    assert ledger.fee_flow_rs == pytest.approx(7 * (35 + 22) / 4)
+    assert ledger.scheduling_rs == pytest.approx(2000 + 1.8 * (35 + 22) / 4)
+    assert ledger.wear_rs == pytest.approx(310 * 22 / 4)
+    # The expected execution error, at the higher price of each block.
+    assert ledger.deviation_rs == pytest.approx(0.02 * (35 * 2500 + 22 * 9000) / 4)
+    # 47,500 - 12,875 - 350 - 107.25 - 99.75 - 2025.65 - 1705 - 1427.5
+    assert ledger.net_rs == pytest.approx(28_909.85)
+
+
+def test_what_is_not_delivered_is_priced_at_the_deviation_rate_on_top():
+    params = make_params()
+    delivered = settle(params.bess, params.market, 0.25, **a_day())
+    case = a_day()
+    case["discharge_mw"][0, 70] = 12.0  # 10 MW of the sale are missing
+    case["undelivered_mw"] = np.zeros(96)
+    case["undelivered_mw"][70] = 10.0
+    short = settle(params.bess, params.market, 0.25, **case)
+    assert short.dam_revenue_rs == delivered.dam_revenue_rs
+    added = short.deviation_rs - delivered.deviation_rs
+    assert added == pytest.approx((10 * 9000 - 0.02 * 10 * 9000) / 4)
+    assert delivered.wear_rs - short.wear_rs == pytest.approx(310 * 10 / 4)
+
+
+def test_delivering_more_than_scheduled_is_priced_too_not_paid():
+    params = make_params()
+    case = a_day()
+    case["discharge_mw"][0, 70] = 32.0
+    case["undelivered_mw"] = np.zeros(96)
+    case["undelivered_mw"][70] = -10.0
+    ledger = settle(params.bess, params.market, 0.25, **case)
+    expected = (0.02 * (35 * 2500 + 32 * 9000) + 10 * 9000) / 4
+    assert ledger.deviation_rs == pytest.approx(expected)
+
+
+def test_another_desks_rules_are_booked_as_the_public_study_does():
+    """Fee 200 on flow, wear 650, 2,000 a day and 1.80 on flow, 3 % at the mean of three."""
+    params = make_params(
+        {"eta_charge": 0.9487, "eta_discharge": 0.9487, "wear_rs_per_mwh_discharged": 650.0},
+        fee_dam_rs_per_mwh=0.0,
+        fee_rtm_rs_per_mwh=0.0,
+        fee_flow_rs_per_mwh=200.0,
+        dsm_share_of_flow=0.03,
+        dsm_rate={
+            "rule": "mean_of_three",
+            "ancillary_rs_per_mwh": 5000.0,
+            "max_rs_per_mwh": 8000.0,
+        },
+    )
+    dam, rtm = np.full(24, 3000.0), np.full(24, 3600.0)
+    dam[20], rtm[20] = 10_000.0, 9_900.0
+    net = blocks(t12=-50.0, t20=45.0)
+    ledger = settle(
+        params.bess,
+        params.market,
+        1.0,
+        dam=dam,
+        rtm=rtm,
+        dam_mw=net[0],
+        rtm_mw=np.zeros(24),
+        charge_mw=np.maximum(-net, 0),
+        discharge_mw=np.maximum(net, 0),
+    )
+    gross = 45 * 10_000 - 50 * 3000
+    # (3000 + 3600 + 5000) / 3 = 3866.67 for the charge, 8,300 capped at 8,000 for the sale.
+    deviation = 0.03 * (50 * 11_600 / 3 + 45 * 8000)
+    costs = 200 * 95 + 650 * 45 + 2000 + 1.8 * 95 + deviation
+    assert ledger.net_rs == pytest.approx(gross - costs)
+
+
+def test_scenarios_settled_together_are_scenarios_settled_one_by_one():
+    params = fleet()
+    rng = np.random.default_rng(1)
+    shape = (4, 2, 24)
+    charge, discharge = rng.uniform(0, 9, shape), rng.uniform(0, 9, shape)
+    dam_mw = rng.normal(0, 20, 24)
+    case = {
+        "dam": rng.uniform(0, CAP, (4, 24)),
+        "rtm": rng.uniform(0, CAP, (4, 24)),
+        "dam_mw": np.tile(dam_mw, (4, 1)),
+        "rtm_mw": (discharge - charge).sum(axis=1) - dam_mw,
+        "charge_mw": charge,
+        "discharge_mw": discharge,
+    }
+    together = settle(params.bess, params.market, 1.0, **case).net_rs
+    assert together.shape == (4,)
+    for s in range(4):
+        alone = settle(params.bess, params.market, 1.0, **{k: v[s] for k, v in case.items()})
+        assert together[s] == pytest.approx(float(alone.net_rs), rel=1e-12)
+
+
+def test_wear_is_charged_at_each_units_own_rate():
+    params = fleet()
+    flow = np.zeros((2, 24))
+    discharge = flow.copy()
+    discharge[:, 5] = 10.0, 4.0
+    prices = np.full(24, 5000.0)
+    ledger = settle(
+        params.bess,
+        params.market,
+        1.0,
+        dam=prices,
+        rtm=prices,
+        dam_mw=discharge.sum(axis=0),
+        rtm_mw=np.zeros(24),
+        charge_mw=flow,
+        discharge_mw=discharge,
+    )
+    assert ledger.wear_rs == pytest.approx(10 * 310 + 4 * 90)
+
+
+def test_trades_that_do_not_balance_with_the_flow_are_refused():
+    params = make_params()
+    case = a_day()
+    case["rtm_mw"][4] = 5.1
+    with pytest.raises(ValueError, match=r"trades and flow differ by 0\.1"):
+        settle(params.bess, params.market, 0.25, **case)
+    case = a_day()
+    case["undelivered_mw"] = np.zeros(96)
+    case["undelivered_mw"][9] = 1.0
+    with pytest.raises(ValueError, match="trades and flow differ by 1"):
+        settle(params.bess, params.market, 0.25, **case)
+
+
+def test_an_rtm_trade_in_a_block_without_a_price_is_refused():
+    params = make_params()
+    case = a_day()
+    case["rtm"][4] = np.nan
+    with pytest.raises(ValueError, match="without an RTM price"):
+        settle(params.bess, params.market, 0.25, **case)
+    case = a_day()
+    case["rtm"][9] = np.nan  # nothing is traded there
+    whole = settle(params.bess, params.market, 0.25, **a_day()).net_rs
+    assert settle(params.bess, params.market, 0.25, **case).net_rs == whole

@@ -1,0 +1,146 @@
+"""The frontier's figures are those of its plans, and its plans those of the backtest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_cases import fleet, make_market, make_params, make_window
+
+from bessvpp import backtest, dispatch
+from bessvpp.artefacts import RunFolder
+from bessvpp.backtest import HINDSIGHT, TwoStage, commit_chain, settle_chain
+from bessvpp.frontier import summarise_frontier, sweep_frontier
+from bessvpp.metrics import cvar
+
+MARKET = make_market(12, seed=1)
+LAMBDAS = (0.0, 0.3, 2.0)
+
+
+def realised(window, fan: str, weight: float) -> np.ndarray:
+    """Profits of the two-stage policy over the days, by the backtest."""
+    settings = window.params.backtest.model_copy(update={"risk_aversion": weight})
+    params = window.params.model_copy(update={"backtest": settings})
+    same = backtest.Window(window.market, window.days, window.fans, window.medians, params)
+    chain = settle_chain(same, commit_chain(same, TwoStage(fan)), HINDSIGHT)
+    return np.array([float(day.ledger.net_rs) for day in chain])
+
+
+@pytest.fixture(scope="module")
+def hard():
+    window = make_window(make_params({"e_start_mwh": 130.0}), MARKET)
+    return window, sweep_frontier(window)
+
+
+def test_there_is_a_row_for_each_fan_and_weight(hard):
+    _, points = hard
+    assert points[["fan", "lambda"]].to_numpy().tolist() == [
+        [fan, weight] for fan in ("original", "recalibrated") for weight in LAMBDAS
+    ]
+    assert (points["n_days"] == 4).all()
+    assert points["days_times_alpha"].tolist() == pytest.approx([1.6] * 6)
+    one = make_window(make_params(fan="original"), MARKET)
+    assert set(sweep_frontier(one)["fan"]) == {"original"}
+
+
+def test_planned_figures_pool_the_scenarios_of_all_days(hard):
+    window, points = hard
+    for fan in window.fans:
+        plans = [
+            dispatch.sweep(
+                window.problem(np.array([130.0 if day == 0 else 100.0])),
+                window.fans[fan][day],
+                LAMBDAS,
+                0.4,
+            )
+            for day in range(4)
+        ]
+        rows = points[points["fan"] == fan].to_dict(orient="records")
+        for k, row in enumerate(rows):
+            pooled = np.concatenate([of_day[k].profit_rs for of_day in plans])
+            assert row["lambda"] == LAMBDAS[k]
+            assert row["planned_mean_rs"] == pytest.approx(pooled.mean(), rel=1e-9)
+            assert row["planned_cvar_rs"] == pytest.approx(cvar(pooled, 0.4), rel=1e-9)
+
+
+@pytest.mark.parametrize("terminal", ["hard", "free", "value"])
+@pytest.mark.parametrize("commitment", ["physical", "financial"])
+def test_realised_figures_are_those_of_the_backtest(commitment, terminal):
+    params = fleet(commitment=commitment, terminal=terminal, lambdas=[0.3], fan="recalibrated")
+    window = make_window(params, MARKET, first=9)
+    row = sweep_frontier(window).iloc[0]
+    daily = backtest.run_backtest(window).daily
+    rows = daily.query("policy == 'two_stage_recalibrated' and settlement == @HINDSIGHT")
+    net = rows["net_rs"].to_numpy()
+    assert row["realised_mean_rs"] == pytest.approx(net.mean(), abs=5)
+    assert row["realised_cvar_rs"] == pytest.approx(cvar(net, 0.4), abs=5)
+    assert row["realised_worst_day_rs"] == pytest.approx(net.min(), abs=5)
+    other = daily.query("policy == 'two_stage_recalibrated' and settlement != @HINDSIGHT")
+    assert abs(other["net_rs"].mean() - net.mean()) > 1000
+
+
+def test_weights_share_one_programme_and_still_give_the_plans_of_the_policy():
+    """Financial, so that no block loses a direction to another weight's plan."""
+    window = make_window(make_params({"e_start_mwh": 130.0}, commitment="financial"), MARKET)
+    points = sweep_frontier(window)
+    for fan in window.fans:
+        for weight in LAMBDAS:
+            net = realised(window, fan, weight)
+            row = points.query("fan == @fan and `lambda` == @weight").iloc[0]
+            assert row["realised_mean_rs"] == pytest.approx(net.mean(), abs=5)
+            assert row["realised_worst_day_rs"] == pytest.approx(net.min(), abs=5)
+
+
+def test_the_frontier_runs_from_the_largest_mean_to_the_largest_cvar(hard):
+    window, points = hard
+    for _, rows in points.groupby("fan"):
+        assert (np.diff(rows["planned_mean_rs"]) <= 1).all()
+        assert rows["planned_mean_rs"].iloc[0] > rows["planned_mean_rs"].iloc[-1] + 100
+    # Each day's own tail never falls; pooled over days it could.
+    for scenarios in window.fans.values():
+        for day in range(1, 4):
+            problem = window.problem(np.array([100.0]))
+            plans = dispatch.sweep(problem, scenarios[day], LAMBDAS, 0.4)
+            assert (np.diff([plan.cvar_rs for plan in plans]) >= -0.02).all()
+
+
+def test_at_tail_one_every_cvar_is_its_mean():
+    window = make_window(make_params(alpha=1.0, lambdas=[0.5]), MARKET, first=10)
+    for row in sweep_frontier(window).to_dict(orient="records"):
+        assert row["planned_cvar_rs"] == pytest.approx(row["planned_mean_rs"])
+        assert row["realised_cvar_rs"] == pytest.approx(row["realised_mean_rs"])
+
+
+def test_bands_hold_what_they_are_bands_of(hard):
+    _, points = hard
+    for name in ("realised_mean", "realised_cvar"):
+        assert (points[f"{name}_low_rs"] < points[f"{name}_high_rs"]).all()
+        assert (points[f"{name}_low_rs"] <= points[f"{name}_rs"] + 1e-6).all()
+    assert (points["realised_mean_rs"] <= points["realised_mean_high_rs"]).all()
+    assert (points["realised_cvar_low_rs"] >= points["realised_worst_day_rs"] - 1e-6).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("terminal", ["hard", "value"])
+def test_one_worker_and_two_give_the_same_frontier(terminal):
+    window = make_window(fleet(terminal=terminal), MARKET, first=10)
+    one, two = (sweep_frontier(window, jobs, seed=5) for jobs in (1, 2))
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
+    other = sweep_frontier(window, seed=6)
+    pd.testing.assert_frame_equal(
+        one.drop(columns=list(one.filter(regex="_(low|high)_"))),
+        other.drop(columns=list(other.filter(regex="_(low|high)_"))),
+        check_exact=True,
+    )
+
+
+def test_the_frontier_can_be_written_and_says_its_rules(hard, tmp_path):
+    window, points = hard
+    run = RunFolder(tmp_path)
+    run.write_json("frontier.json", summarise_frontier(window, points))
+    back = run.read_json("frontier.json")
+    assert back["rules"]["commitment"] == "physical"
+    assert "hindsight" in back["rules"]["recourse"]
+    assert [point["lambda"] for point in back["fans"]["original"]] == list(LAMBDAS)
+    first = points.iloc[0]
+    assert back["fans"]["original"][0]["planned_mean_rs"] == first["planned_mean_rs"]

@@ -1,0 +1,330 @@
+"""Tomorrow's plan: from what is known this morning to a sheet that is the plan."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_cases import fleet, make_market, make_params, make_problem, make_study, write_study
+
+from bessvpp import backtest, battery, dispatch
+from bessvpp.artefacts import RunFolder
+from bessvpp.errors import DataError, MissingArtefactError, ParameterError
+from bessvpp.market import Market
+from bessvpp.metrics import cvar
+from bessvpp.plan import (
+    bid_sheet,
+    describe,
+    in_bid_steps,
+    next_delivery_day,
+    parse_date,
+    parse_energy,
+    plan_day_ahead,
+    write_plan,
+)
+
+
+def this_morning(study, date) -> Market:
+    """The market as it is on disk at the gate of ``date``, half past ten of the day before."""
+    market = study.market
+    place = market.index_of(date)
+    rtm, no_trade = market.rtm_mcp[:place].copy(), market.rtm_no_trade[:place]
+    rtm[-1, 11:] = np.nan
+    extras = {name: values[:place].copy() for name, values in market.extras.items()}
+    extras["rtm_sell_bid_mw"][-1, 11:] = np.nan
+    return Market(market.dates[:place], market.dam_mcp[:place], rtm, no_trade, extras, False)
+
+
+def read_back(text: str) -> np.ndarray:
+    """(96,) what a sheet asks for in each quarter of an hour, positive sells."""
+    mw = np.zeros(96)
+    for row in pd.read_csv(io.StringIO(text)).itertuples():
+        mw[row.block - 1] += row.mw if row.side == "sell" else -row.mw
+    return mw
+
+
+@pytest.fixture(scope="module")
+def planned(study, study_run):
+    """The plan of the day after the data."""
+    return plan_day_ahead(study_run, study.market, study.params)
+
+
+# ------------------------------------------------------------------------------ the plan
+
+
+def test_the_day_planned_is_the_one_after_the_last_whole_day_of_dam_prices(study):
+    market = study.market
+    assert next_delivery_day(market) == market.dates[-1] + 1
+    dam = market.dam_mcp.copy()
+    dam[-1, 12:] = np.nan  # this morning's download ends at noon
+    cut = Market(market.dates, dam, market.rtm_mcp, market.rtm_no_trade, {}, False)
+    assert next_delivery_day(cut) == market.dates[-1]
+    with pytest.raises(DataError, match="no day has all its DAM prices"):
+        next_delivery_day(
+            Market(market.dates[:1], dam[-1:], dam[-1:], market.rtm_no_trade[:1], {}, False)
+        )
+
+
+def test_the_sheet_reproduces_the_plan_when_it_is_read_back(planned, study, tmp_path):
+    path = write_plan(RunFolder(tmp_path), planned)
+    assert path == tmp_path / "bids" / f"dam_{planned.date}.csv"
+    back = read_back(path.read_text(encoding="utf-8"))
+    # Planned in hours: the same power in each of the four quarters.
+    np.testing.assert_array_equal(back, np.repeat(planned.bid_mw, 4))
+    np.testing.assert_allclose(planned.unit_mw.sum(axis=0), planned.bid_mw, atol=1e-6)
+    assert np.abs(planned.bid_mw - planned.plan.dam_mw).max() <= 0.2 + 1e-9
+    assert np.abs(planned.bid_mw).max() > 10
+
+
+def test_the_sheet_is_in_steps_and_can_be_delivered(planned, study):
+    steps = planned.bid_mw / 0.1
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-9)
+    bess, start = study.params.bess, np.array([100.0])
+    assert battery.schedule_violations(bess, planned.unit_mw, start, 1.0).max() < 1e-5
+    # As bid, to the last decimal, the battery still follows it.
+    done = battery.follow(bess, planned.bid_mw[None], start, 1.0)
+    assert np.abs(done.undelivered_mw).sum() < 1e-4
+    assert done.energy_mwh[0, -1] >= 100 - 1e-4
+
+
+def test_the_expected_profit_is_that_of_the_rounded_schedule(planned, study):
+    problem = make_problem(study.params)
+    again = dispatch.plan_day(
+        replace(problem, fixed_dam_mw=planned.bid_mw), planned.scenarios, 0.0, 1.0
+    )
+    weights = planned.scenarios.weights
+    assert planned.expected_profit_rs == pytest.approx(weights @ planned.profit_rs)
+    assert planned.cvar_rs == pytest.approx(cvar(planned.profit_rs, 0.4, weights))
+    assert planned.expected_profit_rs <= again.mean_rs + 1
+    assert planned.expected_profit_rs <= planned.plan.mean_rs + 0.01 * abs(planned.plan.mean_rs)
+
+
+def test_a_test_day_is_planned_as_the_backtest_plans_it(study, study_run):
+    """Same forecasts, same recalibration, same scenarios, same commitment."""
+    date = study.splits.test[0]
+    for fan, expected in (("original", study.original), ("recalibrated", study.recalibrated)):
+        found = plan_day_ahead(study_run, study.market, study.params, date, fan)
+        for name in ("dam", "rtm"):
+            values = expected[name].on(np.array([date])).values[0]
+            np.testing.assert_array_equal(found.quantiles[name], values)
+        drawn = study.window.fans[fan][0]
+        np.testing.assert_array_equal(found.scenarios.dam, drawn.dam)
+        np.testing.assert_array_equal(found.scenarios.rtm, drawn.rtm)
+        commitment = backtest.commit_chain(study.window, backtest.TwoStage(fan))[0]
+        np.testing.assert_array_equal(found.plan.unit_dam_mw, commitment.unit_mw)
+
+
+def test_the_outcome_of_the_day_is_not_needed_and_changes_nothing(study, study_run):
+    date = study.splits.test[2]
+    place = study.market.index_of(date)
+    params = study.params
+    base = plan_day_ahead(study_run, this_morning(study, date), params)
+    assert base.date == date
+    dam, rtm = study.market.dam_mcp.copy(), study.market.rtm_mcp.copy()
+    dam[place:], rtm[place:], rtm[place - 1, 11:] = 1.0, 2.0, 3.0
+    extras = {name: values.copy() for name, values in study.market.extras.items()}
+    for values in extras.values():
+        values[place:] = 4.0
+    moved = Market(study.market.dates, dam, rtm, study.market.rtm_no_trade, extras, False)
+    for market in (study.market, moved):
+        other = plan_day_ahead(study_run, market, params, date)
+        for name in ("dam", "rtm"):
+            np.testing.assert_array_equal(base.quantiles[name], other.quantiles[name])
+        np.testing.assert_array_equal(base.scenarios.rtm, other.scenarios.rtm)
+        np.testing.assert_array_equal(base.plan.unit_dam_mw, other.plan.unit_dam_mw)
+        np.testing.assert_array_equal(base.bid_mw, other.bid_mw)
+    dam[place - 1, 23] = 9900.0  # known at the gate
+    known = Market(study.market.dates, dam, rtm, study.market.rtm_no_trade, extras, False)
+    other = plan_day_ahead(study_run, known, params, date)
+    assert not np.array_equal(base.quantiles["dam"], other.quantiles["dam"])
+    assert not np.array_equal(base.bid_mw, other.bid_mw)
+
+
+def test_the_two_fans_differ_in_their_marginals_alone(study, study_run):
+    fans = {
+        fan: plan_day_ahead(study_run, study.market, study.params, fan=fan)
+        for fan in ("original", "recalibrated")
+    }
+    first, second = fans["original"], fans["recalibrated"]
+    assert not np.array_equal(first.quantiles["dam"], second.quantiles["dam"])
+    # The same draws: in each block the scenarios come in the same order.
+    for name in ("dam", "rtm"):
+        prices = [getattr(each.scenarios, name) for each in (first, second)]
+        inside = np.all([(p > 0) & (p < 10_000) for p in prices], axis=(0, 1))
+        assert inside.sum() > 12
+        orders = [np.argsort(p[:, inside], axis=0) for p in prices]
+        np.testing.assert_array_equal(*orders)
+
+
+def test_the_energy_planned_for_midnight_is_where_the_schedule_starts(study, study_run):
+    market, params = study.market, study.params
+    low = plan_day_ahead(study_run, market, params, e_start_mwh=np.array([30.0]))
+    path = battery.energy_path(params.bess.units[0], low.unit_mw[0], 30.0, 1.0)
+    assert path.min() >= 20 - 1e-4
+    assert path[-1] >= 100 - 1e-4
+    assert low.bid_mw.sum() < -70 / 0.96
+
+
+@pytest.mark.parametrize("terminal", ["free", "value"])
+@pytest.mark.parametrize("commitment", ["physical", "financial"])
+def test_every_rule_can_be_planned_for(study, study_run, commitment, terminal):
+    settings = {"commitment": commitment, "terminal": terminal}
+    params = study.params.model_copy(
+        update={"backtest": study.params.backtest.model_copy(update=settings)}
+    )
+    found = plan_day_ahead(study_run, study.market, params)
+    assert (found.unit_mw is None) == (commitment == "financial")
+    back = read_back(found.sheet.to_csv(index=False))
+    np.testing.assert_array_equal(back, np.repeat(found.bid_mw, 4))
+    assert np.abs(found.bid_mw).max() <= 50
+
+
+@pytest.mark.slow
+def test_quarter_hours_are_planned_in_96_blocks(tmp_path):
+    params = make_params(calibration_days=14, recalibration_days=14, n_scenarios=4)
+    study = make_study(params, make_market(40, 96, bids=True))
+    run = RunFolder(tmp_path)
+    write_study(run, study)
+    found = plan_day_ahead(run, study.market, params)
+    assert found.bid_mw.shape == (96,)
+    np.testing.assert_array_equal(read_back(found.sheet.to_csv(index=False)), found.bid_mw)
+    start = np.array([100.0])
+    assert battery.schedule_violations(params.bess, found.unit_mw, start, 0.25).max() < 1e-5
+
+
+# ------------------------------------------------------------------------------ refusals
+
+
+def test_data_that_end_too_early_are_refused_with_the_day_that_is_missing(study, study_run):
+    market = study.market
+    after = market.dates[-1] + 2
+    with pytest.raises(DataError, match=f"end on {market.dates[-1]}.*needs those of {after - 1}"):
+        plan_day_ahead(study_run, market, study.params, after)
+
+
+def test_a_gap_on_the_day_before_is_refused(study, study_run):
+    dam = study.market.dam_mcp.copy()
+    dam[-1, 7] = np.nan
+    market = study.market
+    holed = Market(market.dates, dam, market.rtm_mcp, market.rtm_no_trade, market.extras, False)
+    with pytest.raises(DataError, match=f"end on {market.dates[-2]}"):
+        plan_day_ahead(study_run, holed, study.params, market.dates[-1] + 1)
+
+
+def test_a_day_that_the_models_were_trained_on_is_refused(study, study_run):
+    for date in (study.splits.train[-1], study.splits.calibration[0]):
+        with pytest.raises(DataError, match=f"trained on days up to {study.splits.train[-1]}"):
+            plan_day_ahead(study_run, study.market, study.params, date)
+
+
+def test_a_run_without_models_says_what_to_run_first(study, tmp_path):
+    with pytest.raises(MissingArtefactError, match="02_quantile_models"):
+        plan_day_ahead(RunFolder(tmp_path), study.market, study.params)
+
+
+def test_an_excluded_day_in_the_history_does_not_stop_the_plan(study, study_run):
+    """A hole a week ago leaves that day out of the residuals and of the correlation."""
+    market = study.market
+    dam = market.dam_mcp.copy()
+    dam[-8, 5] = np.nan
+    holed = Market(market.dates, dam, market.rtm_mcp, market.rtm_no_trade, market.extras, False)
+    found = plan_day_ahead(study_run, holed, study.params)
+    assert np.isfinite(found.profit_rs).all()
+    assert found.date == market.dates[-1] + 1
+
+
+def test_a_gap_of_more_than_a_week_long_ago_does_not_stop_the_plan(study, study_run):
+    """Days after the gap have no price of their last week; they are not needed for tomorrow."""
+    market = study.market
+    rtm = market.rtm_mcp.copy()
+    rtm[45:55] = np.nan
+    holed = Market(market.dates, market.dam_mcp, rtm, market.rtm_no_trade, market.extras, False)
+    found = plan_day_ahead(study_run, holed, study.params)
+    assert np.isfinite(found.profit_rs).all()
+
+
+# ------------------------------------------------------------------------------ what is typed
+
+
+def test_a_day_and_an_energy_that_a_user_types_are_checked():
+    assert parse_date("2024-05-01") == np.datetime64("2024-05-01")
+    for wrong in ("01-05-2024", "2024-13-01", "tomorrow"):
+        with pytest.raises(ParameterError, match="YYYY-MM-DD"):
+            parse_date(wrong)
+    bess = fleet().bess
+    np.testing.assert_array_equal(parse_energy([40.0, 5.0], bess), [40.0, 5.0])
+    with pytest.raises(ParameterError, match="give 2 values"):
+        parse_energy([40.0], bess)
+    with pytest.raises(ParameterError, match="B holds 2 to 38 MWh"):
+        parse_energy([40.0, 39.0], bess)
+
+
+def test_the_forecast_is_written_beside_the_sheet(planned, tmp_path):
+    write_plan(RunFolder(tmp_path), planned)
+    frame = pd.read_csv(tmp_path / "bids" / f"forecast_{planned.date}.csv")
+    assert len(frame) == 24
+    assert frame["delivery_start"].iloc[[0, -1]].tolist() == [
+        f"{planned.date} 00:00:00",
+        f"{planned.date} 23:00:00",
+    ]
+    np.testing.assert_allclose(frame["rtm_q75"], planned.quantiles["rtm"][:, 3], atol=0.006)
+    np.testing.assert_allclose(frame["dam_q05"], planned.quantiles["dam"][:, 0], atol=0.006)
+
+
+def test_a_plan_in_words_says_its_rules_and_adds_up(planned, study):
+    text = describe(planned, study.market, study.params)
+    assert f"Delivery day {planned.date}, exchange data, recalibrated fan of 6 scenarios" in text
+    assert "physical commitment, terminal rule hard, lambda 0.3" in text
+    assert f"{planned.expected_profit_rs:,.0f}" in text
+    assert "hindsight" in text
+    hours = [line.split() for line in text.splitlines() if line[:2].isdigit()]
+    assert len(hours) == 24
+    sold = sum(float(line[-2]) - float(line[-1]) for line in hours)
+    assert sold == pytest.approx(planned.bid_mw.sum(), abs=1e-6)
+
+
+# ------------------------------------------------------------------------------ the sheet
+
+
+def test_a_sheet_by_hand():
+    caps = [
+        {"effective_from": "2012-01-01", "cap_rs_per_mwh": 12_000.0},
+        {"effective_from": "2024-05-02", "cap_rs_per_mwh": 10_000.0},
+    ]
+    rules = make_params(price_caps=caps, price_floor_rs_per_mwh=5.0).market
+    mw = np.zeros(96)
+    mw[[0, 50, 95]] = -12.3, 0.1, 50.0
+    sheet = bid_sheet(np.datetime64("2024-05-01"), mw, rules)
+    assert sheet.to_csv(index=False, lineterminator="\n") == (
+        "date,block,start,end,side,mw,limit_price_rs_per_mwh\n"
+        "2024-05-01,1,00:00,00:15,buy,12.3,12000.0\n"
+        "2024-05-01,51,12:30,12:45,sell,0.1,5.0\n"
+        "2024-05-01,96,23:45,24:00,sell,50.0,5.0\n"
+    )
+    later = bid_sheet(np.datetime64("2024-05-02"), mw, rules)
+    assert later["limit_price_rs_per_mwh"].tolist() == [10_000.0, 5.0, 5.0]
+
+
+def test_a_day_without_bids_is_a_sheet_with_a_header_alone():
+    sheet = bid_sheet(np.datetime64("2024-05-01"), np.zeros(24), make_params().market)
+    text = sheet.to_csv(index=False)
+    assert text.startswith("date,block,start,end,side,mw,limit_price_rs_per_mwh")
+    assert not read_back(text).any()
+
+
+@pytest.mark.parametrize(("limit", "largest"), [(50.0, 50.0), (49.97, 49.9), (0.3, 0.3)])
+def test_a_financial_position_is_rounded_to_the_nearest_step_within_the_connection(limit, largest):
+    params = make_params(commitment="financial", connection_limit_mw=limit)
+    problem = make_problem(params)
+    mw = np.zeros(24)
+    mw[[1, 2, 3, 4, 5, 6]] = limit, -limit, 0.04, 0.06, -0.12, -0.18
+    plan = dispatch.plan_day(problem, backtest.PriceScenarios.single(mw + 9, mw + 9), 0.0, 1.0)
+    unit_mw, bid_mw = in_bid_steps(problem, replace(plan, dam_mw=mw), 0.1)
+    assert unit_mw is None
+    expected = np.zeros(24)
+    expected[[1, 2, 3, 4, 5, 6]] = largest, -largest, 0.0, 0.1, -0.1, -0.2
+    np.testing.assert_array_equal(bid_mw, expected)
+    assert not np.signbit(bid_mw[bid_mw == 0]).any()
