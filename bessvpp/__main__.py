@@ -171,8 +171,11 @@ def _plan(words: argparse.Namespace) -> int:
         fan=words.fan,
         e_start_mwh=plan.parse_energy(words.energy, params.bess) if words.energy else None,
     )
-    sheet = plan.write_plan(run, planned)
+    sheet = plan.write_plan(run, planned, params.bess.units)
     run.write_picture(f"bids/plan_{planned.date}.png", day_ahead(planned, market.is_synthetic))
+    status = run.read_json("manifest.json")["status"]
+    if status != "complete":
+        print(f"note: the run in {outputs} is {status}", file=sys.stderr)
     print(plan.describe(planned, market, params))
     print(f"\nBid sheet: {sheet}")
     return 0

@@ -170,12 +170,24 @@ def week_mean(known: Market) -> np.ndarray:
 
 
 def commitment_of(problem: Problem, plan: dispatch.Plan) -> Commitment:
-    """A plan's commitment; a financial one is shared over units by their power."""
-    unit_mw = plan.unit_dam_mw
+    """A plan's commitment, and the energy that it plans for the end of the day.
+
+    A physical commitment plans for what its own schedule leaves, so that the next one can
+    be delivered without the RTM too; a financial one for what it expects after recourse. The
+    latter is shared over units by their power.
+    """
+    units, unit_mw, e_end = problem.bess.units, plan.unit_dam_mw, plan.e_end_mwh
     if unit_mw is None:
-        power = np.array([unit.p_max_mw for unit in problem.bess.units])
+        power = np.array([unit.p_max_mw for unit in units])
         unit_mw = np.outer(power / power.sum(), plan.dam_mw)
-    return Commitment(unit_mw, planned_end(problem, plan.e_end_mwh))
+    else:
+        paths = [
+            battery.energy_path(unit, mw, start, problem.block_hours)
+            for unit, mw, start in zip(units, unit_mw, problem.e_start_mwh, strict=True)
+        ]
+        lowest, highest = zip(*((unit.e_min_mwh, unit.e_max_mwh) for unit in units), strict=True)
+        e_end = np.clip([path[-1] for path in paths], lowest, highest)
+    return Commitment(unit_mw, planned_end(problem, e_end))
 
 
 def nothing_committed(window: Window, day: int, problem: Problem) -> Commitment:

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import yaml
 from plotly.offline import get_plotlyjs
 
 from bessvpp.artefacts import RunFolder, atomic_file
 from bessvpp.errors import DataError, MissingArtefactError, RunError
-from bessvpp.manifest import read_manifest
-from bessvpp.metrics import miscoverage
+from bessvpp.manifest import artefacts_of, read_manifest
+from bessvpp.metrics import bootstrap_band, miscoverage
 from bessvpp.params import PROJECT_ROOT
 
 PICTURES = ("coverage.png", "frontier.png")
@@ -101,6 +102,7 @@ def headline(outputs: Path) -> str:
         f"Market: {_market(manifest)}",
         _text_table("Coverage on days that no fit saw", coverage_rows(outputs)),
         _text_table("Policies, with hindsight recourse", policy_rows(outputs)),
+        f"  {verdict(outputs)}",
         f"  Rules: {_rules(outputs)}",
         _text_table("Frontier, a day", frontier_rows(outputs)),
     ]
@@ -117,7 +119,7 @@ def write_readme(outputs: Path, project: Path = PROJECT_ROOT) -> None:
         "policy is worth is its gain over nothing committed. Money in lakh Rs (Rs 100,000).\n\n"
         f"{_markdown_table(policy_rows(outputs))}\n\n"
         f"{_markdown_table(coverage_rows(outputs))}\n\n"
-        f"Rules: {_rules(outputs)}.\n"
+        f"{verdict(outputs)}\n\nRules: {_rules(outputs)}.\n"
     )
     if not README_BLOCK.search(text):
         raise DataError(f"{readme}: has no headline block to write the figures into")
@@ -128,6 +130,26 @@ def write_readme(outputs: Path, project: Path = PROJECT_ROOT) -> None:
     ):
         with atomic_file(project / name) as handle:
             handle.write(content)
+
+
+def verdict(outputs: Path) -> str:
+    """Who came first among the policies, and how sure that is, from the days of the run."""
+    daily = RunFolder(outputs).read_frame("backtest_daily.parquet")
+    hindsight = daily[daily["settlement"].str.contains("hindsight")]
+    net = hindsight.pivot(index="date", columns="policy", values="net_rs").drop(columns="ceiling")
+    ranked = list(net.sum().sort_values(ascending=False).index)
+    best = ranked[0]
+    parts = [f"The largest net in this run is that of **{_words(best)}**."]
+    for name in ranked[1:]:
+        if not name.startswith("two_stage"):
+            continue
+        ahead = (net[best] - net[name]).to_numpy() / LAKH
+        low, high = bootstrap_band(ahead, np.sum, np.random.default_rng(0))
+        parts.append(
+            f"It lies {ahead.sum():.1f} lakh Rs ahead of {_words(name)}; days drawn with "
+            f"replacement give {low:.1f} to {high:.1f} (5 to 95 %)."
+        )
+    return " ".join(parts)
 
 
 def _complete_manifest(outputs: Path) -> dict[str, Any]:
@@ -144,6 +166,10 @@ def _complete_manifest(outputs: Path) -> dict[str, Any]:
             f"only ({', '.join(open_ones) or 'it never ended'})"
         )
     for name in entries:
+        present = artefacts_of(name, outputs)
+        for artefact, sha256 in entries[name]["artefacts"].items():
+            if present.get(artefact) != sha256:
+                raise RunError(f"{outputs / artefact} is not what the run wrote: run {name} again")
         path = outputs / "notebooks" / f"{name}.ipynb"
         if not path.is_file():
             raise MissingArtefactError(f"{path} is not there: run {name} again")
@@ -190,6 +216,7 @@ def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     return {
         "market": _market(manifest),
         "rules": _rules(outputs),
+        "verdict": verdict(outputs),
         "profile": str(manifest["profile"]),
         "finished": str(manifest["finished"]),
         "commit": str(git.get("commit") or "unknown")[:12] + (" (edited)" * bool(git.get("dirty"))),

@@ -23,23 +23,13 @@ def plan_day(
 def sweep(
     problem: Problem, scenarios: PriceScenarios, lambdas: Sequence[float], alpha: float
 ) -> list[Plan]:
-    """Plans of one day for rising risk weights, all over the same feasible set.
+    """Plans of one day for several risk weights, each as ``plan_day`` would give it.
 
-    A restriction that a later weight needs is applied to the earlier ones too, so planned
-    CVaR never falls as the weight rises.
+    Without burning blocks planned CVaR never falls as the weight rises. Directions that a
+    plan has to give up can cost it up to its ``relaxation_gap_rs``.
     """
     programme = TwoStageProgramme(problem, scenarios)
-    for weight in lambdas:
-        programme.solve_relaxed(weight, alpha)
-    plans = [programme.solve(weight, alpha) for weight in lambdas]
-    while any(plan.restricted_blocks < len(programme.barred) for plan in plans):
-        plans = [
-            plan
-            if plan.restricted_blocks == len(programme.barred)
-            else programme.solve(weight, alpha)
-            for weight, plan in zip(lambdas, plans, strict=True)
-        ]
-    return plans
+    return [programme.solve(weight, alpha) for weight in lambdas]
 
 
 def ceiling(problem: Problem, scenarios: PriceScenarios) -> Plan:
@@ -50,8 +40,9 @@ def ceiling(problem: Problem, scenarios: PriceScenarios) -> Plan:
     plan's ``relaxation_gap_rs`` says how much a plan that keeps the clause falls short.
     """
     programme = TwoStageProgramme(problem, scenarios)
+    strict = programme.solve()
     bound = programme.solve_relaxed()
-    return replace(bound, relaxation_gap_rs=programme.solve().relaxation_gap_rs)
+    return replace(bound, relaxation_gap_rs=strict.relaxation_gap_rs)
 
 
 def energy_values(problem: Problem, dam: np.ndarray, n_points: int = 9) -> tuple[EnergyValue, ...]:

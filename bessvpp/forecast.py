@@ -269,6 +269,8 @@ def forecast_days(
     forecast, and the number of crossings that sorting removed.
     """
     day = features["delivery_start"].dt.tz_localize(None).to_numpy().astype("datetime64[D]")
+    if absent := sorted(set(dates.astype(str)) - set(day.astype(str))):
+        raise DataError(f"the features do not hold {', '.join(absent)}: run 01_features again")
     raw = predict(models, features[np.isin(day, dates)], market)
     values = np.sort(raw, axis=1).reshape(len(dates), -1, raw.shape[1])
     anchored = np.isfinite(values).all(axis=(1, 2))

@@ -96,6 +96,17 @@ class Market:
         missing = np.isnan(self.dam_mcp) | (np.isnan(self.rtm_mcp) & ~self.rtm_no_trade)
         return _own(missing.any(axis=1), bool)
 
+    def require_both(self) -> Market:
+        """This market; ``DataError`` where it lacks one of the two prices altogether."""
+        for name, prices in (("DAM", self.dam_mcp), ("RTM", self.rtm_mcp)):
+            if np.isnan(prices).all():
+                column = f"{name.lower()}_mcp_rs_mwh"
+                raise DataError(
+                    f"no {name} price was found: both markets are needed. Add the {name} "
+                    f"downloads, or in a tidy CSV the column {column}"
+                )
+        return self
+
     def index_of(self, date: dt.date | np.datetime64 | str) -> int:
         """Place of a day; ``DataError`` where the history does not have it."""
         place = int((np.datetime64(date, "D") - self.dates[0]).astype(int))

@@ -7,7 +7,7 @@ day itself. This is what is run at half past ten.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pandas as pd
 
 from bessvpp import dispatch
 from bessvpp.artefacts import RunFolder, user_path
-from bessvpp.backtest import day_problem, with_energy_value
+from bessvpp.backtest import day_problem, settle_as_committed, with_energy_value
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.features import delivery_starts, feature_frame, gate_time
 from bessvpp.forecast import (
@@ -34,6 +34,7 @@ from bessvpp.params import (
     Fan,
     MarketParams,
     Params,
+    UnitParams,
     level_name,
     load_params,
 )
@@ -57,18 +58,33 @@ class DayAheadPlan:
     plan: Plan  # before rounding to bid steps
     unit_mw: np.ndarray | None  # (U, T) deliverable schedule in bid steps; None: financial
     bid_mw: np.ndarray  # (T,) in bid steps, positive sells
-    profit_rs: np.ndarray  # (S,) of the rounded schedule
+    profit_rs: np.ndarray  # (S,) of the rounded schedule, with hindsight recourse
     expected_profit_rs: float
     cvar_rs: float
+    alone_rs: np.ndarray  # (S,) of the rounded schedule, as committed, without any RTM trade
+    e_start_mwh: np.ndarray  # (U,) planned for the midnight before
     sheet: pd.DataFrame
 
 
 def next_delivery_day(market: Market) -> np.datetime64:
-    """The day after the last one whose DAM prices are all there."""
-    complete = np.flatnonzero(np.isfinite(market.dam_mcp).all(axis=1))
-    if not len(complete):
-        raise DataError("no day has all its DAM prices: there is nothing to plan from")
-    return market.dates[complete[-1]] + 1
+    """The day after the last one with DAM prices, which must have them all.
+
+    Raises
+    ------
+    DataError
+        where some are missing: the day that can be planned would be one long past its gate.
+    """
+    known = np.isfinite(market.dam_mcp)
+    last = np.flatnonzero(known.any(axis=1) | np.isfinite(market.rtm_mcp).any(axis=1))[-1]
+    if not known[last].all():
+        block = int(np.flatnonzero(~known[last])[0])
+        minutes = block * market.block_minutes
+        raise DataError(
+            f"the DAM prices of {market.dates[last]} are incomplete, the first one missing is "
+            f"that of {minutes // 60:02d}:{minutes % 60:02d}: {market.dates[last] + 1} cannot be "
+            "planned without them. Add them, or name another day with --date"
+        )
+    return market.dates[last] + 1
 
 
 def plan_day_ahead(
@@ -134,6 +150,8 @@ def plan_day_ahead(
         profit_rs=final.profit_rs,
         expected_profit_rs=final.mean_rs,
         cvar_rs=cvar(final.profit_rs, alpha, scenarios.weights),
+        alone_rs=_profit_alone(problem, scenarios, unit_mw, bid_mw),
+        e_start_mwh=e_start_mwh,
         sheet=bid_sheet(date, bid_mw, rules),
     )
 
@@ -177,14 +195,22 @@ def bid_sheet(date: np.datetime64, bid_mw: np.ndarray, rules: MarketParams) -> p
     return pd.DataFrame(rows, columns=columns)
 
 
-def write_plan(run: RunFolder, planned: DayAheadPlan) -> Path:
-    """Write ``bids/dam_<date>.csv`` and ``bids/forecast_<date>.csv``; path of the sheet."""
+def write_plan(run: RunFolder, planned: DayAheadPlan, units: Sequence[UnitParams]) -> Path:
+    """Write the bid sheet, the forecast and each unit's schedule; path of the sheet.
+
+    ``bids/dam_<date>.csv``, ``bids/forecast_<date>.csv``, ``bids/schedule_<date>.csv``.
+    """
     starts = delivery_starts(planned.date, len(planned.bid_mw))
     forecast = pd.DataFrame({"delivery_start": starts.tz_localize(None)})
     for name in MARKETS:
         for k, level in enumerate(planned.levels):
             forecast[f"{name}_{level_name(level)}"] = planned.quantiles[name][:, k].round(2)
     run.write_text(f"bids/forecast_{planned.date}.csv", _csv(forecast))
+    if planned.unit_mw is not None:
+        schedule = pd.DataFrame({"delivery_start": starts.tz_localize(None)})
+        for unit, mw in zip(units, planned.unit_mw, strict=True):
+            schedule[f"{unit.name}_mw"] = mw.round(4)
+        run.write_text(f"bids/schedule_{planned.date}.csv", _csv(schedule))
     return run.write_text(f"bids/dam_{planned.date}.csv", _csv(planned.sheet))
 
 
@@ -205,6 +231,7 @@ def describe(planned: DayAheadPlan, market: Market, params: Params) -> str:
     hourly["buy MWh"] = np.maximum(-bids, 0).mean(axis=1).round(1)
     source = "SYNTHETIC market" if market.is_synthetic else "exchange data"
     alpha, weight = params.cvar.alpha, params.backtest.risk_aversion
+    weights = planned.scenarios.weights
     return (
         f"Delivery day {planned.date}, {source}, {planned.fan} fan of "
         f"{len(planned.scenarios.weights)} scenarios, {params.backtest.commitment} commitment, "
@@ -212,8 +239,13 @@ def describe(planned: DayAheadPlan, market: Market, params: Params) -> str:
         f"{hourly.to_string()}\n\n"
         f"Prices in Rs/MWh. {len(planned.sheet)} bids in steps of "
         f"{params.market.bid_step_mw:g} MW.\n"
-        f"Expected profit Rs {planned.expected_profit_rs:,.0f}, CVaR {alpha:.0%} "
-        f"Rs {planned.cvar_rs:,.0f} (RTM recourse with hindsight in every scenario)"
+        f"Energy planned for midnight: {', '.join(f'{e:g}' for e in planned.e_start_mwh)} MWh.\n"
+        "Profit in Rs                       expected      CVaR "
+        f"{alpha:.0%}\n"
+        f"  with RTM recourse in hindsight {planned.expected_profit_rs:10,.0f} "
+        f"{planned.cvar_rs:12,.0f}   (an upper bound: no trader knows the RTM)\n"
+        f"  as committed, no RTM trade     {weights @ planned.alone_rs:10,.0f} "
+        f"{cvar(planned.alone_rs, alpha, weights):12,.0f}"
     )
 
 
@@ -262,17 +294,31 @@ def _csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n")
 
 
+def _profit_alone(
+    problem: Problem, scenarios: PriceScenarios, unit_mw: np.ndarray | None, bid_mw: np.ndarray
+) -> np.ndarray:
+    """(S,) profit of the bids in each scenario if the RTM is never used."""
+    if unit_mw is None:
+        power = np.array([unit.p_max_mw for unit in problem.bess.units])
+        unit_mw = np.outer(power / power.sum(), bid_mw)
+    days = zip(scenarios.dam, scenarios.rtm, strict=True)
+    settled = [
+        settle_as_committed(problem, PriceScenarios.single(dam, rtm), unit_mw) for dam, rtm in days
+    ]
+    return np.array([float(day.ledger.net_rs) for day in settled])
+
+
 def _problem(known: Market, params: Params, e_start_mwh: np.ndarray) -> Problem:
     problem = day_problem(params, known.block_hours, e_start_mwh)
     return with_energy_value(problem, known)
 
 
 def _check_reach(known: Market, date: np.datetime64) -> None:
-    last = next_delivery_day(known) - 1
-    if last < date - 1:
+    next_day = next_delivery_day(known)
+    if next_day < date:
         raise DataError(
-            f"the DAM prices end on {last}, but the plan for {date} needs those of {date - 1}: "
-            f"add that day's download, or plan {last + 1} with --date"
+            f"the DAM prices end on {next_day - 1}, but the plan for {date} needs those of "
+            f"{date - 1}: add that day's download, or plan {next_day} with --date"
         )
 
 

@@ -31,6 +31,10 @@ COLOURS = {
     "discharge": "#cb4335",
 }
 NAMES = {"dam": "Day-ahead (DAM)", "rtm": "Real-time (RTM)"}
+_FIT_WHEN_LAID_OUT = (
+    "window.addEventListener('load', "
+    "() => Plotly.Plots.resize(document.getElementById('{plot_id}')));"
+)
 PLOTLY_SCRIPT = "../_static/plotly.min.js"
 """Where a page of the book finds Plotly, so that it asks no other host for it."""
 
@@ -93,6 +97,7 @@ def show_interactive(figure: go.Figure, name: str, synthetic: bool) -> None:
         include_mathjax=False,
         div_id=name,
         config={"displaylogo": False, "responsive": True},
+        post_script=_FIT_WHEN_LAID_OUT,
     )
     bundle = {
         "application/vnd.plotly.v1+json": figure.to_plotly_json(),
@@ -267,7 +272,7 @@ def coverage_by_hour(
         for axis, (fan, error) in zip(row, fans.items(), strict=True):
             image = axis.imshow(error, aspect="auto", cmap="Reds", vmin=0, vmax=0.3, origin="lower")
             axis.set_yticks(range(len(levels)), levels)
-            axis.set_title(f"{NAMES[market]}, {fan}: mean {error.mean():.1%}")
+            axis.set_title(f"{market.upper()}, {fan}")
             axis.grid(False)
     for axis in axes[-1]:
         axis.set_xlabel("hour of the day (IST)")
@@ -370,7 +375,7 @@ def recourse_and_energy(
     axes[0, 0].fill_between(hours, low, high, step="post", color=COLOURS["rtm"], alpha=0.25, lw=0)
     axes[0, 0].step(hours, middle, where="post", color=COLOURS["rtm"], lw=1.5)
     axes[0, 0].axhline(0, color="black", lw=0.8)
-    axes[0, 0].set_title("RTM recourse: median and 10 to 90 % of scenarios")
+    axes[0, 0].set_title("RTM trade: median, 10 to 90 %")
     axes[0, 0].set_ylabel("MW, sale above")
     energy = plan.energy_mwh.sum(axis=1)
     ends = hours + 24 / n_blocks
@@ -453,7 +458,7 @@ def gain_over_nothing(daily: pd.DataFrame, names: Sequence[str], synthetic: bool
     axes[0, 0].axhline(0, color="black", lw=0.8)
     axes[0, 0].set_title("Cumulated gain over committing nothing")
     axes[0, 0].set_ylabel("lakh Rs")
-    axes[0, 0].legend(ncols=2, loc="upper left")
+    axes[0, 0].legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     figure.autofmt_xdate()
     return _finish(figure, synthetic)
 
@@ -478,7 +483,7 @@ def frontier(points: pd.DataFrame, synthetic: bool) -> Figure:
         axis.set_xlabel("CVaR of a day, lakh Rs")
         axis.set_ylabel("mean of a day, lakh Rs")
         axis.margins(0.14)
-    axes[0, 0].legend(loc="lower left")
+    axes[0, 0].legend(loc="best")
     return _finish(figure, synthetic)
 
 

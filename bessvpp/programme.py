@@ -31,7 +31,7 @@ unique among equally good ones. It is part of the objective and never of a profi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -159,16 +159,15 @@ class _Statement:
 class TwoStageProgramme(_Statement):
     """The programme of the module's docstring, stated once; ``solve`` for each risk weight.
 
-    Restrictions found at one risk weight stay for the next, so a sweep compares plans of
-    one feasible set.
+    Every solve starts with all directions open, so a plan depends on its own risk weight
+    alone and not on those solved before.
     """
 
     def __init__(self, problem: Problem, scenarios: PriceScenarios) -> None:
         super().__init__(problem, scenarios.dam.shape[1], pulp.LpMaximize)
         self.scenarios = scenarios
         self.n_scenarios = len(scenarios.weights)
-        self.barred: dict[str, pulp.LpVariable] = {}
-        self.bounds: dict[float, Plan] = {}
+        self.barred: dict[str, tuple[pulp.LpVariable, float]] = {}  # with their own limits
         self._changed_bounds: list[pulp.LpVariable] = []
         self._state()
 
@@ -321,9 +320,7 @@ class TwoStageProgramme(_Statement):
         InfeasibleError
             where the solver proves no optimum; names the status.
         """
-        bound = self.bounds.get(risk_aversion) or self.solve_relaxed(risk_aversion, alpha)
-        self.lp.setObjective(self._objective(risk_aversion, alpha))
-        self._solve_once()
+        bound = self.solve_relaxed(risk_aversion, alpha)
         while burning := self._burning_blocks():
             for charge, discharge in burning:
                 self._bar(charge, discharge)
@@ -333,14 +330,13 @@ class TwoStageProgramme(_Statement):
 
     def solve_relaxed(self, risk_aversion: float = 0.0, alpha: float = 1.0) -> Plan:
         """Solve without the one-direction clause: an upper bound."""
-        if self.barred:
-            return TwoStageProgramme(self.problem, self.scenarios).solve_relaxed(
-                risk_aversion, alpha
-            )
+        for variable, limit in self.barred.values():
+            variable.upBound = limit
+            self._changed_bounds.append(variable)
+        self.barred.clear()
         self.lp.setObjective(self._objective(risk_aversion, alpha))
         self._solve_once()
-        self.bounds[risk_aversion] = self._plan(risk_aversion, alpha)
-        return self.bounds[risk_aversion]
+        return self._plan(risk_aversion, alpha)
 
     def _solve_once(self) -> None:
         if self.problem.solver == "highs" and self.lp.solverModel is not None:
@@ -395,8 +391,8 @@ class TwoStageProgramme(_Statement):
         """Take the lesser direction from a block; discharge where both are equal."""
         sells = self._flow(discharge) > self._flow(charge) + _BURN_TOLERANCE_MW
         idle = charge if sells else discharge
+        self.barred[idle.name] = idle, idle.upBound
         idle.upBound = 0
-        self.barred[idle.name] = idle
         self._changed_bounds.append(idle)
 
     def _flow(self, variable: pulp.LpVariable) -> float:
@@ -445,9 +441,7 @@ class DeliverySchedule(_Statement):
     distinct weights on every flow, so that plans do not depend on the solver.
     """
 
-    def __init__(
-        self, problem: Problem, dam_mw: np.ndarray, barred: Mapping[str, pulp.LpVariable]
-    ) -> None:
+    def __init__(self, problem: Problem, dam_mw: np.ndarray, barred: Container[str]) -> None:
         super().__init__(problem, dam_mw.size, pulp.LpMinimize)
         paths = [self.unit_path(i, "schedule") for i in range(len(problem.bess.units))]
         self.charge, self.discharge, _ = zip(*paths, strict=True)
