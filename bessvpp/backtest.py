@@ -407,6 +407,7 @@ def ceilings(window: Window) -> dict[str, tuple[list[SettledDay], float]]:
     daily = base.e_end_min_mwh if hard and (start == base.e_end_min_mwh).all() else None
     problem = replace(
         base,
+        costs=base.costs.model_copy(update={"off_dam_penalty_rs_per_mwh": 0.0}),
         schedule_start_mwh=daily,
         schedule_end_mwh=daily,
         terminal="hard" if hard else "free",

@@ -32,12 +32,15 @@ def power_limits(unit: UnitParams, n_blocks: int) -> tuple[np.ndarray, np.ndarra
     return charge, discharge
 
 
-def energies_with_a_target(unit: UnitParams, n_blocks: int) -> tuple[float, float]:
+def energies_with_a_target(
+    unit: UnitParams, n_blocks: int, connection_limit_mw: float = np.inf
+) -> tuple[float, float]:
     """Lowest and highest stored energy from which a day can end at the target [MWh].
 
     The highest is that of the usable window: surplus energy may be kept.
     """
     charge_max, _ = power_limits(unit, n_blocks)
+    charge_max = np.minimum(charge_max, connection_limit_mw)
     most = unit.eta_charge * charge_max.sum() * 24 / n_blocks
     return max(unit.e_min_mwh, unit.e_target_mwh - most), unit.e_max_mwh
 
@@ -153,6 +156,16 @@ def deviation_rate_rs_per_mwh(costs: Costs, dam: np.ndarray, rtm: np.ndarray) ->
     return np.minimum(price, rate.max_rs_per_mwh)
 
 
+def undelivered_rate_rs_per_mwh(costs: Costs, dam: np.ndarray, rtm: np.ndarray) -> np.ndarray:
+    """Price of a MWh of the schedule that the plant does not follow, shape of the prices.
+
+    The deviation rate or the DAM price, whichever is higher, plus the fee that trading it
+    would have cost: deviating must never pay.
+    """
+    rate = np.maximum(deviation_rate_rs_per_mwh(costs, dam, rtm), dam)
+    return rate + max(costs.fee_dam_rs_per_mwh, costs.fee_rtm_rs_per_mwh)
+
+
 def flow_cost_rs_per_mwh(costs: Costs, dam: np.ndarray, rtm: np.ndarray) -> np.ndarray:
     """Cost of a MWh of physical flow (charge or discharge) besides wear, shape of the prices."""
     expected_error = costs.dsm_share_of_flow * deviation_rate_rs_per_mwh(costs, dam, rtm)
@@ -204,10 +217,9 @@ def settle(
     dam_mw, rtm_mw : (..., T) sold (positive) or bought (negative) in each market
     charge_mw, discharge_mw : (..., U, T) what each unit does at the grid side
     undelivered_mw : (..., T) part of the schedule (DAM plus RTM) that was not followed,
-        priced at the deviation rate or the DAM price, whichever is higher: not delivering
-        must not pay
+        priced at ``undelivered_rate_rs_per_mwh``
     missing_mwh : energy drawn without a schedule at the end of the day to reach its target,
-        at the grid side, priced at the day's dearest such rate
+        at the grid side, priced as undelivered energy and flow in the day's dearest block
 
     Raises
     ------
@@ -224,7 +236,8 @@ def settle(
         raise ValueError("RTM trade in a block without an RTM price")
     rtm_price = np.where(np.isfinite(rtm), rtm, 0.0)
     rate = deviation_rate_rs_per_mwh(costs, dam, rtm)
-    undelivered_rate = np.maximum(rate, dam)
+    undelivered_rate = undelivered_rate_rs_per_mwh(costs, dam, rtm)
+    dearest = (undelivered_rate + flow_cost_rs_per_mwh(costs, dam, rtm)).max(axis=-1)
     flow_mw = (discharge_mw + charge_mw).sum(axis=-2)
     wear = np.array([u.wear_rs_per_mwh_discharged for u in bess.units])
 
@@ -241,5 +254,5 @@ def settle(
         wear_rs=total((wear[:, None] * discharge_mw).sum(axis=-2)),
         deviation_rs=total(rate * costs.dsm_share_of_flow * flow_mw)
         + total(undelivered_rate * np.abs(undelivered_mw))
-        + undelivered_rate.max(axis=-1) * missing_mwh,
+        + dearest * missing_mwh,
     )

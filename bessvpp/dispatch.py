@@ -59,7 +59,9 @@ def energy_values(problem: Problem, dam: np.ndarray, n_points: int = 9) -> tuple
     values = []
     for unit in problem.bess.units:
         alone = problem.bess.model_copy(update={"units": (unit,)})
-        energies = np.linspace(*battery.energies_with_a_target(unit, dam.size), n_points)
+        energies = np.linspace(
+            *battery.energies_with_a_target(unit, dam.size, alone.connection_limit_mw), n_points
+        )
         worth = np.array([_day_worth(problem, alone, dam, e) for e in energies])
         slope = np.minimum.accumulate(np.diff(worth) / np.diff(energies))
         values.append(EnergyValue(slope, worth[:-1] - slope * energies[:-1]))

@@ -35,7 +35,7 @@ def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd
     ----------
     known : the market as known at the DAM gate of ``date``
     date : delivery day, at most one day after the last day that ``known`` holds
-    rules : for the price cap
+    rules : for the price cap of each day
 
     Returns
     -------
@@ -45,7 +45,8 @@ def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd
     age = int((date - known.dates[-1]).astype(int))
     if age < 1:
         raise DataError(f"features of {date} were asked for with prices of that day in hand")
-    cap = rules.cap_rs_per_mwh(date.astype(dt.date))
+    days = date - np.arange(MONTH_DAYS, 0, -1)
+    cap = np.array([[rules.cap_rs_per_mwh(day)] for day in days.astype(dt.date)])
     dam = _last_days(known.dam_mcp, MONTH_DAYS, age)
     rtm = _last_days(known.rtm_mcp, MONTH_DAYS, age)
     return pd.DataFrame(
@@ -122,7 +123,7 @@ def _calendar(date: np.datetime64, n_blocks: int) -> dict[str, np.ndarray]:
     return {"hour": hour} | {key: np.full(n_blocks, float(v)) for key, v in constant.items()}
 
 
-def _dam_history(dam: np.ndarray, cap: float) -> dict[str, np.ndarray]:
+def _dam_history(dam: np.ndarray, cap: np.ndarray) -> dict[str, np.ndarray]:
     n_blocks = dam.shape[1]
     week, yesterday = dam[-WEEK_DAYS:], dam[-1]
     at_cap = np.where(np.isfinite(dam), dam >= cap, np.nan)
@@ -149,12 +150,12 @@ def _dam_history(dam: np.ndarray, cap: float) -> dict[str, np.ndarray]:
     return features | {key: np.full(n_blocks, value) for key, value in of_the_day.items()}
 
 
-def _rtm_history(dam: np.ndarray, rtm: np.ndarray, cap: float) -> dict[str, np.ndarray]:
+def _rtm_history(dam: np.ndarray, rtm: np.ndarray, cap: np.ndarray) -> dict[str, np.ndarray]:
     """RTM of the day before the gate is known for its first blocks only."""
     n_blocks = dam.shape[1]
     spread = rtm - dam
     week = rtm[-WEEK_DAYS:]
-    at_cap = np.where(np.isfinite(week), week >= cap, np.nan)
+    at_cap = np.where(np.isfinite(week), week >= cap[-WEEK_DAYS:], np.nan)
     features = {f"rtm_lag_{k}d": rtm[-k] for k in RTM_LAG_DAYS}
     features |= {
         "rtm_latest": np.where(np.isfinite(rtm[-1]), rtm[-1], rtm[-2]),

@@ -245,7 +245,7 @@ class TwoStageProgramme(_Statement):
         dam, rtm = self.scenarios.dam[s], self.scenarios.rtm[s]
         price = np.where(np.isfinite(rtm), rtm, 0.0)
         flow_cost = battery.flow_cost_rs_per_mwh(costs, dam, rtm)
-        rate = np.maximum(battery.deviation_rate_rs_per_mwh(costs, dam, rtm), dam)
+        rate = battery.undelivered_rate_rs_per_mwh(costs, dam, rtm)
         terms = {}
         for t in range(self.n_blocks):
             terms[v.sale[t]] = h * (dam[t] - costs.fee_dam_rs_per_mwh)

@@ -72,11 +72,11 @@ def traded(rows: pd.DataFrame) -> pd.Series:
     return rows[[f"{name}_mwh" for name in names]].sum(axis=1)
 
 
-def assert_never_beaten(window) -> pd.DataFrame:
+def assert_never_beaten(window, ways=(AS_COMMITTED, HINDSIGHT)) -> pd.DataFrame:
     daily = run_backtest(window).daily
     daily["tie_rs"] = 0.01 * traded(daily)
     totals = daily.groupby(["settlement", "policy"])[["net_rs", "tie_rs"]].sum()
-    for settlement in (AS_COMMITTED, HINDSIGHT):
+    for settlement in ways:
         rows = totals.loc[settlement]
         ceiling = rows.loc[CEILING]
         for name in rows.index.drop(CEILING):
@@ -151,8 +151,32 @@ def test_not_delivering_does_not_beat_the_ceiling_where_deviations_are_cheap(rul
 def test_a_start_below_the_target_does_not_beat_the_ceiling():
     """Who commits nothing and trades nothing never fills up to the target."""
     params = make_params({"e_start_mwh": 40.0}, policies=["nothing_committed", "yesterday"])
-    flat = changed(make_market(10), dam=(slice(0, 10), slice(0, 24), 5000.0))
+    flat = changed(
+        make_market(10), dam=(slice(0, 10), slice(0, 24), 5000.0), rtm=(9, slice(0, 24), 5000.0)
+    )
     assert_never_beaten(make_window(params, flat, first=9))
+
+
+def filling_up(**changes):
+    """A flat day on which the battery starts below its target and has to buy."""
+    params = make_params({"e_start_mwh": 40.0}, policies=["nothing_committed"], **changes)
+    flat = changed(
+        make_market(10), dam=(slice(0, 10), slice(0, 24), 5000.0), rtm=(9, slice(0, 24), 5000.0)
+    )
+    return make_window(params, flat, first=9)
+
+
+def test_a_penalty_that_only_steers_plans_does_not_lower_the_ceiling():
+    """With it the best plan buys in the DAM, at its fee; without, in the RTM at none."""
+    window = filling_up(off_dam_penalty_rs_per_mwh=50.0, fee_rtm_rs_per_mwh=0.0)
+    assert_never_beaten(window, (HINDSIGHT,))
+
+
+def test_filling_up_without_a_trade_does_not_beat_the_ceiling():
+    """Nothing is traded in the RTM that day, so who committed nothing takes what he needs."""
+    window = filling_up()
+    closed = changed(window.market, no_trade=(9, slice(0, 24), True))
+    assert_never_beaten(replace(window, market=closed), (HINDSIGHT,))
 
 
 def test_the_ceiling_uses_the_same_start_end_and_rules():
@@ -237,13 +261,18 @@ def test_energy_is_carried_from_day_to_day_and_every_ledger_is_the_accounts(comm
                 net = (done.discharge_mw - done.charge_mw)[0]
                 path = battery.energy_path(params.bess.units[0], net, energy, 1.0)
                 energy = float(done.e_end_mwh[0])
-                assert path[-1] == pytest.approx(energy, abs=1e-4)
+                # What is missing from the target is drawn at the end, and paid for.
+                topped_up = path[-1] + 0.96 * done.missing_mwh
+                assert topped_up == pytest.approx(energy, abs=1e-4)
+                assert done.missing_mwh == 0 or energy == 100
                 assert path.min() >= 20 - 1e-4
                 assert path.max() <= 180 + 1e-4
                 np.testing.assert_allclose(done.dam_mw, commitments[day].dam_mw, atol=1e-9)
                 scheduled = done.dam_mw + done.rtm_mw
                 np.testing.assert_allclose(scheduled - done.undelivered_mw, net, atol=1e-5)
-                if terminal == "hard" and settlement == HINDSIGHT:
+                if settlement == HINDSIGHT:
+                    assert done.missing_mwh == 0
+                if terminal == "hard":
                     assert energy >= 100 - 1e-6
                 row = window.market.index_of(window.days[day])
                 ledger = battery.settle(
@@ -257,6 +286,7 @@ def test_energy_is_carried_from_day_to_day_and_every_ledger_is_the_accounts(comm
                     charge_mw=done.charge_mw,
                     discharge_mw=done.discharge_mw,
                     undelivered_mw=done.undelivered_mw,
+                    missing_mwh=done.missing_mwh,
                 )
                 assert float(done.ledger.net_rs) == pytest.approx(float(ledger.net_rs), abs=1e-6)
 
@@ -282,8 +312,31 @@ def test_a_short_battery_pays_for_what_it_does_not_deliver_by_hand():
     done = backtest.settle_as_committed(problem, PriceScenarios.single(dam, rtm), unit_mw)
     assert done.undelivered_mw[19] == pytest.approx(26.4)
     assert done.e_end_mwh == pytest.approx(20)
-    costs = 100 * 20 + 73.6 * (7 + 1.8 + 310) + 2000 + 26.4 * 6500
+    costs = 100 * 20 + 73.6 * (7 + 1.8 + 310) + 2000 + 26.4 * (6500 + 33)
     assert float(done.ledger.net_rs) == pytest.approx(100 * 5000 - costs)
+
+
+def test_what_is_missing_from_the_target_is_bought_at_the_days_dearest_rate_by_hand():
+    # 73.6 MWh are sold and none bought: 80 MWh stored are missing, 80 / .96 at the grid.
+    params = make_params(dsm_share_of_flow=0.0)
+    dam, rtm = np.full(24, 5000.0), np.full(24, 4000.0)
+    dam[3], rtm[19] = 5500.0, 6500.0
+    unit_mw = np.zeros((1, 24))
+    unit_mw[0, [18, 19]] = 50.0, 23.6
+    done = backtest.settle_as_committed(
+        make_problem(params), PriceScenarios.single(dam, rtm), unit_mw
+    )
+    assert done.missing_mwh == pytest.approx(80 / 0.96)
+    assert done.e_end_mwh == pytest.approx(100)
+    costs = 73.6 * (20 + 7 + 1.8 + 310) + 2000 + 80 / 0.96 * 6500
+    net = float(done.ledger.net_rs)
+    # At least the dearest price; what a purchase would cost besides may come on top.
+    assert 73.6 * 5000 - costs - 80 / 0.96 * 200 <= net <= 73.6 * 5000 - costs + 0.01
+    # Under another rule nothing is missing.
+    free = make_problem(make_params(dsm_share_of_flow=0.0, terminal="free"))
+    done = backtest.settle_as_committed(free, PriceScenarios.single(dam, rtm), unit_mw)
+    assert done.missing_mwh == 0
+    assert done.e_end_mwh == pytest.approx(20)
 
 
 def test_blocks_without_rtm_trade_are_settled_at_the_dam_alone():
@@ -339,6 +392,18 @@ def test_commitments_start_and_end_where_the_hard_rule_says():
                 energy = 100.0
 
 
+@pytest.mark.parametrize("name", POLICIES)
+def test_under_the_hard_rule_every_policy_plans_to_end_at_the_target(name):
+    """Whatever it starts from, and though power that is given away would fill it further."""
+    market = changed(MARKETS["ordinary"], rtm=(slice(0, 12), slice(20, 24), 0.0))
+    params = make_params({"e_start_mwh": 60.0})
+    window = make_window(params, market, first=10)
+    free = replace(window.medians[0], rtm=np.where(np.arange(24) >= 20, 0.0, window.medians[0].rtm))
+    window = replace(window, medians=[free, free])
+    planned = [commitment.e_end_mwh.tolist() for commitment in commit_chain(window, POLICIES[name])]
+    assert planned == [[100.0], [100.0]]
+
+
 def test_nothing_committed_is_nothing():
     window = make_window(fleet(), MARKETS["ordinary"])
     for commitment in commit_chain(window, backtest.nothing_committed):
@@ -370,7 +435,7 @@ def test_fixed_windows_fill_up_at_noon_and_sell_it_in_the_evening_by_hand():
         {"e_start_mwh": 60.0},
         {"e_start_mwh": 170.0},
         {"e_start_mwh": 180.0, "e_target_mwh": 20.0},
-        {"e_start_mwh": 180.0, "e_target_mwh": 20.0, "max_cycles_per_day": 0.3},
+        {"e_start_mwh": 180.0, "e_target_mwh": 120.0, "max_cycles_per_day": 0.3},
     ],
     ids=str,
 )

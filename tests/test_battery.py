@@ -9,6 +9,7 @@ from small_cases import CAP, SECOND_UNIT, UNIT, fleet, make_params
 from bessvpp.battery import (
     allowed_blocks,
     deviation_rate_rs_per_mwh,
+    energies_with_a_target,
     energy_path,
     flow_cost_rs_per_mwh,
     follow,
@@ -161,6 +162,16 @@ def test_following_stops_at_windows_and_at_the_cycle_limit():
     assert 0.25 * done.discharge_mw.sum() == pytest.approx(60.0)
 
 
+def test_a_target_can_be_reached_from_what_a_day_of_charging_lacks_of_it():
+    # 3 MW in five hours at .96 bring 14.4 MWh.
+    unit = make_params({"p_max_mw": 3.0, "charge_windows": windows(("10:00", "15:00"))}).bess.units[
+        0
+    ]
+    assert energies_with_a_target(unit, 24) == pytest.approx((85.6, 180.0))
+    assert energies_with_a_target(unit, 96) == pytest.approx((85.6, 180.0))
+    assert energies_with_a_target(make_params().bess.units[0], 96) == (20.0, 180.0)
+
+
 def test_no_schedule_however_wild_takes_a_followed_battery_out_of_its_bounds():
     rng = np.random.default_rng(0)
     bess = fleet(
@@ -243,7 +254,7 @@ def test_what_is_not_delivered_is_priced_at_the_deviation_rate_on_top():
     short = settle(params.bess, params.market, 0.25, **case)
     assert short.dam_revenue_rs == delivered.dam_revenue_rs
     added = short.deviation_rs - delivered.deviation_rs
-    assert added == pytest.approx((10 * 9000 - 0.02 * 10 * 9000) / 4)
+    assert added == pytest.approx((10 * (9000 + 33) - 0.02 * 10 * 9000) / 4)
     assert delivered.wear_rs - short.wear_rs == pytest.approx(310 * 10 / 4)
 
 
@@ -254,7 +265,7 @@ def test_delivering_more_than_scheduled_is_priced_too_not_paid():
     case["undelivered_mw"] = np.zeros(96)
     case["undelivered_mw"][70] = -10.0
     ledger = settle(params.bess, params.market, 0.25, **case)
-    expected = (0.02 * (35 * 2500 + 32 * 9000) + 10 * 9000) / 4
+    expected = (0.02 * (35 * 2500 + 32 * 9000) + 10 * (9000 + 33)) / 4
     assert ledger.deviation_rs == pytest.approx(expected)
 
 

@@ -209,11 +209,16 @@ def test_features_other_than_those_trained_on_are_refused_by_name():
         forecast.predict(models, two_days(), "dam")
 
 
-def test_a_forecast_without_any_known_price_is_refused():
+def test_a_day_without_any_price_in_its_last_week_is_left_out():
     frame = two_days()
     frame.loc[30, ["dam_lag_1d", "dam_mean_7d"]] = np.nan
-    with pytest.raises(DataError, match="no DAM price of the last week"):
-        forecast.predict({0.5: Line(0.0)}, frame, "dam")
+    models = {0.1: Line(-300.0), 0.5: Line(0.0), 0.9: Line(300.0)}
+    found, _ = forecast.forecast_days(models, frame, "dam", DAYS, SPLIT, make_params().market)
+    np.testing.assert_array_equal(found.dates, DAYS[:1])
+    assert found.split.tolist() == ["calibration"]
+    np.testing.assert_allclose(found.level(0.5)[0], np.linspace(1000, 9000, 48)[:24])
+    with pytest.raises(DataError, match="no DAM forecast of 2024-03-02"):
+        found.on(DAYS)
 
 
 # ------------------------------------------------------------------------------ forecasts
@@ -255,7 +260,7 @@ def test_forecasts_on_some_days_are_those_of_these_days(study):
     np.testing.assert_array_equal(some.values, whole.values[[3, 10, 27]])
     assert some.split.tolist() == ["calibration", "calibration", "test"]
     for wrong in (whole.dates[-1] + 1, whole.dates[0] - 1):
-        with pytest.raises(DataError, match="no forecast of the dam"):
+        with pytest.raises(DataError, match=f"no DAM forecast of {wrong}"):
             whole.on(np.array([days[0], wrong]))
 
 

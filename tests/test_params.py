@@ -221,6 +221,11 @@ def test_a_refusal_names_the_file_the_key_and_the_reason(folder, name, change, f
             {"e_start_mwh": 20.0, "charge_windows": [{"start": "10:00", "end": "11:00"}]},
             "e_target_mwh = 100 cannot be reached in a day: 1 hours of charging bring it to 67.435",
         ),
+        # .3 cycles are 60 MWh discharged, which draw 60 / .9487 of 180 MWh: 116.756 are left.
+        (
+            {"e_start_mwh": 180.0, "max_cycles_per_day": 0.3},
+            "e_target_mwh = 100 cannot be reached in a day: discharging leaves 116.756 MWh",
+        ),
     ],
 )
 def test_an_impossible_battery_is_refused(folder, change, reason):

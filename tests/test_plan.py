@@ -55,21 +55,23 @@ def planned(study, study_run):
 # ------------------------------------------------------------------------------ the plan
 
 
-def test_the_day_planned_is_the_one_after_the_last_whole_day_of_dam_prices(study):
+def test_the_day_planned_is_the_one_after_the_data_which_must_be_whole(study):
     market = study.market
     assert next_delivery_day(market) == market.dates[-1] + 1
     dam = market.dam_mcp.copy()
-    dam[-1, 12:] = np.nan  # this morning's download ends at noon
+    dam[-1, 12:] = np.nan  # the download ends at noon
     cut = Market(market.dates, dam, market.rtm_mcp, market.rtm_no_trade, {}, False)
-    assert next_delivery_day(cut) == market.dates[-1]
-    with pytest.raises(DataError, match="no day has all its DAM prices"):
-        next_delivery_day(
-            Market(market.dates[:1], dam[-1:], dam[-1:], market.rtm_no_trade[:1], {}, False)
-        )
+    with pytest.raises(DataError, match=f"DAM prices of {market.dates[-1]} are incomplete.*12:00"):
+        next_delivery_day(cut)
+    # Real-time prices that run a day further do not make that day known.
+    dam[-1] = np.nan
+    ahead = Market(market.dates, dam, market.rtm_mcp, market.rtm_no_trade, {}, False)
+    with pytest.raises(DataError, match=r"incomplete.*00:00"):
+        next_delivery_day(ahead)
 
 
 def test_the_sheet_reproduces_the_plan_when_it_is_read_back(planned, study, tmp_path):
-    path = write_plan(RunFolder(tmp_path), planned)
+    path = write_plan(RunFolder(tmp_path), planned, study.params.bess.units)
     assert path == tmp_path / "bids" / f"dam_{planned.date}.csv"
     back = read_back(path.read_text(encoding="utf-8"))
     # Planned in hours: the same power in each of the four quarters.
@@ -210,7 +212,7 @@ def test_a_gap_on_the_day_before_is_refused(study, study_run):
     dam[-1, 7] = np.nan
     market = study.market
     holed = Market(market.dates, dam, market.rtm_mcp, market.rtm_no_trade, market.extras, False)
-    with pytest.raises(DataError, match=f"end on {market.dates[-2]}"):
+    with pytest.raises(DataError, match=f"{market.dates[-1]} are incomplete.*07:00"):
         plan_day_ahead(study_run, holed, study.params, market.dates[-1] + 1)
 
 
@@ -262,8 +264,12 @@ def test_a_day_and_an_energy_that_a_user_types_are_checked():
         parse_energy([40.0, 39.0], bess)
 
 
-def test_the_forecast_is_written_beside_the_sheet(planned, tmp_path):
-    write_plan(RunFolder(tmp_path), planned)
+def test_the_forecast_and_each_units_schedule_are_written_beside_the_sheet(
+    planned, study, tmp_path
+):
+    write_plan(RunFolder(tmp_path), planned, study.params.bess.units)
+    schedule = pd.read_csv(tmp_path / "bids" / f"schedule_{planned.date}.csv")
+    np.testing.assert_allclose(schedule["A_mw"], planned.unit_mw[0], atol=6e-5)
     frame = pd.read_csv(tmp_path / "bids" / f"forecast_{planned.date}.csv")
     assert len(frame) == 24
     assert frame["delivery_start"].iloc[[0, -1]].tolist() == [
