@@ -25,7 +25,7 @@ from bessvpp.errors import DataError, ParameterError
 from bessvpp.features import gate_time
 from bessvpp.forecast import MARKETS, read_forecasts
 from bessvpp.market import Market
-from bessvpp.metrics import cvar
+from bessvpp.metrics import bootstrap_band, cvar
 from bessvpp.params import BessParams, Params
 from bessvpp.problem import PriceScenarios, Problem
 from bessvpp.scenarios import read_fan
@@ -567,7 +567,24 @@ def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
         "ceiling_gap_rs": dict(backtest.ceiling_gap_rs),
         "days_times_alpha": n_days * alpha,
         "policies": table,
+        "lead": _lead(hindsight.drop(columns=CEILING)),
     }
+
+
+def _lead(net: pd.DataFrame) -> dict[str, object]:
+    """The policy with the largest net, and its lead over each two-stage policy with a band.
+
+    Parameters
+    ----------
+    net : a row a day, a column a policy [Rs]
+    """
+    best = net.sum().idxmax()
+    over = {}
+    for name in net.columns[net.columns.str.startswith("two_stage")].drop(best, errors="ignore"):
+        ahead = (net[best] - net[name]).to_numpy()
+        low, high = bootstrap_band(ahead, np.sum, np.random.default_rng(0))
+        over[name] = {"ahead_rs": float(ahead.sum()), "low_rs": low, "high_rs": high}
+    return {"policy": best, "over": over}
 
 
 def _share(part: float, whole: float) -> float | None:

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import numpy as np
 import yaml
 from plotly.offline import get_plotlyjs
 
 from bessvpp.artefacts import RunFolder, atomic_file
 from bessvpp.errors import DataError, MissingArtefactError, RunError
 from bessvpp.manifest import artefacts_of, read_manifest
-from bessvpp.metrics import bootstrap_band, miscoverage
+from bessvpp.metrics import miscoverage
 from bessvpp.params import PROJECT_ROOT
 
 PICTURES = ("coverage.png", "frontier.png")
@@ -133,21 +132,16 @@ def write_readme(outputs: Path, project: Path = PROJECT_ROOT) -> None:
 
 
 def verdict(outputs: Path) -> str:
-    """Who came first among the policies, and how sure that is, from the days of the run."""
-    daily = RunFolder(outputs).read_frame("backtest_daily.parquet")
-    hindsight = daily[daily["settlement"].str.contains("hindsight")]
-    net = hindsight.pivot(index="date", columns="policy", values="net_rs").drop(columns="ceiling")
-    ranked = list(net.sum().sort_values(ascending=False).index)
-    best = ranked[0]
-    parts = [f"The largest net in this run is that of **{_words(best)}**."]
-    for name in ranked[1:]:
-        if not name.startswith("two_stage"):
-            continue
-        ahead = (net[best] - net[name]).to_numpy() / LAKH
-        low, high = bootstrap_band(ahead, np.sum, np.random.default_rng(0))
+    """Who came first among the policies, and how sure that is."""
+    lead = _read(outputs, "backtest_summary.json").get("lead")
+    if not lead:
+        raise _unlike(outputs / "backtest_summary.json", "it has no lead")
+    parts = [f"The largest net in this run is that of **{_words(lead['policy'])}**."]
+    for name, ahead in lead["over"].items():
+        total, low, high = (ahead[key] / LAKH for key in ("ahead_rs", "low_rs", "high_rs"))
         parts.append(
-            f"It lies {ahead.sum():.1f} lakh Rs ahead of {_words(name)}; days drawn with "
-            f"replacement give {low:.1f} to {high:.1f} (5 to 95 %)."
+            f"It lies {total:.1f} lakh Rs ahead of {_words(name)}; days drawn with replacement "
+            f"give {low:.1f} to {high:.1f} (5 to 95 %)."
         )
     return " ".join(parts)
 
@@ -168,7 +162,8 @@ def _complete_manifest(outputs: Path) -> dict[str, Any]:
     for name in entries:
         present = artefacts_of(name, outputs)
         for artefact, sha256 in entries[name]["artefacts"].items():
-            if present.get(artefact) != sha256:
+            RunFolder(outputs).existing(artefact)
+            if present[artefact] != sha256:
                 raise RunError(f"{outputs / artefact} is not what the run wrote: run {name} again")
         path = outputs / "notebooks" / f"{name}.ipynb"
         if not path.is_file():
@@ -216,7 +211,6 @@ def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     return {
         "market": _market(manifest),
         "rules": _rules(outputs),
-        "verdict": verdict(outputs),
         "profile": str(manifest["profile"]),
         "finished": str(manifest["finished"]),
         "commit": str(git.get("commit") or "unknown")[:12] + (" (edited)" * bool(git.get("dirty"))),
@@ -225,6 +219,7 @@ def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
         "policy_table": _markdown_table(policy_rows(outputs)),
         "frontier_table": _markdown_table(frontier_rows(outputs)),
         "runtime_table": _markdown_table(_runtime_rows(manifest)),
+        "verdict": verdict(outputs),
     }
 
 

@@ -26,7 +26,11 @@ folder.write_json("coverage.json", {"dam": {"original": {"q10": level}}})
 policy = {"net_rs": 1e6, "gain_over_nothing_rs": 0.0, "capture": 0.9, "worst_day_rs": -1e4}
 folder.write_json(
     "backtest_summary.json",
-    {"rules": {"commitment": "physical"}, "policies": {"nothing_committed": policy}},
+    {
+        "rules": {"commitment": "physical"},
+        "policies": {"nothing_committed": policy},
+        "lead": {"policy": "nothing_committed", "over": {}},
+    },
 )
 """,
     "07_efficient_frontier": """

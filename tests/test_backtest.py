@@ -374,6 +374,23 @@ def test_the_next_day_is_planned_from_the_energy_planned_not_from_the_one_realis
             assert np.abs(np.subtract(planned, realised)).max() > 1
 
 
+@pytest.mark.parametrize("terminal", ["hard", "free", "value"])
+@pytest.mark.parametrize(
+    "name", ["yesterday", "seven_day_mean", "median", "two_stage_original", "fixed_windows"]
+)
+def test_a_chain_of_physical_commitments_is_delivered_without_the_rtm(name, terminal):
+    """Each day is planned from the energy that the schedule before it leaves."""
+    params = fleet(terminal=terminal)
+    window = make_window(params, MARKETS["ordinary"])
+    commitments = commit_chain(window, POLICIES[name])
+    for commitment, done in zip(
+        commitments, settle_chain(window, commitments, AS_COMMITTED), strict=True
+    ):
+        assert np.abs(done.undelivered_mw).sum() < 0.02
+        assert done.missing_mwh < 0.02
+        np.testing.assert_allclose(done.e_end_mwh, commitment.e_end_mwh, atol=0.05)
+
+
 def test_commitments_start_and_end_where_the_hard_rule_says():
     """A start off the target is worked off on the first day, by the schedule itself."""
     for start in (60.0, 150.0):

@@ -15,6 +15,7 @@ from bessvpp.market import Market
 from bessvpp.params import parse_clock
 
 RULES = make_params().market
+MARKET = make_market(20)  # from 1 March 2024 on
 
 
 def changed(market: Market, **edits: object) -> Market:
@@ -190,6 +191,13 @@ def test_the_share_of_blocks_at_the_cap_is_that_of_the_cap_of_their_day():
     at_cap = changed(market, dam_mcp=(slice(28, 31), slice(None), 12_000.0))
     frame = feature_frame(at_cap, np.array(["2024-04-01"], "M8[D]"), rules)
     np.testing.assert_allclose(frame["dam_cap_share_7d"], 3 / 7)
+
+
+def test_caps_need_not_reach_further_back_than_the_data():
+    """The first days look back to days before any data, which had no cap either."""
+    caps = [{"effective_from": "2024-03-01", "cap_rs_per_mwh": 10_000.0}]
+    frame = feature_frame(MARKET, MARKET.dates[[8]], make_params(price_caps=caps).market)
+    assert same(frame, feature_frame(MARKET, MARKET.dates[[8]], RULES))
 
 
 def test_the_anchor_is_half_the_latest_price_and_half_the_week():
