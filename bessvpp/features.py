@@ -45,7 +45,7 @@ def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd
     age = int((date - known.dates[-1]).astype(int))
     if age < 1:
         raise DataError(f"features of {date} were asked for with prices of that day in hand")
-    days = date - np.arange(MONTH_DAYS, 0, -1)
+    days = np.maximum(date - np.arange(MONTH_DAYS, 0, -1), known.dates[0])
     cap = np.array([[rules.cap_rs_per_mwh(day)] for day in days.astype(dt.date)])
     dam = _last_days(known.dam_mcp, MONTH_DAYS, age)
     rtm = _last_days(known.rtm_mcp, MONTH_DAYS, age)

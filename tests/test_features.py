@@ -191,6 +191,13 @@ def test_the_share_of_blocks_at_the_cap_is_that_of_the_cap_of_their_day():
     at_cap = changed(market, dam_mcp=(slice(28, 31), slice(None), 12_000.0))
     frame = feature_frame(at_cap, np.array(["2024-04-01"], "M8[D]"), rules)
     np.testing.assert_allclose(frame["dam_cap_share_7d"], 3 / 7)
+    # Three days after the change: 10,000 is a capped price since, and was none before.
+    level = changed(market, dam_mcp=(slice(20, 34), slice(None), 10_000.0))
+    level = changed(level, rtm_mcp=(slice(20, 33), slice(None), 10_000.0))
+    frame = feature_frame(level, np.array(["2024-04-04"], "M8[D]"), rules)
+    np.testing.assert_allclose(frame["dam_cap_share_7d"], 3 / 7)
+    np.testing.assert_allclose(frame["dam_day_cap_share_1d"], 1)
+    np.testing.assert_allclose(frame["rtm_cap_share_7d"][11:], 2 / 6)  # yesterday not known
 
 
 def test_caps_need_not_reach_further_back_than_the_data():

@@ -25,6 +25,7 @@ from bessvpp.plan import (
     plan_day_ahead,
     write_plan,
 )
+from bessvpp.problem import PriceScenarios
 
 
 def this_morning(study, date) -> Market:
@@ -93,15 +94,19 @@ def test_the_sheet_is_in_steps_and_can_be_delivered(planned, study):
 
 
 def test_the_expected_profit_is_that_of_the_rounded_schedule(planned, study):
-    problem = make_problem(study.params)
-    again = dispatch.plan_day(
-        replace(problem, fixed_dam_mw=planned.bid_mw), planned.scenarios, 0.0, 1.0
-    )
+    problem = replace(make_problem(study.params), fixed_dam_mw=planned.bid_mw)
+    again = dispatch.plan_day(problem, planned.scenarios, 0.3, 0.4)
+    np.testing.assert_allclose(planned.profit_rs, again.profit_rs, atol=0.1)
+    assert abs(planned.expected_profit_rs - planned.plan.mean_rs) > 1  # rounding costs something
     weights = planned.scenarios.weights
     assert planned.expected_profit_rs == pytest.approx(weights @ planned.profit_rs)
     assert planned.cvar_rs == pytest.approx(cvar(planned.profit_rs, 0.4, weights))
-    assert planned.expected_profit_rs <= again.mean_rs + 1
-    assert planned.expected_profit_rs <= planned.plan.mean_rs + 0.01 * abs(planned.plan.mean_rs)
+    # In each scenario the sheet alone, without the RTM, earns no more than with it.
+    assert (planned.alone_rs <= planned.profit_rs + 0.1).all()
+    for s, alone in enumerate(planned.alone_rs):
+        day = PriceScenarios.single(planned.scenarios.dam[s], planned.scenarios.rtm[s])
+        done = backtest.settle_as_committed(make_problem(study.params), day, planned.unit_mw)
+        assert alone == pytest.approx(float(done.ledger.net_rs), abs=0.01)
 
 
 def test_a_test_day_is_planned_as_the_backtest_plans_it(study, study_run):
@@ -327,7 +332,7 @@ def test_a_financial_position_is_rounded_to_the_nearest_step_within_the_connecti
     problem = make_problem(params)
     mw = np.zeros(24)
     mw[[1, 2, 3, 4, 5, 6]] = limit, -limit, 0.04, 0.06, -0.12, -0.18
-    plan = dispatch.plan_day(problem, backtest.PriceScenarios.single(mw + 9, mw + 9), 0.0, 1.0)
+    plan = dispatch.plan_day(problem, PriceScenarios.single(mw + 9, mw + 9), 0.0, 1.0)
     unit_mw, bid_mw = in_bid_steps(problem, replace(plan, dam_mw=mw), 0.1)
     assert unit_mw is None
     expected = np.zeros(24)

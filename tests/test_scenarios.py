@@ -354,11 +354,18 @@ def test_the_correlation_uses_only_whole_days_known_at_the_decision(study):
     moved = Market(market.dates, dam, rtm, market.rtm_no_trade, market.extras, False)
     after = copula_correlation(study.original, moved.known_at(gate, rules), rules, params)
     np.testing.assert_array_equal(base, after)
-    # A price of a whole day before does change it.
-    rtm[place - 2, 20] += 500.0
-    moved = Market(market.dates, dam, rtm, market.rtm_no_trade, market.extras, False)
-    after = copula_correlation(study.original, moved.known_at(gate, rules), rules, params)
-    assert not np.array_equal(base, after)
+    # Yesterday, known in part, is as if it were not there.
+    whole = copula_correlation(study.original, market.days(0, place - 1), rules, params)
+    np.testing.assert_array_equal(base, whole)
+    # A price of any whole day out of sample does change it, the first and the last.
+    for day in (market.index_of(study.splits.calibration[0]), place - 2):
+        prices = market.rtm_mcp.copy()
+        prices[day, 20] += 500.0
+        moved = Market(
+            market.dates, market.dam_mcp, prices, market.rtm_no_trade, market.extras, False
+        )
+        after = copula_correlation(study.original, moved.known_at(gate, rules), rules, params)
+        assert not np.array_equal(base, after)
 
 
 def test_the_correlation_puts_the_dam_first(study):
