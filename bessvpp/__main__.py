@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from bessvpp.artefacts import user_path
 from bessvpp.errors import BessvppError, ParameterError
@@ -73,9 +74,7 @@ def _run(words: argparse.Namespace) -> int:
             raise ParameterError(f"--jobs {words.jobs}: give 1 or more")
         given["jobs"] = words.jobs
     parameters = resolve(words.profile, given, words.params)
-    outputs = (
-        user_path(words.outputs) if words.outputs else PROJECT_ROOT / "outputs" / parameters.profile
-    )
+    outputs = _run_folder(words.outputs, parameters.profile)
     if not words.quiet:
         print(f"profile {parameters.profile}, results in {outputs}", flush=True)
     run(
@@ -109,9 +108,7 @@ def add_book(commands: argparse._SubParsersAction) -> None:
 def _book(words: argparse.Namespace) -> int:
     from bessvpp.book import build_book, headline, write_readme
 
-    outputs = (
-        user_path(words.outputs) if words.outputs else PROJECT_ROOT / "outputs" / words.profile
-    )
+    outputs = _run_folder(words.outputs, words.profile)
     index = build_book(outputs)
     if words.readme:
         write_readme(outputs)
@@ -157,9 +154,7 @@ def _plan(words: argparse.Namespace) -> int:
     from bessvpp.artefacts import RunFolder
     from bessvpp.plots import day_ahead
 
-    outputs = (
-        user_path(words.outputs) if words.outputs else PROJECT_ROOT / "outputs" / words.profile
-    )
+    outputs = _run_folder(words.outputs, words.profile)
     run = RunFolder(outputs)
     params = plan.run_parameters(run, words.params)
     market = plan.run_market(run, params, words.data)
@@ -179,6 +174,11 @@ def _plan(words: argparse.Namespace) -> int:
     print(plan.describe(planned, market, params))
     print(f"\nBid sheet: {sheet}")
     return 0
+
+
+def _run_folder(given: str | None, profile: str) -> Path:
+    """Folder of a run: the one given, else that of its profile."""
+    return user_path(given) if given else PROJECT_ROOT / "outputs" / profile
 
 
 COMMANDS = (add_run, add_plan, add_book)

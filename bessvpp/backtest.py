@@ -27,7 +27,7 @@ from bessvpp.forecast import MARKETS, read_forecasts
 from bessvpp.market import Market
 from bessvpp.metrics import bootstrap_band, cvar
 from bessvpp.params import BessParams, Params
-from bessvpp.problem import PriceScenarios, Problem
+from bessvpp.problem import Plan, PriceScenarios, Problem
 from bessvpp.scenarios import read_fan
 
 AS_COMMITTED = "as committed"
@@ -161,15 +161,20 @@ def start_energy(bess: BessParams) -> np.ndarray:
     return np.array([unit.e_start_mwh for unit in bess.units])
 
 
-def week_mean(known: Market) -> np.ndarray:
-    """(T,) mean DAM price of each block over the last seven days that have one."""
+def whole_days(known: Market) -> np.ndarray:
+    """(D, T) DAM prices of the days of which all are known; ``DataError`` where none is."""
     complete = known.dam_mcp[np.isfinite(known.dam_mcp).all(axis=1)]
     if not len(complete):
         raise DataError("no whole day of DAM prices is known at the gate")
-    return complete[-7:].mean(axis=0)
+    return complete
 
 
-def commitment_of(problem: Problem, plan: dispatch.Plan) -> Commitment:
+def week_mean(known: Market) -> np.ndarray:
+    """(T,) mean DAM price of each block over the last seven whole days."""
+    return whole_days(known)[-7:].mean(axis=0)
+
+
+def commitment_of(problem: Problem, plan: Plan) -> Commitment:
     """A plan's commitment, and the energy that it plans for the end of the day.
 
     A physical commitment plans for what its own schedule leaves, so that the next one can
@@ -178,8 +183,7 @@ def commitment_of(problem: Problem, plan: dispatch.Plan) -> Commitment:
     """
     units, unit_mw, e_end = problem.bess.units, plan.unit_dam_mw, plan.e_end_mwh
     if unit_mw is None:
-        power = np.array([unit.p_max_mw for unit in units])
-        unit_mw = np.outer(power / power.sum(), plan.dam_mw)
+        unit_mw = battery.share_by_power(problem.bess, plan.dam_mw)
     else:
         paths = [
             battery.energy_path(unit, mw, start, problem.block_hours)
@@ -236,8 +240,7 @@ def _on_dam_prices(problem: Problem, dam: np.ndarray) -> Commitment:
 def yesterday(window: Window, day: int, problem: Problem) -> Commitment:
     """The best DAM schedule at the prices of the last whole day known."""
     known = window.known_at_gate(day)
-    complete = known.dam_mcp[np.isfinite(known.dam_mcp).all(axis=1)]
-    return _on_dam_prices(with_energy_value(problem, known), complete[-1])
+    return _on_dam_prices(with_energy_value(problem, known), whole_days(known)[-1])
 
 
 def seven_day_mean(window: Window, day: int, problem: Problem) -> Commitment:
@@ -330,10 +333,7 @@ def settle_as_committed(
         "undelivered_mw": done.undelivered_mw,
         "missing_mwh": float((missing / eta_charge).sum()),
     }
-    ledger = battery.settle(
-        problem.bess, problem.costs, problem.block_hours, **_prices(prices), **flows
-    )
-    return SettledDay(ledger, **flows, e_start_mwh=problem.e_start_mwh, e_end_mwh=e_end + missing)
+    return _booked(problem, prices, problem.e_start_mwh, e_end + missing, flows)
 
 
 def settle_with_recourse(
@@ -349,15 +349,22 @@ def settle_with_recourse(
         "undelivered_mw": plan.undelivered_mw[0],
         "missing_mwh": 0.0,
     }
+    return _booked(problem, prices, problem.e_start_mwh, plan.energy_mwh[0, :, -1], flows)
+
+
+def _booked(
+    problem: Problem,
+    prices: PriceScenarios,
+    e_start_mwh: np.ndarray,
+    e_end_mwh: np.ndarray,
+    flows: Mapping[str, np.ndarray | float],
+) -> SettledDay:
+    """A day's flows with their ledger."""
+    dam, rtm = prices.dam[0], prices.rtm[0]
     ledger = battery.settle(
-        problem.bess, problem.costs, problem.block_hours, **_prices(prices), **flows
+        problem.bess, problem.costs, problem.block_hours, dam=dam, rtm=rtm, **flows
     )
-    e_end = plan.energy_mwh[0, :, -1]
-    return SettledDay(ledger, **flows, e_start_mwh=problem.e_start_mwh, e_end_mwh=e_end)
-
-
-def _prices(prices: PriceScenarios) -> dict[str, np.ndarray]:
-    return {"dam": prices.dam[0], "rtm": prices.rtm[0]}
+    return SettledDay(ledger, **flows, e_start_mwh=e_start_mwh, e_end_mwh=e_end_mwh)
 
 
 def settle_chain(window: Window, commitments: Sequence[Commitment], settlement: str) -> list:
@@ -421,7 +428,7 @@ def ceilings(window: Window) -> dict[str, tuple[list[SettledDay], float]]:
 
 
 def _slice_day(
-    window: Window, plan: dispatch.Plan, prices: PriceScenarios, start: np.ndarray, day: int
+    window: Window, plan: Plan, prices: PriceScenarios, start: np.ndarray, day: int
 ) -> SettledDay:
     n_blocks = window.market.n_blocks
     span = slice(day * n_blocks, (day + 1) * n_blocks)
@@ -433,16 +440,9 @@ def _slice_day(
         "undelivered_mw": plan.undelivered_mw[0, span],
         "missing_mwh": 0.0,
     }
-    ledger = battery.settle(
-        window.params.bess,
-        window.params.market,
-        window.market.block_hours,
-        **_prices(prices),
-        **flows,
-    )
     energy = plan.energy_mwh[0]
     e_start = start if day == 0 else energy[:, span.start - 1]
-    return SettledDay(ledger, **flows, e_start_mwh=e_start, e_end_mwh=energy[:, span.stop - 1])
+    return _booked(window.problem(start), prices, e_start, energy[:, span.stop - 1], flows)
 
 
 # ---------------------------------------------------------------------- the backtest

@@ -99,6 +99,12 @@ def schedule_violations(
     return violation
 
 
+def share_by_power(bess: BessParams, mw: np.ndarray) -> np.ndarray:
+    """(U, T) a plant's power (T,) shared over its units in proportion to their power."""
+    power = np.array([unit.p_max_mw for unit in bess.units])
+    return np.outer(power / power.sum(), mw)
+
+
 @dataclass(frozen=True)
 class Followed:
     """What a plant does that follows a schedule as far as it can: U units, T blocks."""

@@ -41,8 +41,7 @@ def ceiling(problem: Problem, scenarios: PriceScenarios) -> Plan:
     """
     programme = TwoStageProgramme(problem, scenarios)
     strict = programme.solve()
-    bound = programme.solve_relaxed()
-    return replace(bound, relaxation_gap_rs=strict.relaxation_gap_rs)
+    return replace(programme.bound, relaxation_gap_rs=strict.relaxation_gap_rs)
 
 
 def energy_values(problem: Problem, dam: np.ndarray, n_points: int = 9) -> tuple[EnergyValue, ...]:

@@ -112,7 +112,7 @@ def _quiet(statistic: object, values: np.ndarray, axis: int = 0) -> np.ndarray:
 
 def _calendar(date: np.datetime64, n_blocks: int) -> dict[str, np.ndarray]:
     day = pd.Timestamp(date)
-    season = 2 * np.pi * day.dayofyear / 365.25
+    season = 2 * np.pi * day.day_of_year / 365.25
     constant = {
         "weekday": day.weekday(),
         "is_sunday": float(day.weekday() == 6),

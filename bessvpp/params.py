@@ -314,6 +314,11 @@ SECTIONS: dict[str, type[_Section]] = {
     name: field.annotation for name, field in Params.model_fields.items()
 }
 
+FIELDS: dict[str, str] = {
+    field: name for name, section in SECTIONS.items() for field in section.model_fields
+}
+"""Section of every field; no two sections share a name."""
+
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Mapping in a YAML file; ``ParameterError`` where there is none."""
@@ -363,11 +368,9 @@ def load_params(folder: str | Path = "", **overrides: Any) -> Params:
 
 def section_of(key: str) -> str:
     """Section that holds a field; ``ParameterError`` for an unknown or nested one."""
-    for name, section in SECTIONS.items():
-        if key in section.model_fields:
-            return name
-    known = [field for section in SECTIONS.values() for field in section.model_fields]
-    raise ParameterError(f"unknown parameter '{key}'{_suggest(key, known)}")
+    if key in FIELDS:
+        return FIELDS[key]
+    raise ParameterError(f"unknown parameter '{key}'{_suggest(key, list(FIELDS))}")
 
 
 def notebook_parameters(namespace: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -393,8 +396,7 @@ def notebook_parameters(namespace: Mapping[str, Any], *names: str) -> dict[str, 
             for key in set(injected) - declared:
                 hint = _suggest(key, sorted(declared))
                 raise ParameterError(f"this notebook has no parameter '{key}'{hint}")
-    fields = {field for section in SECTIONS.values() for field in section.model_fields}
-    return {name: namespace[name] for name in names if name in fields}
+    return {name: namespace[name] for name in names if name in FIELDS}
 
 
 def level_name(level: float) -> str:

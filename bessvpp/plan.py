@@ -16,7 +16,13 @@ import pandas as pd
 
 from bessvpp import dispatch
 from bessvpp.artefacts import RunFolder, user_path
-from bessvpp.backtest import day_problem, settle_as_committed, with_energy_value
+from bessvpp.backtest import (
+    day_problem,
+    settle_as_committed,
+    start_energy,
+    with_energy_value,
+)
+from bessvpp.battery import share_by_power
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.features import delivery_starts, feature_frame, gate_time
 from bessvpp.forecast import (
@@ -29,7 +35,7 @@ from bessvpp.forecast import (
 from bessvpp.market import Market, read_market
 from bessvpp.metrics import cvar
 from bessvpp.params import (
-    SECTIONS,
+    FIELDS,
     BessParams,
     Fan,
     MarketParams,
@@ -132,8 +138,8 @@ def plan_day_ahead(
         correlation, quantiles["dam"], quantiles["rtm"], levels, date, rules, params.scenarios
     )
     if e_start_mwh is None:
-        e_start_mwh = np.array([unit.e_start_mwh for unit in params.bess.units])
-    problem = _problem(known, params, e_start_mwh)
+        e_start_mwh = start_energy(params.bess)
+    problem = with_energy_value(day_problem(params, known.block_hours, e_start_mwh), known)
     weight, alpha = params.backtest.risk_aversion, params.cvar.alpha
     plan = dispatch.plan_day(problem, scenarios, weight, alpha)
     unit_mw, bid_mw = in_bid_steps(problem, plan, rules.bid_step_mw)
@@ -255,8 +261,7 @@ def run_parameters(run: RunFolder, folder: str | None) -> Params:
     The notebook parameters are always the run's: the models rest on them.
     """
     recorded = run.read_json("manifest.json")["parameters"]
-    fields = {field for section in SECTIONS.values() for field in section.model_fields}
-    knobs = {key: value for key, value in recorded["knobs"].items() if key in fields}
+    knobs = {key: value for key, value in recorded["knobs"].items() if key in FIELDS}
     return load_params(recorded["folder"] if folder is None else user_path(folder), **knobs)
 
 
@@ -299,18 +304,12 @@ def _profit_alone(
 ) -> np.ndarray:
     """(S,) profit of the bids in each scenario if the RTM is never used."""
     if unit_mw is None:
-        power = np.array([unit.p_max_mw for unit in problem.bess.units])
-        unit_mw = np.outer(power / power.sum(), bid_mw)
+        unit_mw = share_by_power(problem.bess, bid_mw)
     days = zip(scenarios.dam, scenarios.rtm, strict=True)
     settled = [
         settle_as_committed(problem, PriceScenarios.single(dam, rtm), unit_mw) for dam, rtm in days
     ]
     return np.array([float(day.ledger.net_rs) for day in settled])
-
-
-def _problem(known: Market, params: Params, e_start_mwh: np.ndarray) -> Problem:
-    problem = day_problem(params, known.block_hours, e_start_mwh)
-    return with_energy_value(problem, known)
 
 
 def _check_reach(known: Market, date: np.datetime64) -> None:

@@ -23,7 +23,7 @@ import yaml
 
 from bessvpp.artefacts import user_path
 from bessvpp.errors import DataError, ParameterError, RunError
-from bessvpp.params import PROJECT_ROOT, SECTIONS, Params, load_params, read_yaml
+from bessvpp.params import FIELDS, PROJECT_ROOT, Params, load_params, read_yaml
 
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
 PROFILES = PROJECT_ROOT / "params" / "profiles"
@@ -141,8 +141,7 @@ def resolve(
             _check_declared(key, origin, known)
     values = {key: _plain_value(value) for key, value in {**values, **(given or {})}.items()}
     folder = user_path(params) if params else PROJECT_ROOT / "params"
-    own = {key for section in SECTIONS.values() for key in section.model_fields}
-    sections = load_params(folder, **{k: v for k, v in values.items() if k in own})
+    sections = load_params(folder, **{k: v for k, v in values.items() if k in FIELDS})
     dumped = sections.model_dump(mode="json")
     in_files = {key: value for section in dumped.values() for key, value in section.items()}
     knobs = {key: in_files.get(key, value) for key, value in known.items() if key not in PLACES}
@@ -168,12 +167,11 @@ def _check_declared(key: str, origin: str, known: Mapping[str, Any]) -> None:
         raise ParameterError(f"{origin}: {key}: give it with --{key}")
     if key in known:
         return
-    for section, model in SECTIONS.items():
-        if key in model.model_fields:
-            raise ParameterError(
-                f"{origin}: {key}: is no notebook parameter; it is set in params/{section}.yaml "
-                "(copy the folder, change it there, and give it with --params FOLDER)"
-            )
+    if key in FIELDS:
+        raise ParameterError(
+            f"{origin}: {key}: is no notebook parameter; it is set in params/{FIELDS[key]}.yaml "
+            "(copy the folder, change it there, and give it with --params FOLDER)"
+        )
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(sorted(known))}"
     raise ParameterError(f"{origin}: {key}: no notebook declares such a parameter; {hint}")

@@ -282,7 +282,7 @@ class TwoStageProgramme(_Statement):
         weights = self.scenarios.weights
         terms: dict[pulp.LpVariable, float] = {}
         units = range(len(self.problem.bess.units))
-        ties = {side: h * tie_break(side, self.n_blocks) for side in _SIDES}
+        ties = {side: h * tie_break(side, self.n_blocks) for side in _SIDES[:4]}
         unit_ties = {
             side: [h * tie_break(side, self.n_blocks, i) for i in units]
             for side in ("charge", "discharge")
@@ -320,13 +320,13 @@ class TwoStageProgramme(_Statement):
         InfeasibleError
             where the solver proves no optimum; names the status.
         """
-        bound = self.solve_relaxed(risk_aversion, alpha)
+        self.bound = self.solve_relaxed(risk_aversion, alpha)
         while burning := self._burning_blocks():
             for charge, discharge in burning:
                 self._bar(charge, discharge)
             self._solve_once()
         plan = self._plan(risk_aversion, alpha)
-        return replace(plan, relaxation_gap_rs=bound.objective_rs - plan.objective_rs)
+        return replace(plan, relaxation_gap_rs=self.bound.objective_rs - plan.objective_rs)
 
     def solve_relaxed(self, risk_aversion: float = 0.0, alpha: float = 1.0) -> Plan:
         """Solve without the one-direction clause: an upper bound."""
@@ -464,7 +464,9 @@ class DeliverySchedule(_Statement):
         """Solve; ``charge_mw`` and ``discharge_mw`` are (U, T) then."""
         run_solver(self.lp, self.problem.solver)
         if _values(self.off_schedule).max() > _OFF_SCHEDULE_TOLERANCE_MW:
-            raise InfeasibleError("the DAM schedule cannot be delivered: the solver's is too wide")
+            raise InfeasibleError(
+                "the DAM schedule cannot be delivered: the solver's tolerance is too wide"
+            )
         self.charge_mw, self.discharge_mw = (
             np.maximum(_values(list(flow)), 0) for flow in (self.charge, self.discharge)
         )
