@@ -67,8 +67,9 @@ def schedule_violations(
     """How far each unit's strict path breaks its rules, (U, T) [MWh]; 0 where it does not.
 
     Energy beyond the bounds, power beyond the limits and discharge beyond the cycle limit
-    count, each as energy of the block; the last block also counts the distance from the
-    energy that the schedule has to end with.
+    count, each as energy of the block; the plant's power beyond its connection counts for
+    every unit. The last block also counts the distance from the energy that the schedule has
+    to end with.
 
     Parameters
     ----------
@@ -76,7 +77,8 @@ def schedule_violations(
     e_start_mwh : (U,) energy at midnight
     e_end_mwh : (U,) energy after the last block; None, or NaN for a unit, for no such rule
     """
-    violation = np.zeros(unit_mw.shape)
+    beyond = np.abs(unit_mw.sum(axis=0)) - bess.connection_limit_mw
+    violation = np.tile(block_hours * np.maximum(beyond, 0), (len(bess.units), 1))
     for i, unit in enumerate(bess.units):
         net = unit_mw[i]
         charge_max, discharge_max = power_limits(unit, net.size)
@@ -87,7 +89,7 @@ def schedule_violations(
                 path - unit.e_max_mwh,
                 block_hours * (net - discharge_max),
                 block_hours * (-net - charge_max),
-                np.zeros(net.size),
+                violation[i],
             ]
         )
         if unit.max_cycles_per_day is not None:
@@ -118,30 +120,40 @@ class Followed:
 def follow(
     bess: BessParams, unit_mw: np.ndarray, e_start_mwh: np.ndarray, block_hours: float
 ) -> Followed:
-    """Follow a schedule block by block, each unit as far as energy, power and cycles allow.
+    """Follow a schedule block by block, as far as energy, power, cycles and connection allow.
 
     Parameters
     ----------
     unit_mw : (U, T) scheduled net power of each unit over one day
     e_start_mwh : (U,) stored energy at midnight
     """
+    units, n_blocks = bess.units, unit_mw.shape[1]
+    limits = np.array([power_limits(unit, n_blocks) for unit in units])  # (U, 2, T)
+    eta_charge = np.array([unit.eta_charge for unit in units])
+    eta_discharge = np.array([unit.eta_discharge for unit in units])
+    e_min = np.array([unit.e_min_mwh for unit in units])
+    e_max = np.array([unit.e_max_mwh for unit in units])
+    cycles_left_mwh = np.array(
+        [(unit.max_cycles_per_day or np.inf) * unit.e_nameplate_mwh for unit in units]
+    )
     charge, discharge, energy = (np.zeros(unit_mw.shape) for _ in range(3))
-    for i, unit in enumerate(bess.units):
-        charge_max, discharge_max = power_limits(unit, unit_mw.shape[1])
-        stored, cycles_left_mwh = e_start_mwh[i], np.inf
-        if unit.max_cycles_per_day is not None:
-            cycles_left_mwh = unit.max_cycles_per_day * unit.e_nameplate_mwh
-        for t, wanted in enumerate(unit_mw[i]):
-            room = max(unit.e_max_mwh - stored, 0) / (unit.eta_charge * block_hours)
-            left = max(stored - unit.e_min_mwh, 0) * unit.eta_discharge / block_hours
-            left = min(left, cycles_left_mwh / block_hours)
-            charge[i, t] = min(max(-wanted, 0), charge_max[t], room)
-            discharge[i, t] = min(max(wanted, 0), discharge_max[t], left)
-            cycles_left_mwh -= block_hours * discharge[i, t]
-            stored += block_hours * (
-                unit.eta_charge * charge[i, t] - discharge[i, t] / unit.eta_discharge
-            )
-            energy[i, t] = stored
+    stored = np.asarray(e_start_mwh, dtype=float)
+    for t in range(n_blocks):
+        room = np.maximum(e_max - stored, 0) / (eta_charge * block_hours)
+        left = np.maximum(stored - e_min, 0) * eta_discharge / block_hours
+        left = np.minimum(left, cycles_left_mwh / block_hours)
+        wanted = unit_mw[:, t]
+        taken = np.minimum(np.maximum(-wanted, 0), np.minimum(limits[:, 0, t], room))
+        given = np.minimum(np.maximum(wanted, 0), np.minimum(limits[:, 1, t], left))
+        net = given.sum() - taken.sum()
+        beyond = abs(net) - bess.connection_limit_mw
+        if beyond > 0:
+            larger = given if net > 0 else taken
+            larger *= 1 - beyond / larger.sum()
+        charge[:, t], discharge[:, t] = taken, given
+        cycles_left_mwh = cycles_left_mwh - block_hours * given
+        stored = stored + block_hours * (eta_charge * taken - given / eta_discharge)
+        energy[:, t] = stored
     undelivered = (unit_mw - discharge + charge).sum(axis=0)
     return Followed(charge, discharge, energy, undelivered)
 

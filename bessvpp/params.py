@@ -81,10 +81,11 @@ class PriceCap(_Section):
 
 
 class DeviationRate(_Section):
-    """Price of a MWh that the plant fails to deliver.
+    """Deviation rate: price of a MWh of ``dsm_share_of_flow``.
 
     ``highest``: the higher of the DAM and the RTM price. ``mean_of_three``: the mean of
-    DAM, RTM and ``ancillary_rs_per_mwh``. Both at most ``max_rs_per_mwh``.
+    DAM, RTM and ``ancillary_rs_per_mwh``. Both at most ``max_rs_per_mwh``. A MWh of the
+    schedule that is not followed costs at least the DAM price, and the fee of a trade.
     """
 
     rule: Literal["highest", "mean_of_three"]
@@ -193,25 +194,21 @@ class UnitParams(_Section):
                     f"{key} = {getattr(self, key):g} lies outside the usable window "
                     f"{self.e_min_mwh:g} to {self.e_max_mwh:g} MWh"
                 )
-        windows = self.charge_windows or (Window(start="00:00", end="24:00"),)
-        hours = sum(w.end - w.start for w in windows) / 60
-        reachable = self.e_start_mwh + hours * self.p_max_mw * self.eta_charge
-        if reachable < self.e_target_mwh:
-            raise ValueError(
-                f"e_target_mwh = {self.e_target_mwh:g} cannot be reached in a day: "
-                f"{hours:g} hours of charging bring it to {reachable:g} MWh"
-            )
-        windows = self.discharge_windows or (Window(start="00:00", end="24:00"),)
-        drawn = sum(w.end - w.start for w in windows) / 60 * self.p_max_mw
-        if self.max_cycles_per_day is not None:
-            drawn = min(drawn, self.max_cycles_per_day * self.e_nameplate_mwh)
-        left = self.e_start_mwh - drawn / self.eta_discharge
-        if left > self.e_target_mwh:
-            raise ValueError(
-                f"e_target_mwh = {self.e_target_mwh:g} cannot be reached in a day: discharging "
-                f"leaves {left:g} MWh"
-            )
         return self
+
+    def reach_mwh(self, p_mw: float) -> tuple[float, float]:
+        """Least and most stored energy at the end of a day, at a power of at most ``p_mw``."""
+        charged = _hours(self.charge_windows) * p_mw * self.eta_charge
+        discharged = _hours(self.discharge_windows) * p_mw
+        if self.max_cycles_per_day is not None:
+            discharged = min(discharged, self.max_cycles_per_day * self.e_nameplate_mwh)
+        least = max(self.e_start_mwh - discharged / self.eta_discharge, self.e_min_mwh)
+        return least, min(self.e_start_mwh + charged, self.e_max_mwh)
+
+
+def _hours(windows: tuple[Window, ...]) -> float:
+    """Hours of a day in which something is allowed; no window means all of them."""
+    return sum(w.end - w.start for w in windows) / 60 if windows else 24.0
 
 
 class BessParams(_Section):
@@ -225,6 +222,15 @@ class BessParams(_Section):
         names = [unit.name for unit in self.units]
         if len(set(names)) < len(names):
             raise ValueError(f"unit names must differ, got {names}")
+        for unit in self.units:
+            p_mw = min(unit.p_max_mw, self.connection_limit_mw)
+            least, most = unit.reach_mwh(p_mw)
+            if not least <= unit.e_target_mwh <= most:
+                raise ValueError(
+                    f"unit {unit.name}: e_target_mwh = {unit.e_target_mwh:g} cannot be reached "
+                    f"in a day: from e_start_mwh = {unit.e_start_mwh:g}, {p_mw:g} MW in its "
+                    f"windows lead to {least:g} to {most:g} MWh"
+                )
         return self
 
 

@@ -172,10 +172,21 @@ def test_a_target_can_be_reached_from_what_a_day_of_charging_lacks_of_it():
     assert energies_with_a_target(make_params().bess.units[0], 96) == (20.0, 180.0)
 
 
+def test_a_plant_follows_no_further_than_its_connection_lets_it():
+    bess = fleet(connection_limit_mw=60.0).bess
+    both = np.vstack([blocks(t3=50.0, t5=-30.0, t7=50.0), blocks(t3=20.0, t5=-10.0, t7=-15.0)])
+    start = np.array([170.0, 30.0])
+    violation = schedule_violations(bess, both, start, 1.0)
+    assert violation[:, 3] == pytest.approx([10.0, 10.0])  # 70 MW through 60
+    done = follow(bess, both, start, 1.0)
+    assert done.discharge_mw[:, 3] == pytest.approx([50 * 60 / 70, 20 * 60 / 70])
+    assert done.undelivered_mw[[3, 5, 7]] == pytest.approx([10.0, 0.0, 0.0])
+
+
 def test_no_schedule_however_wild_takes_a_followed_battery_out_of_its_bounds():
     rng = np.random.default_rng(0)
     bess = fleet(
-        units=[UNIT | {"max_cycles_per_day": 0.9}, SECOND_UNIT], connection_limit_mw=70.0
+        units=[UNIT | {"max_cycles_per_day": 0.9}, SECOND_UNIT], connection_limit_mw=55.0
     ).bess
     for _ in range(50):
         wild = rng.normal(0, 60, (2, 96))

@@ -216,16 +216,6 @@ def test_a_refusal_names_the_file_the_key_and_the_reason(folder, name, change, f
         ({"eta_discharge": 0.0}, "greater than 0"),
         ({"p_max_mw": float("inf")}, "finite"),
         ({"charge_windows": [{"start": "22:00", "end": "02:00"}]}, "spans midnight"),
-        # One hour of charging brings 20 MWh to 20 + 50 * 0.9487 = 67.4 MWh, short of 100.
-        (
-            {"e_start_mwh": 20.0, "charge_windows": [{"start": "10:00", "end": "11:00"}]},
-            "e_target_mwh = 100 cannot be reached in a day: 1 hours of charging bring it to 67.435",
-        ),
-        # .3 cycles are 60 MWh discharged, which draw 60 / .9487 of 180 MWh: 116.756 are left.
-        (
-            {"e_start_mwh": 180.0, "max_cycles_per_day": 0.3},
-            "e_target_mwh = 100 cannot be reached in a day: discharging leaves 116.756 MWh",
-        ),
     ],
 )
 def test_an_impossible_battery_is_refused(folder, change, reason):
@@ -233,6 +223,36 @@ def test_an_impossible_battery_is_refused(folder, change, reason):
     message = refusal(folder)
     assert f"{folder / 'bess.yaml'}: units.0" in message
     assert reason in message
+
+
+@pytest.mark.parametrize(
+    ("change", "connection_limit_mw", "reach"),
+    [
+        # One hour of charging brings 20 MWh to 20 + 50 * 0.9487 = 67.4 MWh, short of 100.
+        (
+            {"e_start_mwh": 20.0, "charge_windows": [{"start": "10:00", "end": "11:00"}]},
+            50.0,
+            "50 MW in its windows lead to 20 to 67.435 MWh",
+        ),
+        # .3 cycles are 60 MWh discharged, which draw 60 / .9487 of 180 MWh: 116.756 are left.
+        (
+            {"e_start_mwh": 180.0, "max_cycles_per_day": 0.3},
+            50.0,
+            "50 MW in its windows lead to 116.756 to 180 MWh",
+        ),
+        # A connection of 2 MW charges 24 * 2 * .9487 = 45.5 MWh a day.
+        ({"e_start_mwh": 20.0}, 2.0, "2 MW in its windows lead to 20 to 65.5376 MWh"),
+    ],
+)
+def test_a_target_out_of_reach_is_refused(folder, change, connection_limit_mw, reach):
+    def out_of_reach(content):
+        content["units"][0].update(change)
+        content["connection_limit_mw"] = connection_limit_mw
+
+    edit(folder, "bess", out_of_reach)
+    message = refusal(folder)
+    assert "unit BESS-1: e_target_mwh = 100 cannot be reached in a day" in message
+    assert reach in message
 
 
 def test_two_units_of_one_name_are_refused(folder):
