@@ -176,12 +176,51 @@ def _plan(words: argparse.Namespace) -> int:
     return 0
 
 
+def add_replay(commands: argparse._SubParsersAction) -> None:
+    """``replay``: somebody's schedule settled against realised prices."""
+    parser = commands.add_parser(
+        "replay",
+        help="settle a DAM schedule against realised prices",
+        description="Settle somebody's DAM schedule day by day against realised prices, under "
+        "that desk's own rules.",
+        epilog="example: python -m bessvpp replay prices.csv schedule.csv "
+        "--params params/desks/public_study.yaml",
+    )
+    parser.add_argument("prices", metavar="PRICES", help="file or folder of DAM and RTM prices")
+    parser.add_argument(
+        "commitments",
+        metavar="COMMITMENTS",
+        help="CSV of delivery_start, dam_mw (positive sells), and physical_mw and "
+        "soc_start_mwh where known",
+    )
+    parser.add_argument(
+        "--params", metavar="FILE", help="rules of the desk (default: the project's own)"
+    )
+    parser.add_argument("--json", metavar="OUT", help="write the report to this file as well")
+    parser.set_defaults(call=_replay)
+
+
+def _replay(words: argparse.Namespace) -> int:
+    from bessvpp import replay
+    from bessvpp.artefacts import RunFolder
+    from bessvpp.params import load_desk, load_params
+
+    desk = load_desk(user_path(words.params) if words.params else None)
+    schedule = replay.read_schedule(user_path(words.commitments))
+    report = replay.replay(schedule, user_path(words.prices), load_params().market, desk)
+    if words.json:
+        out = user_path(words.json)
+        RunFolder(out.parent).write_json(out.name, report)
+    print(replay.describe(report))
+    return 0
+
+
 def _run_folder(given: str | None, profile: str) -> Path:
     """Folder of a run: the one given, else that of its profile."""
     return user_path(given) if given else PROJECT_ROOT / "outputs" / profile
 
 
-COMMANDS = (add_run, add_plan, add_book)
+COMMANDS = (add_run, add_plan, add_replay, add_book)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -316,6 +316,19 @@ class Params(_Section):
     cvar: CvarParams
 
 
+class DeskParams(_Section):
+    """Rules of a desk whose schedule is replayed, in one file.
+
+    ``booked`` is what its accounts charge, ``planned`` what its RTM recourse reckons with:
+    the file names only where the two differ.
+    """
+
+    bess: BessParams
+    booked: Costs
+    planned: Costs
+    terminal: Literal["hard", "free"]
+
+
 SECTIONS: dict[str, type[_Section]] = {
     name: field.annotation for name, field in Params.model_fields.items()
 }
@@ -370,6 +383,28 @@ def load_params(folder: str | Path = "", **overrides: Any) -> Params:
             for name, section in SECTIONS.items()
         }
     )
+
+
+def load_desk(path: Path | None = None) -> DeskParams:
+    """Rules of a desk from its file; from the project's own parameter files where None.
+
+    Raises
+    ------
+    ParameterError
+        naming the file, the key and the reason.
+    """
+    if path is None:
+        own = load_params()
+        costs = {key: getattr(own.market, key) for key in Costs.model_fields}
+        content = {"bess": own.bess, "booked": costs, "terminal": own.backtest.terminal}
+        path = PROJECT_ROOT / "params"
+    else:
+        if not path.is_file():
+            raise ParameterError(f"{path}: no such file of a desk's rules")
+        content = read_yaml(path)
+    if isinstance(booked := content.get("booked"), dict):
+        content["planned"] = booked | (content.get("planned") or {})
+    return _validated(DeskParams, content, path, {})
 
 
 def section_of(key: str) -> str:
@@ -444,6 +479,9 @@ def _reason(item: dict[str, Any], section: type[_Section]) -> str:
 def _known_fields(section: type[_Section], loc: tuple[Any, ...]) -> list[str]:
     """Field names of the model at a place inside a section."""
     nested = {
+        "bess": BessParams,
+        "booked": Costs,
+        "planned": Costs,
         "units": UnitParams,
         "price_caps": PriceCap,
         "dsm_rate": DeviationRate,
