@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bessvpp.artefacts import user_path
 from bessvpp.errors import BessvppError, ParameterError
-from bessvpp.params import PROJECT_ROOT
+from bessvpp.params import PROJECT_ROOT, Params
 
 INTERRUPTED = 130
 
@@ -75,6 +75,7 @@ def _run(words: argparse.Namespace) -> int:
         given["jobs"] = words.jobs
     parameters = resolve(words.profile, given, words.params)
     outputs = _run_folder(words.outputs, parameters.profile)
+    _tell_doubts(parameters.sections)
     if not words.quiet:
         print(f"profile {parameters.profile}, results in {outputs}", flush=True)
     run(
@@ -157,6 +158,7 @@ def _plan(words: argparse.Namespace) -> int:
     outputs = _run_folder(words.outputs, words.profile)
     run = RunFolder(outputs)
     params = plan.run_parameters(run, words.params)
+    _tell_doubts(params)
     market = plan.run_market(run, params, words.data)
     planned = plan.plan_day_ahead(
         run,
@@ -213,6 +215,11 @@ def _replay(words: argparse.Namespace) -> int:
         RunFolder(out.parent).write_json(out.name, report)
     print(replay.describe(report))
     return 0
+
+
+def _tell_doubts(params: Params) -> None:
+    for doubt in params.doubts():
+        print(f"note: {doubt}", file=sys.stderr)
 
 
 def _run_folder(given: str | None, profile: str) -> Path:

@@ -102,7 +102,7 @@ def headline(outputs: Path) -> str:
         _text_table("Coverage on days that no fit saw", coverage_rows(outputs)),
         _text_table("Policies, with hindsight recourse", policy_rows(outputs)),
         f"  {verdict(outputs)}",
-        f"  Rules: {_rules(outputs)}",
+        _text_table("Rules", rule_rows(outputs)),
         _text_table("Frontier, a day", frontier_rows(outputs)),
     ]
     return "\n\n".join(parts)
@@ -118,7 +118,7 @@ def write_readme(outputs: Path, project: Path = PROJECT_ROOT) -> None:
         "policy is worth is its gain over nothing committed. Money in lakh Rs (Rs 100,000).\n\n"
         f"{_markdown_table(policy_rows(outputs))}\n\n"
         f"{_markdown_table(coverage_rows(outputs))}\n\n"
-        f"{verdict(outputs)}\n\nRules: {_rules(outputs)}.\n"
+        f"{verdict(outputs)}\n\n{_markdown_table(rule_rows(outputs))}\n"
     )
     if not README_BLOCK.search(text):
         raise DataError(f"{readme}: has no headline block to write the figures into")
@@ -210,7 +210,7 @@ def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     git = manifest["git"] or {}
     return {
         "market": _market(manifest),
-        "rules": _rules(outputs),
+        "rule_table": _markdown_table(rule_rows(outputs)),
         "profile": str(manifest["profile"]),
         "finished": str(manifest["finished"]),
         "commit": str(git.get("commit") or "unknown")[:12] + (" (edited)" * bool(git.get("dirty"))),
@@ -269,6 +269,14 @@ def frontier_rows(outputs: Path) -> list[dict[str, str]]:
     ]
 
 
+def rule_rows(outputs: Path) -> list[dict[str, str]]:
+    """One row a rule that the figures of the backtest rest on."""
+    rules = _read(outputs, "backtest_summary.json").get("rules")
+    if not rules:
+        raise _unlike(outputs / "backtest_summary.json", "it has no rules")
+    return [{"Rule": _words(key), "In this run": _value(value)} for key, value in rules.items()]
+
+
 def _figures(
     figures: Mapping[str, Any], columns: Mapping[str, tuple[str, float, str]]
 ) -> dict[str, str]:
@@ -299,13 +307,6 @@ def _market(manifest: Mapping[str, Any]) -> str:
             f"{data['synthetic_start']}, seed {data['synthetic_seed']})"
         )
     return f"{Path(str(data.get('source'))).name} (sha256 {str(data.get('sha256'))[:12]})"
-
-
-def _rules(outputs: Path) -> str:
-    rules = _read(outputs, "backtest_summary.json").get("rules")
-    if not rules:
-        raise _unlike(outputs / "backtest_summary.json", "it has no rules")
-    return "; ".join(f"{_words(key)} {_value(value)}" for key, value in rules.items())
 
 
 def _runtime_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -315,6 +315,26 @@ class Params(_Section):
     backtest: BacktestParams
     cvar: CvarParams
 
+    def doubts(self) -> list[str]:
+        """Values that are allowed and yet look like a slip of units."""
+        told = []
+        for unit in self.bess.units:
+            wear = unit.wear_rs_per_mwh_discharged
+            if 0 < wear < 20:
+                told.append(
+                    f"bess: {unit.name}: wear_rs_per_mwh_discharged = {wear:g}: Rs/kWh? "
+                    f"Public studies have Rs 300 to 1,600 per MWh"
+                )
+            if unit.p_max_mw > 1000 or unit.e_nameplate_mwh > 10_000:
+                told.append(f"bess: {unit.name}: {unit.p_max_mw:g} MW: is it in kW and kWh?")
+        for key in ("fee_dam_rs_per_mwh", "fee_rtm_rs_per_mwh"):
+            fee = getattr(self.market, key)
+            if 0 < fee < 1:
+                told.append(f"market: {key} = {fee:g}: Rs/kWh? 2 paise/kWh are Rs 20/MWh")
+            elif fee > 100:
+                told.append(f"market: {key} = {fee:g}: the exchange may charge at most Rs 20/MWh")
+        return told
+
 
 class DeskParams(_Section):
     """Rules of a desk whose schedule is replayed, in one file.

@@ -255,6 +255,16 @@ def test_a_target_out_of_reach_is_refused(folder, change, connection_limit_mw, r
     assert reach in message
 
 
+def test_likely_slips_of_units_are_told_and_the_defaults_have_none(folder):
+    assert load_params().doubts() == []
+    edit(folder, "bess", lambda c: c["units"][0].update(wear_rs_per_mwh_discharged=0.65))
+    edit(folder, "market", lambda c: c.update(fee_dam_rs_per_mwh=0.02, fee_rtm_rs_per_mwh=200.0))
+    told = "\n".join(load_params(folder).doubts())
+    assert "wear_rs_per_mwh_discharged = 0.65: Rs/kWh?" in told
+    assert "fee_dam_rs_per_mwh = 0.02: Rs/kWh?" in told
+    assert "fee_rtm_rs_per_mwh = 200" in told
+
+
 def test_two_units_of_one_name_are_refused(folder):
     edit(folder, "bess", lambda content: content["units"].append(dict(content["units"][0])))
     assert "unit names must differ" in refusal(folder)
