@@ -14,7 +14,17 @@ MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
 ROWS = (
     {"__init__", "errors", "params", "metrics", "conformal", "artefacts"},
     {"exchange_files", "market", "battery"},
-    {"synthetic", "features", "forecast", "problem", "programme", "dispatch", "scenarios"},
+    {
+        "synthetic",
+        "features",
+        "forecast",
+        "problem",
+        "programme",
+        "dispatch",
+        "scenarios",
+        "fan_quality",
+        "reduction",
+    },
     {"backtest"},
     {"frontier", "plan"},
     {"plots"},
