@@ -19,6 +19,13 @@ from bessvpp.problem import PriceScenarios
 VARIOGRAM_ORDER = 0.5
 EVENING_HOURS = (18, 22)
 MIDDAY_HOURS = (11, 15)
+SHAPE_TITLES = {
+    "spread_sd_rs_per_mwh": "sd of RTM - DAM, Rs/MWh",
+    "spread_change_sd_rs_per_mwh": "sd of its change in an hour, Rs/MWh",
+    "evening_less_midday_sd_rs_per_mwh": "sd of DAM evening - midday, Rs/MWh",
+    "cap_run_h": "mean run at the cap, h",
+    "evening_at_cap": "P(all evening at the cap)",
+}
 
 
 def paths(day: PriceScenarios) -> np.ndarray:
@@ -181,7 +188,7 @@ def shape_table(
     for name, fan in fans.items():
         both = (np.vstack([getattr(day, market) for day in fan]) for market in ("dam", "rtm"))
         columns[name] = shape(*both, cap)
-    return pd.DataFrame(columns).rename_axis("statistic").reset_index()
+    return pd.DataFrame(columns).rename(index=SHAPE_TITLES)
 
 
 def _mean_run(flags: np.ndarray) -> float:

@@ -269,8 +269,13 @@ class ForecastParams(_Section):
 
 
 class ScenarioParams(_Section):
-    """The joint DAM and RTM fan (``params/scenarios.yaml``)."""
+    """The joint DAM and RTM fan (``params/scenarios.yaml``).
 
+    ``dependence``: ``copula`` draws correlated normal scores, ``similar_days`` orders the draws
+    as similar past days did (Schaake shuffle).
+    """
+
+    dependence: Literal["copula", "similar_days"]
     n_scenarios: Annotated[int, Strict(), Field(ge=2)]
     seed: Seed
     gibbs_sweeps: Count

@@ -46,7 +46,7 @@ from bessvpp.params import (
 )
 from bessvpp.problem import Plan, PriceScenarios, Problem
 from bessvpp.programme import whole_steps
-from bessvpp.scenarios import copula_correlation, draw_day
+from bessvpp.scenarios import copula_correlation, draw_day, joint_uniforms
 
 BID_BLOCKS = 96
 """The exchange takes bids by the quarter of an hour."""
@@ -134,9 +134,8 @@ def plan_day_ahead(
             )
     levels = params.forecast.levels
     correlation = copula_correlation(history, known, rules, params.scenarios)
-    scenarios = draw_day(
-        correlation, quantiles["dam"], quantiles["rtm"], levels, date, rules, params.scenarios
-    )
+    uniforms = joint_uniforms(correlation, known, date, params.scenarios)
+    scenarios = draw_day(uniforms, quantiles["dam"], quantiles["rtm"], levels, date, rules)
     if e_start_mwh is None:
         e_start_mwh = start_energy(params.bess)
     problem = with_energy_value(day_problem(params, known.block_hours, e_start_mwh), known)

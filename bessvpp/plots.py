@@ -304,6 +304,41 @@ def scenario_paths(
     return _finish(figure, synthetic)
 
 
+def spread_fan(
+    fans: Mapping[str, PriceScenarios], realised: PriceScenarios, synthetic: bool
+) -> Figure:
+    """RTM minus DAM of one day: bands of half and nine tenths of the paths, outcome in black."""
+    figure, axes = _figure(1, len(fans), 3.2, sharey=True)
+    for axis, (fan, day) in zip(axes[0], fans.items(), strict=True):
+        low, quarter, middle, three, high = np.quantile(
+            day.rtm - day.dam, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0
+        )
+        hours = _hours(len(low))
+        colour = COLOURS[fan]
+        axis.fill_between(hours, low, high, step="post", color=colour, alpha=0.2, lw=0)
+        axis.fill_between(hours, quarter, three, step="post", color=colour, alpha=0.45, lw=0)
+        axis.step(hours, middle, where="post", color=colour, lw=1.2)
+        axis.step(hours, (realised.rtm - realised.dam)[0], where="post", color="black", lw=1.4)
+        axis.axhline(0, color="black", lw=0.6)
+        axis.set_title(f"RTM minus DAM, {fan}")
+        axis.yaxis.set_major_formatter(_RUPEES)
+        _clock(axis)
+    axes[0, 0].set_ylabel("Rs/MWh")
+    return _finish(figure, synthetic)
+
+
+def rank_histograms(ranks: Mapping[str, np.ndarray], synthetic: bool) -> Figure:
+    """Ranks of outcomes among their scenarios, a panel each; the line is what is right."""
+    figure, axes = _figure(1, len(ranks), 2.6, sharey=True)
+    for axis, (name, values) in zip(axes[0], ranks.items(), strict=True):
+        axis.hist(values, bins=10, range=(0, 1), density=True, color=COLOURS["recalibrated"])
+        axis.axhline(1, color="black", lw=1)
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel("rank, 0 lowest")
+    axes[0, 0].set_ylabel("times as often as right")
+    return _finish(figure, synthetic)
+
+
 def correlation_matrix(correlation: np.ndarray, synthetic: bool) -> Figure:
     """Correlation of the normal scores, DAM blocks first."""
     figure, axes = _figure(1, 1, 4.6)

@@ -127,28 +127,38 @@ def score_correlation(
             f"{len(low)} out-of-sample days are too few for a correlation; at least "
             f"{_LEAST_DAYS} are needed. Raise calibration_days"
         )
-    is_open = high > low
     p_low, p_high = norm.cdf(low), norm.cdf(high)
     uniform = rng.random(low.shape)
-    z = np.where(is_open, norm.ppf(p_low + uniform * (p_high - p_low)), low)
+    z = np.where(high > low, norm.ppf(p_low + uniform * (p_high - p_low)), low)
     estimates = []
     for _ in range(sweeps):
         mean, sd = z.mean(axis=0), np.maximum(z.std(axis=0), _LEAST_SD)
         standard = (z - mean) / sd
         correlation = _correlation(standard)
         estimates.append(correlation)
-        precision = np.linalg.inv(correlation)
-        for j in np.flatnonzero(is_open.any(axis=0)):
-            rows = is_open[:, j]
-            variance = 1 / precision[j, j]
-            others = standard[rows] @ precision[:, j] - standard[rows, j] * precision[j, j]
-            centre, spread = -others * variance, np.sqrt(variance)
-            bounds = [(edge[rows, j] - mean[j]) / sd[j] for edge in (low, high)]
-            p = [norm.cdf((bound - centre) / spread) for bound in bounds]
-            draw = norm.ppf(p[0] + rng.random(rows.sum()) * (p[1] - p[0]))
-            standard[rows, j] = np.clip(centre + spread * draw, *bounds)
+        edges = tuple((edge - mean) / sd for edge in (low, high))
+        _impute(standard, edges, np.linalg.inv(correlation), rng)
         z = standard * sd + mean
     return np.mean(estimates[sweeps // 2 :], axis=0)
+
+
+def _impute(
+    z: np.ndarray,
+    edges: tuple[np.ndarray, np.ndarray],
+    precision: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """One Gibbs sweep: each open score (D, N) drawn given all others of its day, in place."""
+    is_open = edges[1] > edges[0]
+    for j in np.flatnonzero(is_open.any(axis=0)):
+        rows = is_open[:, j]
+        variance = 1 / precision[j, j]
+        others = z[rows] @ precision[:, j] - z[rows, j] * precision[j, j]
+        centre, spread = -others * variance, np.sqrt(variance)
+        bounds = [edge[rows, j] for edge in edges]
+        p = [norm.cdf((bound - centre) / spread) for bound in bounds]
+        draw = norm.ppf(p[0] + rng.random(rows.sum()) * (p[1] - p[0]))
+        z[rows, j] = np.clip(centre + spread * draw, *bounds)
 
 
 def _correlation(standard: np.ndarray) -> np.ndarray:
@@ -238,8 +248,87 @@ def copula_correlation(
     return score_correlation(low, high, params.gibbs_sweeps, rng)
 
 
+def similar_day_uniforms(
+    known: Market, n_scenarios: int, seed: int, date: np.datetime64
+) -> np.ndarray:
+    """(S, 2T) draws whose order in every block is that of similar past days (Schaake shuffle).
+
+    Clark and others (2004): the evenly spaced draws of a block are handed out in the order of
+    that block's prices on S past days, so paths rise and fall together as on real days. Those
+    days are the most like the one to plan: the same kind of day (Sunday or not) first, then by
+    the distance of the DAM prices of the day before. Where there are fewer than S, each serves
+    several times; equal prices are put in order at random.
+
+    Parameters
+    ----------
+    known : the market as known at the decision; only its whole days take part
+
+    Raises
+    ------
+    DataError
+        where fewer than ``_LEAST_DAYS`` whole days are known.
+    """
+    date = date.astype("datetime64[D]")
+    prices = np.hstack([known.dam_mcp, known.rtm_mcp])
+    before = np.vstack([np.full((1, known.n_blocks), np.nan), known.dam_mcp[:-1]])
+    eve = known.dam_mcp[known.index_of(date - 1)]
+    templates = np.flatnonzero(np.isfinite(prices).all(axis=1) & np.isfinite(before).all(axis=1))
+    if len(templates) < _LEAST_DAYS:
+        raise DataError(
+            f"{len(templates)} whole days are too few to shuffle by; at least {_LEAST_DAYS} are "
+            "needed. Use dependence: copula, or give more history"
+        )
+    apart = np.sqrt(((before[templates] - eve) ** 2).mean(axis=1))
+    other_kind = is_sunday(known.dates[templates]) != is_sunday(date)
+    nearest = templates[np.lexsort((apart, other_kind))]
+    chosen = prices[np.resize(nearest, n_scenarios)]
+    rng = np.random.default_rng(np.random.SeedSequence([seed, int(date.astype(int))]))
+    ties = rng.random(chosen.shape)
+    order = np.lexsort((ties, chosen), axis=0)
+    ranks = np.argsort(order, axis=0, kind="stable")
+    return (ranks + 0.5) / n_scenarios
+
+
+def is_sunday(dates: np.ndarray) -> np.ndarray:
+    """Whether dates are Sundays; 1 January 1970 was a Thursday."""
+    return (dates.astype("datetime64[D]").astype(int) + 4) % 7 == 0
+
+
+def joint_uniforms(
+    correlation: np.ndarray, known: Market, date: np.datetime64, params: ScenarioParams
+) -> np.ndarray:
+    """(S, 2T) draws of a day by the dependence that the parameters name."""
+    if params.dependence == "similar_days":
+        return similar_day_uniforms(known, params.n_scenarios, params.seed, date)
+    return correlated_uniforms(correlation, params.n_scenarios, params.seed, date)
+
+
 def draw_day(
+    uniforms: np.ndarray,
+    dam: np.ndarray,
+    rtm: np.ndarray,
+    levels: tuple[float, ...],
+    date: np.datetime64,
+    rules: MarketParams,
+) -> PriceScenarios:
+    """Equally likely joint paths of one day.
+
+    Parameters
+    ----------
+    uniforms : (S, 2T) joint draws, DAM first
+    dam, rtm : (T, L) quantiles of the day
+    """
+    cap = rules.cap_rs_per_mwh(date.astype(dt.date))
+    paths = []
+    for values, u in zip((dam, rtm), np.split(uniforms, 2, axis=1), strict=True):
+        knots = quantile_knots(values, levels, rules.price_floor_rs_per_mwh, cap)
+        paths.append(inverse_marginal(u, *knots))
+    return PriceScenarios(*paths, np.full(len(uniforms), 1 / len(uniforms)))
+
+
+def draw_rtm(
     correlation: np.ndarray,
+    dam_mcp: np.ndarray,
     dam: np.ndarray,
     rtm: np.ndarray,
     levels: tuple[float, ...],
@@ -247,20 +336,38 @@ def draw_day(
     rules: MarketParams,
     params: ScenarioParams,
 ) -> PriceScenarios:
-    """Equally likely joint paths of one day.
+    """RTM paths of a day whose DAM prices are published, for decisions within the day.
+
+    The scores of the DAM are those of its prices; where these sit on an atom they are drawn
+    given all others. The RTM's are normal given the DAM's.
 
     Parameters
     ----------
     correlation : (2T, 2T) of the scores, DAM first
-    dam, rtm : (T, L) quantiles of the day
+    dam_mcp : (T,) published DAM prices
+    dam, rtm : (T, L) quantiles of the day, made before the DAM was published
     """
-    uniforms = correlated_uniforms(correlation, params.n_scenarios, params.seed, date)
-    cap = rules.cap_rs_per_mwh(date.astype(dt.date))
-    paths = []
-    for values, u in zip((dam, rtm), np.split(uniforms, 2, axis=1), strict=True):
-        knots = quantile_knots(values, levels, rules.price_floor_rs_per_mwh, cap)
-        paths.append(inverse_marginal(u, *knots))
-    return PriceScenarios(*paths, np.full(params.n_scenarios, 1 / params.n_scenarios))
+    date = date.astype("datetime64[D]")
+    cap, floor = rules.cap_rs_per_mwh(date.astype(dt.date)), rules.price_floor_rs_per_mwh
+    n, n_scenarios = len(dam_mcp), params.n_scenarios
+    knots = quantile_knots(dam, levels, floor, cap)
+    edges = normal_scores(dam_mcp[None], knots[0], knots[1][None], floor, np.array([[cap]]))
+    low, high = (np.repeat(edge, n_scenarios, axis=0) for edge in edges)
+    rng = np.random.default_rng(np.random.SeedSequence([params.seed, int(date.astype(int)), 1]))
+    p_low, p_high = norm.cdf(low), norm.cdf(high)
+    uniform = rng.random(low.shape)
+    z = np.where(high > low, norm.ppf(p_low + uniform * (p_high - p_low)), low)
+    of_dam = correlation[:n, :n]
+    precision = np.linalg.inv(of_dam)
+    for _ in range(params.gibbs_sweeps):
+        _impute(z, (low, high), precision, rng)
+    slope = correlation[n:, :n] @ precision
+    rest = correlation[n:, n:] - slope @ correlation[:n, n:]
+    noise = rng.standard_normal((n_scenarios, n)) @ np.linalg.cholesky(rest).T
+    uniforms = norm.cdf(z @ slope.T + noise)
+    paths = inverse_marginal(uniforms, *quantile_knots(rtm, levels, floor, cap))
+    published = np.repeat(dam_mcp[None], n_scenarios, axis=0)
+    return PriceScenarios(published, paths, np.full(n_scenarios, 1 / n_scenarios))
 
 
 def write_fan(run: RunFolder, fan: str, dates: np.ndarray, days: Sequence[PriceScenarios]) -> None:

@@ -93,7 +93,7 @@ FIELDS = {
         "recalibration_days": 24,
         "min_group_size": 40,
     },
-    "scenarios": {"n_scenarios": 6, "seed": 7, "gibbs_sweeps": 4},
+    "scenarios": {"dependence": "copula", "n_scenarios": 6, "seed": 7, "gibbs_sweeps": 4},
     "backtest": {
         "commitment": "physical",
         "terminal": "hard",
@@ -242,7 +242,12 @@ def make_study(params: Params, market: Market) -> Study:
         quantiles = [by_market[name].on(splits.test).values for name in forecast.MARKETS]
         fans[fan] = [
             scenarios.draw_day(
-                correlation, dam, rtm, params.forecast.levels, date, rules, params.scenarios
+                scenarios.joint_uniforms(correlation, known, date, params.scenarios),
+                dam,
+                rtm,
+                params.forecast.levels,
+                date,
+                rules,
             )
             for date, dam, rtm in zip(splits.test, *quantiles, strict=True)
         ]

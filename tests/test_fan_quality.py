@@ -10,6 +10,7 @@ from small_cases import make_params
 
 from bessvpp.errors import DataError
 from bessvpp.fan_quality import (
+    SHAPE_TITLES,
     evening_less_midday,
     independent,
     outcomes,
@@ -114,9 +115,10 @@ def test_the_shape_of_a_day_by_hand():
 def test_the_table_sets_fans_beside_what_was_realised():
     fan, outcome = persistent_days(5, 8)
     table = shape_table({"copula": fan}, outcome, CAP)
-    assert list(table) == ["statistic", "realised", "copula"]
+    assert list(table) == ["realised", "copula"]
+    assert list(table.index) == list(SHAPE_TITLES.values())
     pooled = shape(np.vstack([d.dam for d in fan]), np.vstack([d.rtm for d in fan]), CAP)
-    found = dict(zip(table["statistic"], table["copula"], strict=True))
+    found = dict(zip(SHAPE_TITLES, table["copula"], strict=True))
     assert found == pytest.approx(pooled, nan_ok=True)
 
 

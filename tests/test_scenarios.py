@@ -18,12 +18,16 @@ from bessvpp.scenarios import (
     copula_correlation,
     correlated_uniforms,
     draw_day,
+    draw_rtm,
     inverse_marginal,
+    is_sunday,
+    joint_uniforms,
     normal_scores,
     persistence_target,
     quantile_knots,
     read_fan,
     score_correlation,
+    similar_day_uniforms,
     write_fan,
 )
 
@@ -57,6 +61,12 @@ def a_fan(n_blocks: int = 24) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(dam, 0, 10_000), np.clip(rtm, 0, 10_000)
 
 
+def draw(correlation, dam, rtm, params, rules=RULES):
+    """A day drawn by the copula."""
+    uniforms = correlated_uniforms(correlation, params.n_scenarios, params.seed, DAY)
+    return draw_day(uniforms, dam, rtm, LEVELS, DAY, rules)
+
+
 # ------------------------------------------------------------------------------ marginals
 
 
@@ -83,7 +93,7 @@ def test_the_tails_stay_within_floor_and_cap_even_where_the_cap_changes():
 def test_paths_keep_the_marginals_they_are_drawn_from(market):
     dam, rtm = a_fan()
     n = 4000
-    paths = draw_day(two_markets(24), dam, rtm, LEVELS, DAY, RULES, many(n))
+    paths = draw(two_markets(24), dam, rtm, many(n))
     drawn, quantiles = (paths.dam, dam) if market == "dam" else (paths.rtm, rtm)
     for k, level in enumerate(LEVELS):
         at_or_below = (drawn <= quantiles[:, k]).mean(axis=0)
@@ -100,7 +110,7 @@ def test_paths_keep_the_marginals_they_are_drawn_from(market):
 def test_the_cap_has_the_probability_that_the_fan_gives_it():
     dam, rtm = a_fan()
     n = 4000
-    paths = draw_day(two_markets(24), dam, rtm, LEVELS, DAY, RULES, many(n))
+    paths = draw(two_markets(24), dam, rtm, many(n))
     hits = (paths.dam == 10_000).sum(axis=0)
     # The last two blocks reach the cap at the median, the two before at level .75.
     assert hits[20:22] / n == pytest.approx(0.25, abs=1e-3)
@@ -110,7 +120,7 @@ def test_the_cap_has_the_probability_that_the_fan_gives_it():
 
 def test_paths_stay_within_floor_and_cap_and_weigh_the_same():
     dam, rtm = a_fan()
-    paths = draw_day(two_markets(24), dam, rtm, LEVELS, DAY, RULES, many(500))
+    paths = draw(two_markets(24), dam, rtm, many(500))
     both = np.stack([paths.dam, paths.rtm])
     assert both.shape == (2, 500, 24)
     assert both.min() >= 0
@@ -119,7 +129,7 @@ def test_paths_stay_within_floor_and_cap_and_weigh_the_same():
     caps = [{"effective_from": "2012-01-01", "cap_rs_per_mwh": 7000.0}]
     low = make_params(price_caps=caps, price_floor_rs_per_mwh=2500.0).market
     clipped = np.clip(dam, 2500, 7000), np.clip(rtm, 2500, 7000)
-    both = draw_day(two_markets(24), *clipped, LEVELS, DAY, low, many(500))
+    both = draw(two_markets(24), *clipped, many(500), rules=low)
     assert both.dam.max() == 7000
     assert both.rtm.min() >= 2500
 
@@ -131,7 +141,7 @@ def test_both_fans_come_from_the_same_draws():
     fans = (dam + spread, rtm + 1.3 * spread), (dam + 0.4 * spread - 200, rtm + 0.9 * spread + 80)
     uniforms = []
     for fan in fans:
-        paths = draw_day(two_markets(24), *fan, LEVELS, DAY, RULES, many(50))
+        paths = draw(two_markets(24), *fan, many(50))
         for drawn, quantiles in ((paths.dam, fan[0]), (paths.rtm, fan[1])):
             probability, price = quantile_knots(quantiles, LEVELS, 0.0, 10_000.0)
             uniforms.append(
@@ -320,7 +330,7 @@ def test_outcomes_beyond_the_marginal_are_held_at_the_limit():
 
 def test_scores_of_outcomes_drawn_from_the_forecast_are_standard_normal():
     dam, rtm = a_fan()
-    paths = draw_day(two_markets(24), dam, rtm, LEVELS, DAY, RULES, many(3000))
+    paths = draw(two_markets(24), dam, rtm, many(3000))
     knots = quantile_knots(np.tile(rtm, (3000, 1, 1)), LEVELS, 0.0, 10_000.0)
     low, high = normal_scores(paths.rtm, *knots, 0.0, np.array([[10_000.0]]))
     assert np.mean(low == high) > 0.99
@@ -336,6 +346,113 @@ def test_a_cap_that_was_higher_is_the_cap_of_its_own_days():
     low, high = normal_scores(y, np.array([0.0, *LEVELS, 1.0]), price, 0.0, cap)
     np.testing.assert_allclose([low[0, 0], high[0, 0]], norm.ppf([0.95, 0.95]), atol=1e-12)
     np.testing.assert_allclose([low[1, 0], high[1, 0]], [norm.ppf(0.95), SCORE_LIMIT])
+
+
+# ------------------------------------------------------------------------------ similar days
+
+
+def a_market(n_days: int = 40, seed: int = 0) -> Market:
+    rng = np.random.default_rng(seed)
+    level = rng.uniform(2000, 7000, (n_days, 1))
+    dam = np.clip(level + 800 * rng.standard_normal((n_days, 24)), 0, 10_000)
+    rtm = np.clip(dam + 600 * rng.standard_normal((n_days, 24)), 0, 10_000)
+    dates = DAY - n_days + np.arange(n_days)
+    return Market(dates, dam, rtm, np.zeros(dam.shape, dtype=bool), {}, False)
+
+
+def known_before(market: Market, date: np.datetime64) -> Market:
+    return market.known_at(gate_time(date, RULES.dam_gate), RULES)
+
+
+def test_shuffled_draws_are_evenly_spaced_in_the_order_of_similar_days():
+    market = a_market()
+    known = known_before(market, DAY)
+    uniforms = similar_day_uniforms(known, 10, 7, DAY)
+    middles = (np.arange(10) + 0.5) / 10
+    np.testing.assert_allclose(np.sort(uniforms, axis=0), np.tile(middles[:, None], 48))
+    # The slow way: whole days with a day before them, of DAY's kind (a Wednesday), nearest first.
+    eve = market.dam_mcp[-1]
+    apart = {
+        k: np.sqrt(np.mean((market.dam_mcp[k - 1] - eve) ** 2))
+        for k in range(1, 39)  # the RTM of the last day is not known to its end
+        if not is_sunday(market.dates[k])
+    }
+    nearest = sorted(apart, key=apart.get)[:10]
+    prices = np.hstack([market.dam_mcp, market.rtm_mcp])[nearest]
+    expected = (np.argsort(np.argsort(prices, axis=0), axis=0) + 0.5) / 10
+    np.testing.assert_allclose(uniforms, expected)
+
+
+def test_a_sunday_is_shuffled_by_sundays_first():
+    assert is_sunday(np.array(["2024-05-04", "2024-05-05", "2024-05-06"], "M8[D]")).tolist() == [
+        False,
+        True,
+        False,
+    ]
+    market = a_market(46)  # ends on 30 April
+    sunday = np.datetime64("2024-04-28")
+    known = known_before(market, sunday)
+    rows = [k for k in range(1, 42) if is_sunday(market.dates[k])]
+    uniforms = similar_day_uniforms(known, len(rows), 7, sunday)
+    prices = np.hstack([market.dam_mcp, market.rtm_mcp])[rows]
+    expected, found = (np.argsort(np.argsort(v, axis=0), axis=0) for v in (prices, uniforms))
+    assert sorted(found.tolist()) == sorted(expected.tolist())  # the same days, nearest first
+
+
+def test_few_similar_days_serve_several_times_and_none_is_an_error():
+    known = known_before(a_market(12), DAY)
+    uniforms = similar_day_uniforms(known, 30, 7, DAY)
+    middles = (np.arange(30) + 0.5) / 30
+    np.testing.assert_allclose(np.sort(uniforms, axis=0), np.tile(middles[:, None], 48))
+    with pytest.raises(DataError, match="2 whole days are too few to shuffle by"):
+        similar_day_uniforms(known_before(a_market(4), DAY), 30, 7, DAY)
+
+
+def test_the_parameters_choose_the_dependence():
+    known = known_before(a_market(), DAY)
+    params = make_params(n_scenarios=9, dependence="similar_days").scenarios
+    np.testing.assert_array_equal(
+        joint_uniforms(two_markets(24), known, DAY, params),
+        similar_day_uniforms(known, 9, params.seed, DAY),
+    )
+    params = make_params(n_scenarios=9).scenarios
+    np.testing.assert_array_equal(
+        joint_uniforms(two_markets(24), known, DAY, params),
+        correlated_uniforms(two_markets(24), 9, params.seed, DAY),
+    )
+
+
+# ------------------------------------------------------------------------------ within the day
+
+
+def test_the_rtm_given_the_dam_has_the_conditional_normal_scores():
+    correlation, n = two_markets(24, cross=0.8), 4000
+    dam, rtm = a_fan()
+    free = np.arange(24) < 20  # the last blocks have an atom at the cap
+    published = dam[:, 2] + np.where(free, 300.0, 0.0)  # above the median, at the cap at the end
+    assert (published[22:] == 10_000).all()
+    paths = draw_rtm(correlation, published, dam, rtm, LEVELS, DAY, RULES, many(n))
+    assert (paths.dam == published).all()
+    levels, price = quantile_knots(rtm, LEVELS, 0.0, 10_000.0)
+    scores = norm.ppf([np.interp(paths.rtm[:, t], price[t], levels) for t in range(20)])
+    # Of the DAM's scores the first blocks are sure: 300 of 600 from level .5 to .75.
+    sure = np.full(20, norm.ppf(0.625))
+    weights = np.linalg.solve(correlation[:20, :20], correlation[:20, 24:44])
+    early = slice(0, 12)  # far from the atoms
+    np.testing.assert_allclose(scores.mean(axis=1)[early], (sure @ weights)[early], atol=0.06)
+    left = 1 - np.einsum("ij,ij->j", correlation[:20, 24:44], weights)
+    np.testing.assert_allclose(scores.var(axis=1)[early], left[early], rtol=0.12)
+
+
+def test_a_dam_at_its_cap_lifts_the_rtm_and_the_seed_decides_the_paths():
+    correlation = two_markets(24, cross=0.8)
+    dam, rtm = a_fan()
+    high = draw_rtm(correlation, dam[:, 4], dam, rtm, LEVELS, DAY, RULES, many(300))
+    low = draw_rtm(correlation, dam[:, 0], dam, rtm, LEVELS, DAY, RULES, many(300))
+    assert (high.rtm.mean(axis=0) > low.rtm.mean(axis=0) + 500).all()
+    assert np.isfinite(high.rtm).all()
+    again = draw_rtm(correlation, dam[:, 4], dam, rtm, LEVELS, DAY, RULES, many(300))
+    np.testing.assert_array_equal(high.rtm, again.rtm)
 
 
 # ------------------------------------------------------------------------------ from data
