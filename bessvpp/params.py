@@ -121,6 +121,7 @@ class MarketParams(Costs):
     dam_gate: Clock
     dam_results: Clock
     rtm_session_minutes: Count
+    rtm_gate_minutes: Annotated[int, Strict(), Field(ge=0)]
     bid_step_mw: Positive
     synthetic_start: dt.date
     synthetic_days: Count

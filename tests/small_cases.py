@@ -56,6 +56,7 @@ FIELDS = {
         "dam_gate": "11:00",
         "dam_results": "13:00",
         "rtm_session_minutes": 30,
+        "rtm_gate_minutes": 60,
         "bid_step_mw": 0.1,
         "fee_dam_rs_per_mwh": 20.0,
         "fee_rtm_rs_per_mwh": 33.0,

@@ -24,6 +24,7 @@ ROWS = (
         "scenarios",
         "fan_quality",
         "reduction",
+        "intraday",
     },
     {"backtest"},
     {"frontier", "plan"},
@@ -36,7 +37,7 @@ ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
 DOORS = {
     "pulp": {"programme"},
     "highspy": {"programme"},
-    "lightgbm": {"forecast"},
+    "lightgbm": {"forecast", "intraday"},
     "matplotlib": {"plots"},
     "plotly": {"plots"},
     "papermill": {"pipeline"},
