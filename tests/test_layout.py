@@ -14,7 +14,16 @@ MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
 ROWS = (
     {"__init__", "errors", "params", "metrics", "conformal", "artefacts"},
     {"exchange_files", "market", "battery"},
-    {"synthetic", "features", "forecast", "problem", "programme", "dispatch", "scenarios"},
+    {
+        "synthetic",
+        "features",
+        "forecast",
+        "problem",
+        "programme",
+        "engine",
+        "dispatch",
+        "scenarios",
+    },
     {"backtest"},
     {"frontier", "plan"},
     {"plots"},
@@ -25,7 +34,7 @@ ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
 
 DOORS = {
     "pulp": {"programme"},
-    "highspy": {"programme"},
+    "highspy": {"engine"},
     "lightgbm": {"forecast"},
     "matplotlib": {"plots"},
     "plotly": {"plots"},
