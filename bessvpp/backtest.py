@@ -139,6 +139,7 @@ def day_problem(params: Params, block_hours: float, e_start_mwh: np.ndarray) -> 
         terminal=params.backtest.terminal,
         schedule_start_mwh=e_start_mwh,
         solver=params.backtest.solver,
+        solver_time_limit_s=params.backtest.solver_time_limit_s,
     )
     return replace(problem, schedule_end_mwh=problem.e_end_min_mwh)
 

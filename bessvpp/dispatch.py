@@ -8,16 +8,26 @@ from dataclasses import replace
 import numpy as np
 
 from bessvpp import battery
+from bessvpp.engine import ArrayProgramme
 from bessvpp.params import BessParams
 from bessvpp.problem import EnergyValue, Plan, PriceScenarios, Problem
 from bessvpp.programme import SteppedSchedule, TwoStageProgramme
+
+
+def programme(
+    problem: Problem, scenarios: PriceScenarios, is_risk_averse: bool = True
+) -> ArrayProgramme | TwoStageProgramme:
+    """The programme in the statement that ``problem.solver`` asks for."""
+    if problem.solver == "engine":
+        return ArrayProgramme(problem, scenarios, is_risk_averse)
+    return TwoStageProgramme(problem, scenarios)
 
 
 def plan_day(
     problem: Problem, scenarios: PriceScenarios, risk_aversion: float, alpha: float
 ) -> Plan:
     """Commitment and recourse of one day for one risk weight."""
-    return TwoStageProgramme(problem, scenarios).solve(risk_aversion, alpha)
+    return programme(problem, scenarios, risk_aversion > 0).solve(risk_aversion, alpha)
 
 
 def sweep(
@@ -28,8 +38,9 @@ def sweep(
     Without burning blocks planned CVaR never falls as the weight rises. Directions that a
     plan has to give up can cost it up to its ``relaxation_gap_rs``.
     """
-    programme = TwoStageProgramme(problem, scenarios)
-    return [programme.solve(weight, alpha) for weight in lambdas]
+    day = programme(problem, scenarios, max(lambdas) > 0)
+    plans = {weight: day.solve(weight, alpha) for weight in sorted(set(lambdas))}
+    return [plans[weight] for weight in lambdas]
 
 
 def ceiling(problem: Problem, scenarios: PriceScenarios) -> Plan:
@@ -39,9 +50,9 @@ def ceiling(problem: Problem, scenarios: PriceScenarios) -> Plan:
     the one-direction clause of the DAM schedule, so that no choice of directions can. The
     plan's ``relaxation_gap_rs`` says how much a plan that keeps the clause falls short.
     """
-    programme = TwoStageProgramme(problem, scenarios)
-    strict = programme.solve()
-    return replace(programme.bound, relaxation_gap_rs=strict.relaxation_gap_rs)
+    window = programme(problem, scenarios, is_risk_averse=False)
+    strict = window.solve()
+    return replace(window.bound, relaxation_gap_rs=strict.relaxation_gap_rs)
 
 
 def energy_values(problem: Problem, dam: np.ndarray, n_points: int = 9) -> tuple[EnergyValue, ...]:

@@ -57,7 +57,7 @@ Clock = Annotated[int, BeforeValidator(parse_clock)]
 
 Commitment = Literal["physical", "financial"]
 Terminal = Literal["hard", "free", "value"]
-Solver = Literal["highs", "cbc"]
+Solver = Literal["engine", "highs", "cbc"]
 Fan = Literal["original", "recalibrated"]
 Policy = Literal[
     "nothing_committed",
@@ -291,6 +291,7 @@ class BacktestParams(_Section):
     fan: Literal["original", "recalibrated", "both"]
     risk_aversion: NonNegative
     solver: Solver
+    solver_time_limit_s: Positive
 
     @property
     def fans(self) -> tuple[Fan, ...]:

@@ -1,13 +1,33 @@
-"""What a dispatch programme is given and what it gives back."""
+"""What a dispatch programme is given, what it gives back, and what both its statements share.
+
+Shared are the published tie-break, the judgement of a DAM schedule by its strict path, the rule
+by which burning blocks lose a direction, and the message of a solve without an optimum.
+"""
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from bessvpp import battery
+from bessvpp.errors import InfeasibleError
 from bessvpp.params import BessParams, Commitment, Costs, Solver, Terminal
+
+TIE_BREAK_RS_PER_MWH = 0.01
+SIDES = ("dam_sale", "dam_purchase", "rtm_sale", "rtm_purchase", "charge", "discharge")
+UNDELIVERED_PENALTY_RS_PER_MWH = 1e6
+"""Keeps a recourse from choosing not to deliver; what is booked is the deviation rate."""
+
+BURN_TOLERANCE_MW = 1e-5
+WORST_SHARE = 0.5
+OFF_SCHEDULE_WEIGHT = 1e4
+OFF_SCHEDULE_TOLERANCE_MW = 1e-3
+_PRIMES = [p for p in range(2, 1000) if all(p % q for q in range(2, int(p**0.5) + 1))]
 
 
 @dataclass(frozen=True)
@@ -46,7 +66,8 @@ class Problem:
     leaves the DAM alone. ``schedule_start_mwh`` and ``schedule_end_mwh``, (U,) or (days, U),
     are where the DAM schedule of every day starts and ends (None or NaN: anywhere). Under
     ``hard`` a schedule ends exactly at the target, so that the next day's can start there;
-    the energy really stored ends at the target or above.
+    the energy really stored ends at the target or above. ``name`` says which day, fan or policy
+    it is, for a message.
     """
 
     bess: BessParams
@@ -60,7 +81,9 @@ class Problem:
     rtm_allowed: bool = True
     schedule_start_mwh: np.ndarray | None = None
     schedule_end_mwh: np.ndarray | None = None
-    solver: Solver = "highs"
+    solver: Solver = "engine"
+    solver_time_limit_s: float = 3600.0
+    name: str = ""
 
     @property
     def blocks_per_day(self) -> int:
@@ -104,3 +127,99 @@ class Plan:
     def e_end_mwh(self) -> np.ndarray:
         """(U,) expected energy at the end."""
         return self.weights @ self.energy_mwh[:, :, -1]
+
+
+# ---------------------------------------------------------------------- the tie-break
+
+
+def spread_out(key: int, n_blocks: int) -> np.ndarray:
+    """(T,) fixed numbers in [0, 1): the fractions of t times the root of the key-th prime.
+
+    No sum or difference of a few of them repeats, neither within a key nor between keys, so
+    no exchange between blocks, sides or units is a tie.
+    """
+    return (np.arange(1, n_blocks + 1) * np.sqrt(_PRIMES[key % len(_PRIMES)])) % 1
+
+
+def tie_break(side: str, n_blocks: int, unit: int = 0) -> np.ndarray:
+    """(T,) published tie-break of a side, Rs/MWh: fixed, distinct, at most 0.01."""
+    key = SIDES.index(side) + unit * len(SIDES)
+    return TIE_BREAK_RS_PER_MWH * spread_out(key, n_blocks)
+
+
+# ---------------------------------------------------------------------- the strict path
+
+
+def on_day(starts: np.ndarray, day: int) -> np.ndarray:
+    """(U,) row of a day, where ``starts`` is (U,) for every day or (days, U)."""
+    return starts if starts.ndim == 1 else starts[day]
+
+
+def schedule_violation_mwh(problem: Problem, unit_mw: np.ndarray, starts_mwh: np.ndarray) -> float:
+    """Greatest amount by which a unit's strict path breaks a rule of its DAM schedule.
+
+    Parameters
+    ----------
+    unit_mw : (U, T) net power over one or more days
+    starts_mwh : (days, U) energy with which each day's schedule starts
+    """
+    per_day, ends = problem.blocks_per_day, problem.schedule_end_mwh
+    worst = 0.0
+    for day, start in enumerate(starts_mwh):
+        violation = battery.schedule_violations(
+            problem.bess,
+            unit_mw[:, day * per_day : (day + 1) * per_day],
+            start,
+            problem.block_hours,
+            ends if ends is None else on_day(ends, day),
+        )
+        worst = max(worst, float(violation.max()))
+    return worst
+
+
+def worst_burning(
+    violation_mwh: float, charge_mw: np.ndarray, discharge_mw: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Units and blocks in which a DAM schedule burns most; none where its path is good.
+
+    The worst first: what they force often mends the others.
+
+    Raises
+    ------
+    InfeasibleError
+        where the strict path breaks a rule although nothing is burnt.
+    """
+    burnt = np.minimum(charge_mw, discharge_mw)
+    if violation_mwh <= battery.FEASIBILITY_TOLERANCE_MWH:
+        return np.nonzero(np.zeros(burnt.shape))
+    if burnt.max() <= BURN_TOLERANCE_MW:
+        raise InfeasibleError(
+            f"the DAM schedule leaves the battery's bounds by {violation_mwh:.4f} MWh without "
+            "burning energy: the solver's tolerance is too wide"
+        )
+    return np.nonzero(burnt >= WORST_SHARE * burnt.max())
+
+
+# ---------------------------------------------------------------------- no optimum
+
+
+def model_file(problem: Problem, risk_aversion: float) -> Path:
+    """Path, in a new temporary folder, for a model that could not be solved."""
+    name = re.sub(r"[^\w.-]+", "_", f"{problem.name or 'programme'}_lambda_{risk_aversion:g}")
+    return Path(tempfile.mkdtemp(prefix="bessvpp-")) / f"{name}.mps"
+
+
+def no_optimum(
+    problem: Problem, risk_aversion: float, status: str, n_columns: int, path: Path
+) -> str:
+    """What to tell where a solver proved no optimum, or did not finish in time."""
+    return (
+        f"{problem.name or 'a day'}, lambda {risk_aversion:g}: a programme of {n_columns:,} "
+        f"variables ended with status '{status}'. The model is in {path}. Check that the "
+        "battery's windows, connection limit and target energy leave a feasible plan"
+        + (
+            f", or raise solver_time_limit_s ({problem.solver_time_limit_s:g})"
+            if "ime" in status
+            else ""
+        )
+    )

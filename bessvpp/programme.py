@@ -24,7 +24,7 @@ either charges or discharges, is checked after the solve; blocks in which the pr
 burnt energy to make a false schedule look deliverable lose one direction, and the
 programme is solved again.
 
-A tie-break of at most ``TIE_BREAK_RS_PER_MWH``, fixed by block and side, makes the plan
+A tie-break of at most ``problem.TIE_BREAK_RS_PER_MWH``, fixed by block and side, makes the plan
 unique among equally good ones. It is part of the objective and never of a profit.
 """
 
@@ -40,34 +40,23 @@ import pulp
 from bessvpp import battery
 from bessvpp.errors import InfeasibleError
 from bessvpp.metrics import cvar
-from bessvpp.params import Solver
-from bessvpp.problem import Plan, PriceScenarios, Problem
-
-TIE_BREAK_RS_PER_MWH = 0.01
-UNDELIVERED_PENALTY_RS_PER_MWH = 1e6
-"""Keeps a recourse from choosing not to deliver; what is booked is the deviation rate."""
-
-_BURN_TOLERANCE_MW = 1e-5
-_WORST_SHARE = 0.5
-_OFF_SCHEDULE_WEIGHT = 1e4
-_OFF_SCHEDULE_TOLERANCE_MW = 1e-3
-_PRIMES = [p for p in range(2, 1000) if all(p % q for q in range(2, int(p**0.5) + 1))]
-_SIDES = ("dam_sale", "dam_purchase", "rtm_sale", "rtm_purchase", "charge", "discharge")
-
-
-def spread_out(key: int, n_blocks: int) -> np.ndarray:
-    """(T,) fixed numbers in [0, 1): the fractions of t times the root of the key-th prime.
-
-    No sum or difference of a few of them repeats, neither within a key nor between keys, so
-    no exchange between blocks, sides or units is a tie.
-    """
-    return (np.arange(1, n_blocks + 1) * np.sqrt(_PRIMES[key % len(_PRIMES)])) % 1
-
-
-def tie_break(side: str, n_blocks: int, unit: int = 0) -> np.ndarray:
-    """(T,) published tie-break of a side, Rs/MWh: fixed, distinct, at most 0.01."""
-    key = _SIDES.index(side) + unit * len(_SIDES)
-    return TIE_BREAK_RS_PER_MWH * spread_out(key, n_blocks)
+from bessvpp.problem import (
+    BURN_TOLERANCE_MW,
+    OFF_SCHEDULE_TOLERANCE_MW,
+    OFF_SCHEDULE_WEIGHT,
+    SIDES,
+    UNDELIVERED_PENALTY_RS_PER_MWH,
+    Plan,
+    PriceScenarios,
+    Problem,
+    model_file,
+    no_optimum,
+    on_day,
+    schedule_violation_mwh,
+    spread_out,
+    tie_break,
+    worst_burning,
+)
 
 
 @dataclass
@@ -282,7 +271,7 @@ class TwoStageProgramme(_Statement):
         weights = self.scenarios.weights
         terms: dict[pulp.LpVariable, float] = {}
         units = range(len(self.problem.bess.units))
-        ties = {side: h * tie_break(side, self.n_blocks) for side in _SIDES[:4]}
+        ties = {side: h * tie_break(side, self.n_blocks) for side in SIDES[:4]}
         unit_ties = {
             side: [h * tie_break(side, self.n_blocks, i) for i in units]
             for side in ("charge", "discharge")
@@ -324,7 +313,7 @@ class TwoStageProgramme(_Statement):
         while burning := self._burning_blocks():
             for charge, discharge in burning:
                 self._bar(charge, discharge)
-            self._solve_once()
+            self._solve_once(risk_aversion)
         plan = self._plan(risk_aversion, alpha)
         return replace(plan, relaxation_gap_rs=self.bound.objective_rs - plan.objective_rs)
 
@@ -335,19 +324,19 @@ class TwoStageProgramme(_Statement):
             self._changed_bounds.append(variable)
         self.barred.clear()
         self.lp.setObjective(self._objective(risk_aversion, alpha))
-        self._solve_once()
+        self._solve_once(risk_aversion)
         return self._plan(risk_aversion, alpha)
 
-    def _solve_once(self) -> None:
-        if self.problem.solver == "highs" and self.lp.solverModel is not None:
-            self._change_model()
+    def _solve_once(self, risk_aversion: float) -> None:
+        if self.problem.solver != "cbc" and self.lp.solverModel is not None:
+            self._change_model(risk_aversion)
         else:
-            run_solver(self.lp, self.problem.solver)
+            run_solver(self.lp, self.problem, risk_aversion)
         self.schedule = None
         if self.problem.is_physical:
             self.schedule = DeliverySchedule(self.problem, self._dam_mw(), self.barred).solve()
 
-    def _change_model(self) -> None:
+    def _change_model(self, risk_aversion: float) -> None:
         """Change risk weights and bounds in the HiGHS model and go on from its last basis."""
         model = self.lp.solverModel
         for variable in (self.v.zeta, *self.v.tail):
@@ -356,8 +345,8 @@ class TwoStageProgramme(_Statement):
             model.changeColBounds(variable.index, variable.lowBound, variable.upBound)
         self._changed_bounds.clear()
         model.run()
-        status, _ = pulp.HiGHS(msg=False).findSolutionValues(self.lp)
-        check_status(self.lp, status)
+        status, self.lp.sol_status = pulp.HiGHS(msg=False).findSolutionValues(self.lp)
+        check_status(self.lp, self.problem, risk_aversion, status)
 
     def _burning_blocks(self) -> list[tuple[pulp.LpVariable, pulp.LpVariable]]:
         """Variables of a block that charge and discharge at once where they must not.
@@ -370,26 +359,22 @@ class TwoStageProgramme(_Statement):
             for s in range(self.n_scenarios)
             for unit in zip(v.charge[s], v.discharge[s], strict=True)
             for charge, discharge in zip(*unit, strict=True)
-            if min(charge.varValue, discharge.varValue) > _BURN_TOLERANCE_MW
+            if min(charge.varValue, discharge.varValue) > BURN_TOLERANCE_MW
         ]
         if self.schedule is None:
             return pairs
-        violation = self.schedule.violation_mwh()
-        if violation <= battery.FEASIBILITY_TOLERANCE_MWH:
-            return pairs
-        burnt = np.minimum(self.schedule.charge_mw, self.schedule.discharge_mw)
-        if burnt.max() <= _BURN_TOLERANCE_MW:
-            raise InfeasibleError(
-                f"the DAM schedule leaves the battery's bounds by {violation:.4f} MWh without "
-                "burning energy: the solver's tolerance is too wide"
-            )
-        # the worst first: what they force often mends the others
-        worst = np.argwhere(burnt >= _WORST_SHARE * burnt.max())
-        return pairs + [(v.schedule_charge[i][t], v.schedule_discharge[i][t]) for i, t in worst]
+        unit_mw = self.schedule.discharge_mw - self.schedule.charge_mw
+        worst = worst_burning(
+            schedule_violation_mwh(self.problem, unit_mw, self.schedule.starts_mwh()),
+            self.schedule.charge_mw,
+            self.schedule.discharge_mw,
+        )
+        found = zip(*worst, strict=True)
+        return pairs + [(v.schedule_charge[i][t], v.schedule_discharge[i][t]) for i, t in found]
 
     def _bar(self, charge: pulp.LpVariable, discharge: pulp.LpVariable) -> None:
         """Take the lesser direction from a block; discharge where both are equal."""
-        sells = self._flow(discharge) > self._flow(charge) + _BURN_TOLERANCE_MW
+        sells = self._flow(discharge) > self._flow(charge) + BURN_TOLERANCE_MW
         idle = charge if sells else discharge
         self.barred[idle.name] = idle, idle.upBound
         idle.upBound = 0
@@ -446,7 +431,7 @@ class DeliverySchedule(_Statement):
         paths = [self.unit_path(i, "schedule") for i in range(len(problem.bess.units))]
         self.charge, self.discharge, _ = zip(*paths, strict=True)
         above, below = ([_variable(f"{way}_{t}", 0) for t in range(dam_mw.size)] for way in "ab")
-        objective = dict.fromkeys([*above, *below], _OFF_SCHEDULE_WEIGHT)
+        objective = dict.fromkeys([*above, *below], OFF_SCHEDULE_WEIGHT)
         for t, mw in enumerate(dam_mw):
             terms = {above[t]: 1, below[t]: -1}
             terms |= {d[t]: 1 for d in self.discharge} | {c[t]: -1 for c in self.charge}
@@ -462,8 +447,8 @@ class DeliverySchedule(_Statement):
 
     def solve(self) -> DeliverySchedule:
         """Solve; ``charge_mw`` and ``discharge_mw`` are (U, T) then."""
-        run_solver(self.lp, self.problem.solver)
-        if _values(self.off_schedule).max() > _OFF_SCHEDULE_TOLERANCE_MW:
+        run_solver(self.lp, self.problem)
+        if _values(self.off_schedule).max() > OFF_SCHEDULE_TOLERANCE_MW:
             raise InfeasibleError(
                 "the DAM schedule cannot be delivered: the solver's tolerance is too wide"
             )
@@ -477,28 +462,12 @@ class DeliverySchedule(_Statement):
         }
         return self
 
-    def violation_mwh(self) -> float:
-        """Greatest amount by which a unit's strict path breaks a rule."""
-        unit_mw = self.discharge_mw - self.charge_mw
-        per_day, problem = self.problem.blocks_per_day, self.problem
-        worst = 0.0
-        for day in range(self.n_blocks // per_day):
-            span = slice(day * per_day, (day + 1) * per_day)
-            end = problem.schedule_end_mwh
-            violation = battery.schedule_violations(
-                problem.bess,
-                unit_mw[:, span],
-                self._start(day),
-                problem.block_hours,
-                end if end is None else on_day(end, day),
-            )
-            worst = max(worst, float(violation.max()))
-        return worst
-
-    def _start(self, day: int) -> np.ndarray:
+    def starts_mwh(self) -> np.ndarray:
+        """(days, U) energy with which each day's schedule starts."""
+        days = range(self.n_blocks // self.problem.blocks_per_day)
         if self.problem.schedule_start_mwh is not None:
-            return on_day(self.problem.schedule_start_mwh, day)
-        return np.array([starts[day].varValue for starts in self.free_starts])
+            return np.array([on_day(self.problem.schedule_start_mwh, day) for day in days])
+        return np.array([[starts[day].varValue for starts in self.free_starts] for day in days])
 
 
 class SteppedSchedule(_Statement):
@@ -541,29 +510,29 @@ class SteppedSchedule(_Statement):
 
     def solve(self) -> np.ndarray:
         """(U, T) net power of each unit."""
-        run_solver(self.lp, self.problem.solver, gap_abs=0.5 * self.step_mw)
+        run_solver(self.lp, self.problem, gap_abs=0.5 * self.step_mw)
         return np.array([_values(discharge) - _values(charge) for charge, discharge in self.flows])
 
 
-def run_solver(lp: pulp.LpProblem, solver: Solver, gap_abs: float | None = None) -> None:
+def run_solver(
+    lp: pulp.LpProblem, problem: Problem, risk_aversion: float = 0.0, gap_abs: float | None = None
+) -> None:
     """Solve a programme from scratch; ``InfeasibleError`` unless it ends optimal."""
-    kind = pulp.HiGHS if solver == "highs" else pulp.PULP_CBC_CMD
-    check_status(lp, lp.solve(kind(msg=False, threads=1, gapAbs=gap_abs)))
+    kind = pulp.PULP_CBC_CMD if problem.solver == "cbc" else pulp.HiGHS
+    limit = problem.solver_time_limit_s
+    status = lp.solve(kind(msg=False, threads=1, gapAbs=gap_abs, timeLimit=limit))
+    check_status(lp, problem, risk_aversion, status)
 
 
-def check_status(lp: pulp.LpProblem, status: int) -> None:
-    """Raise ``InfeasibleError`` unless a solver proved an optimum."""
-    if status != pulp.LpStatusOptimal:
-        raise InfeasibleError(
-            f"a programme of {lp.numVariables():,} variables ended with status "
-            f"'{pulp.LpStatus[status]}': check that the battery's windows, connection limit and "
-            "target energy leave a feasible plan"
-        )
-
-
-def on_day(starts: np.ndarray, day: int) -> np.ndarray:
-    """(U,) row of a day, where ``starts`` is (U,) for every day or (days, U)."""
-    return starts if starts.ndim == 1 else starts[day]
+def check_status(lp: pulp.LpProblem, problem: Problem, risk_aversion: float, status: int) -> None:
+    """Raise ``InfeasibleError`` unless a solver proved an optimum; the model is kept."""
+    if status != pulp.LpStatusOptimal or lp.sol_status != pulp.LpSolutionOptimal:
+        path = model_file(problem, risk_aversion)
+        lp.writeMPS(str(path))
+        told = pulp.LpStatus[status]
+        if status == pulp.LpStatusOptimal:
+            told = "Time limit reached, best known solution"
+        raise InfeasibleError(no_optimum(problem, risk_aversion, told, lp.numVariables(), path))
 
 
 def whole_steps(limit_mw: float, step_mw: float) -> int:

@@ -108,7 +108,8 @@ FIELDS = {
         ],
         "fan": "both",
         "risk_aversion": 0.3,
-        "solver": "highs",
+        "solver": "engine",
+        "solver_time_limit_s": 600.0,
     },
     "cvar": {"alpha": 0.4, "lambdas": [0.0, 0.3, 2.0]},
 }
@@ -166,6 +167,7 @@ def make_problem(params: Params, n_blocks: int = 24, **changes: object) -> Probl
         terminal=params.backtest.terminal,
         schedule_start_mwh=start,
         solver=params.backtest.solver,
+        solver_time_limit_s=params.backtest.solver_time_limit_s,
     )
     problem = replace(problem, schedule_end_mwh=problem.e_end_min_mwh)
     return replace(problem, **changes)

@@ -21,8 +21,14 @@ from bessvpp import battery, dispatch
 from bessvpp.dispatch import plan_day, sweep
 from bessvpp.errors import InfeasibleError
 from bessvpp.metrics import cvar
-from bessvpp.problem import EnergyValue, PriceScenarios, Problem
-from bessvpp.programme import TIE_BREAK_RS_PER_MWH, TwoStageProgramme, tie_break
+from bessvpp.problem import (
+    TIE_BREAK_RS_PER_MWH,
+    EnergyValue,
+    PriceScenarios,
+    Problem,
+    tie_break,
+)
+from bessvpp.programme import TwoStageProgramme
 
 NARROW = {
     "charge_windows": [{"start": "01:00", "end": "06:00"}, {"start": "10:00", "end": "15:00"}],

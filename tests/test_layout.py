@@ -20,6 +20,7 @@ ROWS = (
         "forecast",
         "problem",
         "programme",
+        "engine",
         "dispatch",
         "scenarios",
         "fan_quality",
@@ -36,8 +37,13 @@ ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
 
 DOORS = {
     "pulp": {"programme"},
+<<<<<<< HEAD
     "highspy": {"programme"},
     "lightgbm": {"forecast", "intraday"},
+=======
+    "highspy": {"engine"},
+    "lightgbm": {"forecast"},
+>>>>>>> engine
     "matplotlib": {"plots"},
     "plotly": {"plots"},
     "papermill": {"pipeline"},

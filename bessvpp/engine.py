@@ -1,0 +1,709 @@
+r"""The two-stage programme as sparse arrays, straight into HiGHS.
+
+The same programme as in ``programme``, where it is stated to be read: same columns, same rows,
+same tie-break, same barring of burning blocks, same canonical delivery schedule. Profits are not
+columns here but written out in the objective and in the tail rows
+
+.. math:: u_s - \zeta + \Pi_s \ge 0.
+
+What depends on the battery and on the
+numbers of blocks and scenarios alone is built once for each shape; a day then sets prices and
+bounds, and a risk weight changes the cost of :math:`\zeta` and :math:`u_s` only.
+
+The first solve of a model is at risk weight 0, with presolve; every later one goes on from the
+last basis by the dual simplex method with devex weights and unperturbed costs, which was the
+fastest of what was tried. A model never starts from another day's basis, so that no plan
+depends on which days were solved before it, on whose machine, or on an interruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import highspy
+import numpy as np
+from scipy import sparse
+
+from bessvpp import battery
+from bessvpp.errors import InfeasibleError
+from bessvpp.metrics import cvar
+from bessvpp.params import BessParams
+from bessvpp.problem import (
+    BURN_TOLERANCE_MW,
+    OFF_SCHEDULE_TOLERANCE_MW,
+    OFF_SCHEDULE_WEIGHT,
+    SIDES,
+    UNDELIVERED_PENALTY_RS_PER_MWH,
+    Plan,
+    PriceScenarios,
+    Problem,
+    model_file,
+    no_optimum,
+    on_day,
+    schedule_violation_mwh,
+    spread_out,
+    tie_break,
+    worst_burning,
+)
+
+TOLERANCE = 1e-9
+"""Primal and dual feasibility; tie-breaks of single scenarios lie below HiGHS's own 1e-7."""
+
+
+class Rows:
+    """Rows in the making: coefficients by row and column, and the limits of each row."""
+
+    def __init__(self) -> None:
+        self.n_rows = 0
+        self._entries: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._limits: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(
+        self,
+        n_rows: int,
+        terms: Sequence[tuple[np.ndarray, float | np.ndarray]],
+        low: float = -np.inf,
+        high: float = np.inf,
+    ) -> np.ndarray:
+        """Add rows and give their numbers.
+
+        Parameters
+        ----------
+        terms : columns, (n_rows,) or (n_rows, k), with their coefficients
+        """
+        rows = self.n_rows + np.arange(n_rows)
+        for columns, value in terms:
+            self.put(rows if columns.ndim == 1 else rows[:, None], columns, value)
+        self._limits.append((np.full(n_rows, low), np.full(n_rows, high)))
+        self.n_rows += n_rows
+        return rows
+
+    def put(self, rows: np.ndarray, columns: np.ndarray, value: float | np.ndarray) -> None:
+        """Coefficients of rows that were added before."""
+        entry = np.broadcast_arrays(rows, columns, np.asarray(value, dtype=float))
+        self._entries.append(tuple(part.ravel() for part in entry))
+
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, columns and values of all coefficients."""
+        return tuple(np.concatenate(parts) for parts in zip(*self._entries, strict=True))
+
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_rows,) least and greatest value of each row."""
+        return tuple(np.concatenate(parts) for parts in zip(*self._limits, strict=True))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What decides the structure of a programme: nothing of it is a price or an energy."""
+
+    bess: BessParams
+    block_hours: float
+    n_blocks: int
+    n_scenarios: int
+    is_physical: bool
+    is_recourse: bool  # the DAM schedule is given
+    free_start: bool  # the DAM schedule may start anywhere
+    is_risk_averse: bool  # with the tail of the profits
+    n_lines: tuple[int, ...]  # of each unit's energy value
+
+    @property
+    def blocks_per_day(self) -> int:
+        return round(24 / self.block_hours)
+
+    @property
+    def n_days(self) -> int:
+        return self.n_blocks // self.blocks_per_day
+
+    @classmethod
+    def of(cls, problem: Problem, prices: PriceScenarios, is_risk_averse: bool) -> Shape:
+        """The shape of a problem's programme."""
+        values = problem.energy_values if problem.terminal == "value" else ()
+        return cls(
+            problem.bess,
+            problem.block_hours,
+            prices.dam.shape[1],
+            prices.dam.shape[0],
+            problem.is_physical,
+            problem.fixed_dam_mw is not None,
+            problem.schedule_start_mwh is None,
+            is_risk_averse,
+            tuple(value.slope_rs_per_mwh.size for value in values),
+        )
+
+
+class _Columns:
+    """Numbers columns, and keeps the limits of each."""
+
+    def __init__(self) -> None:
+        self.n_columns = 0
+        self._limits: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, shape: tuple[int, ...], low: object = 0.0, high: object = np.inf) -> np.ndarray:
+        """Numbers of new columns, in the shape asked for."""
+        limits = np.broadcast_to(low, shape).ravel(), np.broadcast_to(high, shape).ravel()
+        self._limits.append(limits)
+        new = self.n_columns + np.arange(limits[0].size)
+        self.n_columns += new.size
+        return new.reshape(shape)
+
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_columns,) least and greatest value of each column."""
+        return tuple(
+            np.concatenate(parts).astype(float) for parts in zip(*self._limits, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """Columns and start rows of the units' paths, schedule or scenario: U units, T blocks."""
+
+    charge: np.ndarray  # (U, T)
+    discharge: np.ndarray  # (U, T)
+    energy: np.ndarray  # (U, T)
+    free_starts: np.ndarray  # (U, days) or empty
+    start_rows: np.ndarray  # (U, chains): rows whose right side is an energy to start from
+
+
+def _paths(shape: Shape, columns: _Columns, rows: Rows, daily: bool) -> _Paths:
+    """Charge, discharge and energy of each unit, bounded and chained.
+
+    A ``daily`` path starts anew each day; any other is one chain over the horizon.
+    """
+    units, h, n_blocks = shape.bess.units, shape.block_hours, shape.n_blocks
+    limits = [battery.power_limits(unit, shape.blocks_per_day) for unit in units]
+    charge_max, discharge_max = (
+        np.tile([limit[way] for limit in limits], shape.n_days) for way in (0, 1)
+    )
+    low, high = (
+        np.array([[getattr(unit, name)] for unit in units]) for name in ("e_min_mwh", "e_max_mwh")
+    )
+    size = len(units), n_blocks
+    charge = columns.add(size, 0.0, charge_max)
+    discharge = columns.add(size, 0.0, discharge_max)
+    energy = columns.add(size, low, high)
+    free = daily and shape.free_start
+    free_starts = columns.add((len(units), shape.n_days), low, high) if free else np.empty(0, int)
+    first = np.arange(0, n_blocks, shape.blocks_per_day) if daily else np.zeros(1, int)
+    later = np.setdiff1d(np.arange(n_blocks), first)
+    start_rows = []
+    for i, unit in enumerate(units):
+        terms = [(energy[i], 1.0), (charge[i], -h * unit.eta_charge)]
+        terms.append((discharge[i], h / unit.eta_discharge))
+        chain = rows.add(n_blocks, terms, 0.0, 0.0)
+        rows.put(chain[later], energy[i, later - 1], -1.0)
+        if free:
+            rows.put(chain[first], free_starts[i], -1.0)
+        start_rows.append(chain[first])
+        rows.add(n_blocks, [(charge[i], 1.0), (discharge[i], 1.0)], high=unit.p_max_mw)
+        if unit.max_cycles_per_day is not None:
+            by_day = discharge[i].reshape(shape.n_days, -1)
+            most = unit.max_cycles_per_day * unit.e_nameplate_mwh
+            rows.add(shape.n_days, [(by_day, h)], high=most)
+    return _Paths(charge, discharge, energy, free_starts, np.array(start_rows))
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Columns, rows and coefficients of a shape; every array of columns is (S, ...) or (...).
+
+    ``matrix`` lacks the tail rows and the lines of the energy value, which hold prices.
+    """
+
+    sale: np.ndarray  # (T,)
+    purchase: np.ndarray  # (T,)
+    schedule: _Paths | None
+    rtm_sale: np.ndarray  # (S, T)
+    rtm_purchase: np.ndarray  # (S, T)
+    short: np.ndarray  # (S, T) or empty
+    excess: np.ndarray  # (S, T) or empty
+    charge: np.ndarray  # (S, U, T)
+    discharge: np.ndarray  # (S, U, T)
+    energy: np.ndarray  # (S, U, T)
+    value: np.ndarray  # (S, U) or empty
+    zeta: int | None
+    tail: np.ndarray | None  # (S,) u_s
+    start_rows: np.ndarray  # (S, U)
+    matrix: sparse.csr_array
+    row_low: np.ndarray
+    row_high: np.ndarray
+    column_low: np.ndarray
+    column_high: np.ndarray
+
+
+@lru_cache(maxsize=16)
+def structure(shape: Shape) -> Structure:
+    """Build the structure of a shape: one scenario, repeated."""
+    n_units, n_blocks, n_scenarios = len(shape.bess.units), shape.n_blocks, shape.n_scenarios
+    limit = shape.bess.connection_limit_mw
+    columns, rows = _Columns(), Rows()
+    sale, purchase = (columns.add((n_blocks,), 0.0, limit) for _ in range(2))
+    schedule = None
+    if shape.is_physical:
+        schedule = _paths(shape, columns, rows, daily=True)
+        balance = [(sale, -1.0), (purchase, 1.0)]
+        balance += [(schedule.discharge.T, 1.0), (schedule.charge.T, -1.0)]
+        rows.add(n_blocks, balance, 0.0, 0.0)
+    n_first_columns, n_first_rows = columns.n_columns, rows.n_rows
+
+    rtm_sale, rtm_purchase = (columns.add((n_blocks,)) for _ in range(2))
+    short, excess = (
+        columns.add((n_blocks,)) if shape.is_recourse else np.empty(0, int) for _ in range(2)
+    )
+    paths = _paths(shape, columns, rows, daily=False)
+    value = columns.add((n_units,), -np.inf) if shape.n_lines else np.empty(0, int)
+    flow = [(paths.discharge.T, 1.0), (paths.charge.T, -1.0)]
+    trade = [(sale, -1.0), (purchase, 1.0), (rtm_sale, -1.0), (rtm_purchase, 1.0)]
+    if shape.is_recourse:
+        trade += [(short, 1.0), (excess, -1.0)]
+    rows.add(n_blocks, flow + trade, 0.0, 0.0)
+    if sum(unit.p_max_mw for unit in shape.bess.units) > limit:
+        rows.add(n_blocks, flow, -limit, limit)
+
+    n_columns = columns.n_columns - n_first_columns  # of one scenario
+    n_rows = rows.n_rows - n_first_rows
+    row, column, coefficient = rows.entries()
+    of_scenario = row >= n_first_rows
+    repeats = np.arange(n_scenarios)[:, None]
+    own = column[of_scenario] >= n_first_columns
+    row_all = np.append(row[~of_scenario], row[of_scenario] + n_rows * repeats)
+    column_all = np.append(column[~of_scenario], column[of_scenario] + n_columns * repeats * own)
+    value_all = np.append(coefficient[~of_scenario], np.tile(coefficient[of_scenario], n_scenarios))
+    size = n_first_rows + n_rows * n_scenarios, n_first_columns + n_columns * n_scenarios
+    zeta = tail = None
+    if shape.is_risk_averse:
+        zeta, tail = size[1], size[1] + 1 + np.arange(n_scenarios)
+        size = size[0], size[1] + 1 + n_scenarios
+
+    def each(numbers: np.ndarray, step: int = n_columns) -> np.ndarray:
+        """Numbers of one scenario as those of all, (S, ...)."""
+        return numbers + step * np.arange(n_scenarios).reshape(-1, *[1] * numbers.ndim)
+
+    def repeated(limits: np.ndarray, n_first: int) -> np.ndarray:
+        return np.append(limits[:n_first], np.tile(limits[n_first:], n_scenarios))
+
+    row_low, row_high = (repeated(limits, n_first_rows) for limits in rows.limits())
+    column_low, column_high = (repeated(limits, n_first_columns) for limits in columns.limits())
+    if shape.is_risk_averse:
+        column_low = np.concatenate([column_low, [-np.inf], np.zeros(n_scenarios)])
+        column_high = np.append(column_high, np.full(1 + n_scenarios, np.inf))
+    return Structure(
+        sale=sale,
+        purchase=purchase,
+        schedule=schedule,
+        rtm_sale=each(rtm_sale),
+        rtm_purchase=each(rtm_purchase),
+        short=each(short),
+        excess=each(excess),
+        charge=each(paths.charge),
+        discharge=each(paths.discharge),
+        energy=each(paths.energy),
+        value=each(value),
+        zeta=zeta,
+        tail=tail,
+        start_rows=each(paths.start_rows[:, 0], n_rows),
+        matrix=sparse.csr_array((value_all, (row_all, column_all)), shape=size),
+        row_low=row_low,
+        row_high=row_high,
+        column_low=column_low,
+        column_high=column_high,
+    )
+
+
+class Model:
+    """A linear programme in HiGHS, least cost; ``values`` of its columns after ``run``."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        matrix: sparse.csr_array,
+        cost: np.ndarray,
+        rows: tuple[np.ndarray, np.ndarray],
+        columns: tuple[np.ndarray, np.ndarray],
+    ) -> None:
+        lp = highspy.HighsLp()
+        lp.num_row_, lp.num_col_ = matrix.shape
+        lp.col_cost_ = cost
+        lp.row_lower_, lp.row_upper_ = rows
+        lp.col_lower_, lp.col_upper_ = columns
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        lp.a_matrix_.start_, lp.a_matrix_.index_ = matrix.indptr, matrix.indices
+        lp.a_matrix_.value_ = matrix.data
+        self.problem, self.highs = problem, highspy.Highs()
+        for name, value in (
+            ("output_flag", False),
+            ("threads", 1),
+            ("simplex_dual_edge_weight_strategy", 1),  # devex
+            ("primal_feasibility_tolerance", TOLERANCE),
+            ("dual_feasibility_tolerance", TOLERANCE),
+        ):
+            self.highs.setOptionValue(name, value)
+        self.highs.passModel(lp)
+        self.values = np.zeros(0)
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether there is a basis to go on from."""
+        return self.values.size > 0
+
+    def run(self, risk_aversion: float = 0.0) -> None:
+        """Solve from the last basis, if there is one.
+
+        Raises
+        ------
+        InfeasibleError
+            unless HiGHS proves an optimum; names the day, the risk weight, the status, and the
+            file with the model.
+        """
+        limit = self.highs.getRunTime() + self.problem.solver_time_limit_s
+        self.highs.setOptionValue("time_limit", limit)
+        self.highs.run()
+        status = self.highs.getModelStatus()
+        if status != highspy.HighsModelStatus.kOptimal:
+            path = model_file(self.problem, risk_aversion)
+            self.highs.writeModel(str(path))
+            raise InfeasibleError(
+                no_optimum(
+                    self.problem,
+                    risk_aversion,
+                    self.highs.modelStatusToString(status),
+                    self.highs.getNumCol(),
+                    path,
+                )
+            )
+        self.values = np.array(self.highs.getSolution().col_value)
+        # from here on a basis is there, and costs and bounds change little
+        self.highs.setOptionValue("dual_simplex_cost_perturbation_multiplier", 0.0)
+
+    def set_costs(self, columns: np.ndarray, cost: np.ndarray) -> None:
+        """Change the cost of columns."""
+        self.highs.changeColsCost(columns.size, columns.astype(np.int32), cost)
+
+    def set_limits(self, columns: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+        """Change the bounds of columns."""
+        self.highs.changeColsBounds(columns.size, columns.astype(np.int32), low, high)
+
+
+@dataclass(frozen=True)
+class _Delivered:
+    """Who delivers a DAM schedule, burning least: U units, T blocks."""
+
+    charge_mw: np.ndarray  # (U, T)
+    discharge_mw: np.ndarray  # (U, T)
+    starts_mwh: np.ndarray  # (days, U)
+
+    @property
+    def unit_mw(self) -> np.ndarray:
+        """(U, T) net power."""
+        return self.discharge_mw - self.charge_mw
+
+
+class ArrayProgramme:
+    """``programme.TwoStageProgramme`` in arrays, with the same methods and the same plans.
+
+    ``solve`` is fastest for risk weights that rise from solve to solve. Without
+    ``is_risk_averse`` the model has no tail and solves for weight 0 alone.
+    """
+
+    def __init__(
+        self, problem: Problem, scenarios: PriceScenarios, is_risk_averse: bool = True
+    ) -> None:
+        self.problem, self.scenarios = problem, scenarios
+        self.n_scenarios, self.n_blocks = scenarios.dam.shape
+        self.shape = Shape.of(problem, scenarios, is_risk_averse)
+        self.s = structure(self.shape)
+        self.schedule: _Delivered | None = None
+        self.barred: set[int] = set()  # columns that lost their direction
+        self._terms = self._profit_terms()
+        self._low, self._high = self._column_limits()
+        self._cost = self._costs()
+        self._model = self._pass()
+
+    # ------------------------------------------------------------------ prices and bounds
+
+    def _profit_terms(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Columns and coefficients of profit_s + daily charge, (S, ...) each [Rs per MW]."""
+        s, costs, h = self.s, self.problem.costs, self.problem.block_hours
+        dam, rtm = self.scenarios.dam, self.scenarios.rtm
+        price = np.where(np.isfinite(rtm), rtm, 0.0)
+        flow_cost = battery.flow_cost_rs_per_mwh(costs, dam, rtm)[:, None]
+        wear = np.array([u.wear_rs_per_mwh_discharged for u in self.problem.bess.units])[:, None]
+        terms = [
+            (np.broadcast_to(s.sale, dam.shape), h * (dam - costs.fee_dam_rs_per_mwh)),
+            (np.broadcast_to(s.purchase, dam.shape), -h * (dam + costs.fee_dam_rs_per_mwh)),
+            (s.rtm_sale, h * (price - costs.fee_rtm_rs_per_mwh)),
+            (s.rtm_purchase, -h * (price + costs.fee_rtm_rs_per_mwh)),
+            (s.charge, np.broadcast_to(-h * flow_cost, s.charge.shape)),
+            (s.discharge, -h * (flow_cost + wear)),
+        ]
+        if self.shape.is_recourse:
+            rate = -h * battery.undelivered_rate_rs_per_mwh(costs, dam, rtm)
+            terms += [(s.short, rate), (s.excess, rate)]
+        return terms
+
+    def _column_limits(self) -> tuple[np.ndarray, np.ndarray]:
+        s, problem = self.s, self.problem
+        low, high = s.column_low.copy(), s.column_high.copy()
+        if problem.fixed_dam_mw is not None:
+            low[s.sale] = high[s.sale] = np.maximum(problem.fixed_dam_mw, 0)
+            low[s.purchase] = high[s.purchase] = np.maximum(-problem.fixed_dam_mw, 0)
+        closed = ~(np.isfinite(self.scenarios.rtm) & problem.rtm_allowed)
+        high[s.rtm_sale[closed]] = high[s.rtm_purchase[closed]] = 0.0
+        if problem.e_end_min_mwh is not None:
+            low[s.energy[:, :, -1]] = problem.e_end_min_mwh
+        if s.schedule is not None:
+            _limit_ends(problem, self.shape, s.schedule, low, high)
+        return low, high
+
+    def _costs(self) -> np.ndarray:
+        """Cost of each column at risk weight 0: expected profit and value, tie-break, penalty."""
+        s, problem, h = self.s, self.problem, self.problem.block_hours
+        cost = np.zeros(s.matrix.shape[1])
+        weights = self.scenarios.weights
+        for columns, coefficient in self._terms:
+            weight = weights.reshape(-1, *[1] * (columns.ndim - 1))
+            np.add.at(cost, columns, -weight * coefficient)
+        weight = weights[:, None]
+        ties = {side: h * tie_break(side, self.n_blocks) for side in SIDES[:4]}
+        cost[s.sale] += ties["dam_sale"]
+        cost[s.purchase] += ties["dam_purchase"]
+        penalty = h * problem.costs.off_dam_penalty_rs_per_mwh
+        cost[s.rtm_sale] += weight * (ties["rtm_sale"] + penalty)
+        cost[s.rtm_purchase] += weight * (ties["rtm_purchase"] + penalty)
+        for i in range(len(problem.bess.units)):
+            cost[s.charge[:, i]] += weight * h * tie_break("charge", self.n_blocks, i)
+            cost[s.discharge[:, i]] += weight * h * tie_break("discharge", self.n_blocks, i)
+        if self.shape.is_recourse:
+            wall = weight * h * UNDELIVERED_PENALTY_RS_PER_MWH
+            cost[s.short] += wall
+            cost[s.excess] += wall
+        if self.shape.n_lines:
+            cost[s.value] = -weight
+        return cost
+
+    def _pass(self) -> Model:
+        """The model in HiGHS: the structure's rows, then those that hold prices."""
+        s, problem = self.s, self.problem
+        low, high = s.row_low.copy(), s.row_high.copy()
+        low[s.start_rows] = high[s.start_rows] = problem.e_start_mwh
+        if s.schedule is not None:
+            _set_starts(problem, self.shape, s.schedule, low, high)
+        rows = Rows()
+        for i in range(len(self.shape.n_lines)):
+            self._add_lines(rows, i)
+        if self.shape.is_risk_averse:
+            self._add_tail(rows)
+        matrix = s.matrix
+        if rows.n_rows:
+            row, column, value = rows.entries()
+            priced = sparse.csr_array((value, (row, column)), shape=(rows.n_rows, matrix.shape[1]))
+            matrix = sparse.vstack([matrix, priced], format="csr")
+            more = rows.limits()
+            low, high = np.append(low, more[0]), np.append(high, more[1])
+        return Model(problem, matrix, self._cost, (low, high), (self._low, self._high))
+
+    def _add_lines(self, rows: Rows, i: int) -> None:
+        """value_s - slope e_Ts <= intercept, for every line of a unit's energy value."""
+        line, ends = self.problem.energy_values[i], self.s.energy[:, i, -1]
+        for slope, intercept in zip(line.slope_rs_per_mwh, line.intercept_rs, strict=True):
+            terms = [(self.s.value[:, i], 1.0), (ends, -slope)]
+            rows.add(self.n_scenarios, terms, high=intercept)
+
+    def _add_tail(self, rows: Rows) -> None:
+        """u_s - zeta + profit_s >= 0."""
+        terms = [(self.s.tail, 1.0), (np.full(self.n_scenarios, self.s.zeta), -1.0)]
+        for columns, coefficient in self._terms:
+            flat = columns.reshape(self.n_scenarios, -1)
+            terms.append((flat, coefficient.reshape(flat.shape)))
+        rows.add(self.n_scenarios, terms, low=self._daily_rs())
+
+    def _daily_rs(self) -> float:
+        """Scheduling charge of the horizon."""
+        return self.problem.costs.scheduling_rs_per_day * self.shape.n_days
+
+    # ------------------------------------------------------------------ the solution
+
+    def solve(self, risk_aversion: float = 0.0, alpha: float = 1.0) -> Plan:
+        """Solve for one risk weight.
+
+        Raises
+        ------
+        InfeasibleError
+            where HiGHS proves no optimum.
+        """
+        self.bound = self.solve_relaxed(risk_aversion, alpha)
+        while burning := self._burning_blocks():
+            for charge, discharge in burning:
+                self._bar(charge, discharge)
+            self._solve_once(risk_aversion)
+        plan = self._plan(risk_aversion, alpha)
+        return replace(plan, relaxation_gap_rs=self.bound.objective_rs - plan.objective_rs)
+
+    def solve_relaxed(self, risk_aversion: float = 0.0, alpha: float = 1.0) -> Plan:
+        """Solve without the one-direction clause: an upper bound."""
+        if self.barred:
+            freed = np.array(sorted(self.barred))
+            self._model.set_limits(freed, self._low[freed], self._high[freed])
+            self.barred.clear()
+        if risk_aversion > 0:
+            if not self._model.is_solved:  # the path to a plan is the same as in a sweep
+                self._model.run()
+            weights = self.scenarios.weights
+            columns = np.append(self.s.zeta, self.s.tail)
+            cost = np.append(-risk_aversion, risk_aversion * weights / alpha)
+            self._model.set_costs(columns, cost)
+        self._solve_once(risk_aversion)
+        return self._plan(risk_aversion, alpha)
+
+    def _solve_once(self, risk_aversion: float) -> None:
+        self._model.run(risk_aversion)
+        self.x = self._model.values
+        if self.problem.is_physical:
+            self.schedule = self._deliver()
+
+    def _dam_mw(self) -> np.ndarray:
+        return self.x[self.s.sale] - self.x[self.s.purchase]
+
+    def _deliver(self) -> _Delivered:
+        """The canonical delivery of the DAM schedule, as ``programme.DeliverySchedule``."""
+        problem, schedule, dam_mw = self.problem, self.s.schedule, self._dam_mw()
+        d = _delivery(replace(self.shape, n_scenarios=0, is_risk_averse=False))
+        low, high = d.column_low.copy(), d.column_high.copy()
+        _limit_ends(problem, self.shape, d.paths, low, high)
+        closed = np.isin(schedule.charge, list(self.barred))
+        high[d.paths.charge[closed]] = 0.0
+        closed = np.isin(schedule.discharge, list(self.barred))
+        high[d.paths.discharge[closed]] = 0.0
+        row_low, row_high = d.row_low.copy(), d.row_high.copy()
+        _set_starts(problem, self.shape, d.paths, row_low, row_high)
+        row_low[d.balance_rows] = row_high[d.balance_rows] = dam_mw
+        model = Model(problem, d.matrix, d.cost, (row_low, row_high), (low, high))
+        model.run()
+        if model.values[d.off_schedule].max() > OFF_SCHEDULE_TOLERANCE_MW:
+            raise InfeasibleError(
+                "the DAM schedule cannot be delivered: the solver's tolerance is too wide"
+            )
+        charge, discharge = (
+            np.maximum(model.values[columns], 0) for columns in (d.paths.charge, d.paths.discharge)
+        )
+        if problem.schedule_start_mwh is None:
+            starts = model.values[d.paths.free_starts].T
+        else:
+            days = range(self.shape.n_days)
+            starts = np.array([on_day(problem.schedule_start_mwh, day) for day in days])
+        return _Delivered(charge, discharge, starts)
+
+    def _burning_blocks(self) -> list[tuple[int, int]]:
+        """Columns of a block that charge and discharge at once where they must not."""
+        s = self.s
+        both = np.minimum(self.x[s.charge], self.x[s.discharge]) > BURN_TOLERANCE_MW
+        pairs = list(zip(s.charge[both], s.discharge[both], strict=True))
+        if self.schedule is None:
+            return pairs
+        violation = schedule_violation_mwh(
+            self.problem, self.schedule.unit_mw, self.schedule.starts_mwh
+        )
+        worst = worst_burning(violation, self.schedule.charge_mw, self.schedule.discharge_mw)
+        schedule = s.schedule
+        return pairs + list(zip(schedule.charge[worst], schedule.discharge[worst], strict=True))
+
+    def _bar(self, charge: int, discharge: int) -> None:
+        """Take the lesser direction from a block; discharge where both are equal."""
+        flows = self.x
+        if self.schedule is not None:
+            flows = flows.copy()
+            flows[self.s.schedule.charge] = self.schedule.charge_mw
+            flows[self.s.schedule.discharge] = self.schedule.discharge_mw
+        sells = flows[discharge] > flows[charge] + BURN_TOLERANCE_MW
+        idle = int(charge if sells else discharge)
+        self.barred.add(idle)
+        self._model.set_limits(np.array([idle]), self._low[[idle]], np.zeros(1))
+
+    def _plan(self, risk_aversion: float, alpha: float) -> Plan:
+        s, x, weights = self.s, self.x, self.scenarios.weights
+        profit = np.full(self.n_scenarios, -self._daily_rs())
+        for columns, coefficient in self._terms:
+            profit += (coefficient * x[columns]).reshape(self.n_scenarios, -1).sum(axis=1)
+        objective = -float(self._cost @ x) - self._daily_rs()
+        lp_cvar = None
+        if risk_aversion > 0:
+            zeta, tail = x[self.s.zeta], x[self.s.tail]
+            lp_cvar = float(zeta - weights @ tail / alpha)
+            objective += risk_aversion * lp_cvar
+        undelivered = np.zeros((self.n_scenarios, self.n_blocks))
+        if self.shape.is_recourse:
+            undelivered = x[s.short] - x[s.excess]
+        return Plan(
+            dam_mw=self._dam_mw(),
+            unit_dam_mw=None if self.schedule is None else self.schedule.unit_mw,
+            rtm_mw=x[s.rtm_sale] - x[s.rtm_purchase],
+            charge_mw=x[s.charge],
+            discharge_mw=x[s.discharge],
+            energy_mwh=x[s.energy],
+            weights=weights,
+            undelivered_mw=undelivered,
+            profit_rs=profit,
+            mean_rs=float(weights @ profit),
+            cvar_rs=cvar(profit, alpha, weights),
+            objective_rs=objective,
+            lp_cvar_rs=lp_cvar,
+            restricted_blocks=len(self.barred),
+            relaxation_gap_rs=0.0,
+        )
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    """The small programme that shares a DAM schedule over units and directions."""
+
+    paths: _Paths
+    off_schedule: np.ndarray
+    balance_rows: np.ndarray  # (T,)
+    cost: np.ndarray
+    matrix: sparse.csr_array
+    row_low: np.ndarray
+    row_high: np.ndarray
+    column_low: np.ndarray
+    column_high: np.ndarray
+
+
+@lru_cache(maxsize=16)
+def _delivery(shape: Shape) -> _Delivery:
+    columns, rows = _Columns(), Rows()
+    paths = _paths(shape, columns, rows, daily=True)
+    above, below = (columns.add((shape.n_blocks,)) for _ in range(2))
+    balance = [(above, 1.0), (below, -1.0), (paths.discharge.T, 1.0), (paths.charge.T, -1.0)]
+    balance_rows = rows.add(shape.n_blocks, balance, 0.0, 0.0)
+    cost = np.zeros(columns.n_columns)
+    off_schedule = np.concatenate([above, below])
+    cost[off_schedule] = OFF_SCHEDULE_WEIGHT
+    for k, flow in enumerate([*paths.charge, *paths.discharge]):
+        cost[flow] = 1 + spread_out(k, shape.n_blocks)
+    row, column, value = rows.entries()
+    matrix = sparse.csr_array((value, (row, column)), shape=(rows.n_rows, columns.n_columns))
+    limits = *rows.limits(), *columns.limits()
+    return _Delivery(paths, off_schedule, balance_rows, cost, matrix, *limits)
+
+
+def _set_starts(
+    problem: Problem, shape: Shape, paths: _Paths, low: np.ndarray, high: np.ndarray
+) -> None:
+    """Right sides of the rows in which the schedule of each day starts."""
+    if problem.schedule_start_mwh is not None:
+        for day in range(shape.n_days):
+            rows = paths.start_rows[:, day]
+            low[rows] = high[rows] = on_day(problem.schedule_start_mwh, day)
+
+
+def _limit_ends(
+    problem: Problem, shape: Shape, paths: _Paths, low: np.ndarray, high: np.ndarray
+) -> None:
+    """Bounds of the energies with which the schedule of each day must end."""
+    if problem.schedule_end_mwh is None:
+        return
+    for day in range(shape.n_days):
+        ends = on_day(problem.schedule_end_mwh, day)
+        fixed = np.isfinite(ends)
+        columns = paths.energy[fixed, (day + 1) * shape.blocks_per_day - 1]
+        low[columns] = high[columns] = ends[fixed]
