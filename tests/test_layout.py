@@ -37,13 +37,8 @@ ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
 
 DOORS = {
     "pulp": {"programme"},
-<<<<<<< HEAD
-    "highspy": {"programme"},
-    "lightgbm": {"forecast", "intraday"},
-=======
     "highspy": {"engine"},
-    "lightgbm": {"forecast"},
->>>>>>> engine
+    "lightgbm": {"forecast", "intraday"},
     "matplotlib": {"plots"},
     "plotly": {"plots"},
     "papermill": {"pipeline"},
