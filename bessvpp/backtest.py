@@ -1,8 +1,8 @@
-"""Policies commit at the gate, knowing only their past; each day is settled twice.
+"""Policies commit at the gate, knowing only their past; each day is settled in three ways.
 
-*As committed*: no RTM trade, the plant follows its DAM schedule as far as it can. *With
-hindsight recourse*: the RTM is traded with the day's prices known, which no trader has; so
-a policy is judged by its gain over committing nothing under the same recourse.
+``settlement`` states them: as committed, with causal and with hindsight recourse. Recourse earns
+money even on an empty commitment, so a policy is judged by its gain over committing nothing
+under the same recourse.
 
 The energy that a commitment starts from is the one planned for the end of the day before,
 never the one realised, which is not known at the gate. Realised energy is carried from
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from bessvpp import battery, dispatch
+from bessvpp import battery, dispatch, intraday
 from bessvpp.artefacts import RunFolder
 from bessvpp.battery import Ledger
 from bessvpp.errors import DataError, ParameterError
@@ -29,12 +29,30 @@ from bessvpp.metrics import bootstrap_band, cvar
 from bessvpp.params import BessParams, Params
 from bessvpp.problem import Plan, PriceScenarios, Problem
 from bessvpp.scenarios import read_fan
+from bessvpp.settlement import (
+    AS_COMMITTED,
+    CAUSAL,
+    HINDSIGHT,
+    SettledDay,
+    booked,
+    settle_as_committed,
+    settle_causally,
+    settle_with_recourse,
+)
 
-AS_COMMITTED = "as committed"
-HINDSIGHT = "with hindsight recourse"
 CEILING = "ceiling"
 BASELINE = "nothing_committed"
 LEDGER_COLUMNS = tuple(field.name for field in fields(Ledger))
+
+CAUSAL_KEYS = (
+    "net_rs_causal",
+    "gain_over_nothing_causal_rs",
+    "capture_causal",
+    "worst_day_causal_rs",
+    "cvar_causal_rs",
+    "cycles_per_day_causal",
+    "undelivered_mwh_causal",
+)
 
 FIXED_CHARGE_HOURS = (11, 13)
 FIXED_DISCHARGE_HOURS = (18, 20)
@@ -45,6 +63,8 @@ class Window:
     """What a backtest needs of its days.
 
     ``days`` (D,) are settled; ``fans`` hold each day's scenarios, ``medians`` its sure path.
+    ``expected_rtm`` (D, G, T) is what each gate within a day expects, see ``intraday``; without
+    it days are not settled causally.
     """
 
     market: Market
@@ -52,6 +72,7 @@ class Window:
     fans: Mapping[str, Sequence[PriceScenarios]]
     medians: Sequence[PriceScenarios]
     params: Params
+    expected_rtm: np.ndarray | None = None
 
     def place_of(self, date: str) -> int:
         """Place of a settled day; ``ParameterError`` where it is none."""
@@ -109,6 +130,14 @@ def load_window(run: RunFolder, params: Params) -> Window:
         [PriceScenarios.single(dam, rtm) for dam, rtm in zip(*medians, strict=True)],
         params,
     )
+
+
+def with_expected_rtm(run: RunFolder, window: Window) -> Window:
+    """The window with what a run's intraday model expects at every gate within its days."""
+    expected = intraday.expected_days(
+        intraday.load(run), window.market, window.days, window.params.market
+    )
+    return replace(window, expected_rtm=expected)
 
 
 def settled_days(market: Market, days: np.ndarray) -> np.ndarray:
@@ -297,88 +326,26 @@ def policies(window: Window) -> dict[str, Policy]:
 # ---------------------------------------------------------------------- settlement
 
 
-@dataclass(frozen=True)
-class SettledDay:
-    """A day's ledger and physical flows: U units, T blocks."""
-
-    ledger: Ledger
-    dam_mw: np.ndarray  # (T,)
-    rtm_mw: np.ndarray  # (T,)
-    charge_mw: np.ndarray  # (U, T)
-    discharge_mw: np.ndarray  # (U, T)
-    undelivered_mw: np.ndarray  # (T,)
-    missing_mwh: float  # drawn at the end, unscheduled, to reach the target
-    e_start_mwh: np.ndarray  # (U,)
-    e_end_mwh: np.ndarray  # (U,)
-
-
-def settle_as_committed(
-    problem: Problem, prices: PriceScenarios, unit_mw: np.ndarray
-) -> SettledDay:
-    """Follow a DAM schedule from the energy that is really there, without RTM trade.
-
-    Under ``hard`` what is missing from the target at the end is drawn without a schedule and
-    paid for as such, so that every policy ends its days alike.
-    """
-    done = battery.follow(problem.bess, unit_mw, problem.e_start_mwh, problem.block_hours)
-    e_end = done.energy_mwh[:, -1]
-    missing = np.zeros(len(e_end))
-    if problem.e_end_min_mwh is not None:
-        missing = np.maximum(problem.e_end_min_mwh - e_end, 0)
-    eta_charge = np.array([unit.eta_charge for unit in problem.bess.units])
-    flows = {
-        "dam_mw": unit_mw.sum(axis=0),
-        "rtm_mw": np.zeros(unit_mw.shape[1]),
-        "charge_mw": done.charge_mw,
-        "discharge_mw": done.discharge_mw,
-        "undelivered_mw": done.undelivered_mw,
-        "missing_mwh": float((missing / eta_charge).sum()),
-    }
-    return _booked(problem, prices, problem.e_start_mwh, e_end + missing, flows)
-
-
-def settle_with_recourse(
-    problem: Problem, prices: PriceScenarios, dam_mw: np.ndarray
-) -> SettledDay:
-    """The best RTM trade to a DAM commitment with the day's prices known."""
-    plan = dispatch.plan_day(replace(problem, fixed_dam_mw=dam_mw), prices, 0.0, 1.0)
-    flows = {
-        "dam_mw": dam_mw,
-        "rtm_mw": plan.rtm_mw[0],
-        "charge_mw": plan.charge_mw[0],
-        "discharge_mw": plan.discharge_mw[0],
-        "undelivered_mw": plan.undelivered_mw[0],
-        "missing_mwh": 0.0,
-    }
-    return _booked(problem, prices, problem.e_start_mwh, plan.energy_mwh[0, :, -1], flows)
-
-
-def _booked(
-    problem: Problem,
-    prices: PriceScenarios,
-    e_start_mwh: np.ndarray,
-    e_end_mwh: np.ndarray,
-    flows: Mapping[str, np.ndarray | float],
-) -> SettledDay:
-    """A day's flows with their ledger."""
-    dam, rtm = prices.dam[0], prices.rtm[0]
-    ledger = battery.settle(
-        problem.bess, problem.costs, problem.block_hours, dam=dam, rtm=rtm, **flows
-    )
-    return SettledDay(ledger, **flows, e_start_mwh=e_start_mwh, e_end_mwh=e_end_mwh)
-
-
 def settle_chain(window: Window, commitments: Sequence[Commitment], settlement: str) -> list:
     """Settle all days of a policy in order, the realised energy carried on."""
     energy = start_energy(window.params.bess)
     settled = []
     for day, commitment in enumerate(commitments):
         problem = window.problem(energy)
+        prices, known = window.realised(day), window.known_at_gate(day)
         if settlement == AS_COMMITTED:
-            result = settle_as_committed(problem, window.realised(day), commitment.unit_mw)
+            result = settle_as_committed(problem, prices, commitment.unit_mw)
+        elif settlement == HINDSIGHT:
+            problem = with_energy_value(problem, known)
+            result = settle_with_recourse(problem, prices, commitment.dam_mw)
         else:
-            problem = with_energy_value(problem, window.known_at_gate(day))
-            result = settle_with_recourse(problem, window.realised(day), commitment.dam_mw)
+            result = settle_causally(
+                with_energy_value(problem, known),
+                prices,
+                commitment.dam_mw,
+                intraday.session_starts(window.params.market, window.market.n_blocks),
+                window.expected_rtm[day],
+            )
         settled.append(result)
         energy = result.e_end_mwh
     return settled
@@ -443,7 +410,7 @@ def _slice_day(
     }
     energy = plan.energy_mwh[0]
     e_start = start if day == 0 else energy[:, span.start - 1]
-    return _booked(window.problem(start), prices, e_start, energy[:, span.stop - 1], flows)
+    return booked(window.problem(start), prices, e_start, energy[:, span.stop - 1], flows)
 
 
 # ---------------------------------------------------------------------- the backtest
@@ -474,9 +441,15 @@ def run_backtest(window: Window, jobs: int = 1) -> Backtest:
     return Backtest(pd.DataFrame(rows), gaps)
 
 
+def ways(window: Window) -> tuple[str, ...]:
+    """How the days of a window are settled."""
+    causal = () if window.expected_rtm is None else (CAUSAL,)
+    return (AS_COMMITTED, *causal, HINDSIGHT)
+
+
 def _run_policy(window: Window, policy: Policy) -> dict[str, list[SettledDay]]:
     commitments = commit_chain(window, policy)
-    return {way: settle_chain(window, commitments, way) for way in (AS_COMMITTED, HINDSIGHT)}
+    return {way: settle_chain(window, commitments, way) for way in ways(window)}
 
 
 def _rows(window: Window, policy: str, settlement: str, days: Sequence[SettledDay]) -> list[dict]:
@@ -515,7 +488,9 @@ def rules(window: Window) -> dict[str, object]:
         "synthetic_market": window.market.is_synthetic,
         "commitment": params.backtest.commitment,
         "terminal": params.backtest.terminal,
-        "recourse": "hindsight: the day's RTM prices known",
+        "recourse": "hindsight: the day's RTM prices known"
+        if window.expected_rtm is None
+        else "causal: each session on what its gate knows; hindsight: the day's RTM known",
         "risk_aversion": params.backtest.risk_aversion,
         "alpha": params.cvar.alpha,
         "fee_dam_rs_per_mwh_traded": params.market.fee_dam_rs_per_mwh,
@@ -531,8 +506,10 @@ def rules(window: Window) -> dict[str, object]:
 def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
     """The backtest in one table: ``rules``, and ``policies`` by name.
 
-    ``net_rs`` is with hindsight recourse, ``net_rs_dam_only`` as committed; each capture is
-    against the ceiling of the same way of settling.
+    ``net_rs`` is with hindsight recourse, ``net_rs_causal`` with causal recourse, and
+    ``net_rs_dam_only`` as committed. Both recourses are measured against one ceiling, as
+    committed against that of the DAM alone. Causal figures are None where the window has no
+    intraday forecasts, and for the ceiling.
     """
     alpha, n_days = window.params.cvar.alpha, len(window.days)
     power = min(
@@ -543,32 +520,47 @@ def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
     net = daily.pivot_table(
         index="date", columns=["settlement", "policy"], values="net_rs", sort=False
     )
-    hindsight, alone = net[HINDSIGHT], net[AS_COMMITTED]
-    by_policy = daily[daily["settlement"] == HINDSIGHT].groupby("policy")
-    undelivered = daily.groupby(["settlement", "policy"])["undelivered_mwh"].sum()
     best = {way: float(net[way][CEILING].sum()) for way in (HINDSIGHT, AS_COMMITTED)}
+    flows = daily.groupby(["settlement", "policy"])[["undelivered_mwh", "cycles"]].sum()
     table = {}
-    for name in hindsight:
-        total = float(hindsight[name].sum())
+    for name in net[HINDSIGHT]:
+        hindsight, alone = net[HINDSIGHT][name], net[AS_COMMITTED][name]
+        total = float(hindsight.sum())
         table[name] = {
             "net_rs": total,
-            "net_rs_dam_only": float(alone[name].sum()),
-            "gain_over_nothing_rs": total - float(hindsight[BASELINE].sum()),
+            "net_rs_dam_only": float(alone.sum()),
+            "gain_over_nothing_rs": total - float(net[HINDSIGHT][BASELINE].sum()),
             "net_rs_per_mw_year": total / power / n_days * 365,
             "capture": _share(total, best[HINDSIGHT]),
-            "capture_dam_only": _share(float(alone[name].sum()), best[AS_COMMITTED]),
-            "worst_day_rs": float(hindsight[name].min()),
-            "cvar_rs": cvar(hindsight[name].to_numpy(), alpha),
-            "cycles_per_day": float(by_policy.get_group(name)["cycles"].mean()),
-            "undelivered_mwh": float(undelivered[HINDSIGHT, name]),
-            "undelivered_mwh_dam_only": float(undelivered[AS_COMMITTED, name]),
+            "capture_dam_only": _share(float(alone.sum()), best[AS_COMMITTED]),
+            "worst_day_rs": float(hindsight.min()),
+            "cvar_rs": cvar(hindsight.to_numpy(), alpha),
+            "cycles_per_day": float(flows["cycles"][HINDSIGHT, name]) / n_days,
+            "undelivered_mwh": float(flows["undelivered_mwh"][HINDSIGHT, name]),
+            "undelivered_mwh_dam_only": float(flows["undelivered_mwh"][AS_COMMITTED, name]),
+            **dict.fromkeys(CAUSAL_KEYS),
         }
+        if (CAUSAL, name) in net:
+            causal = net[CAUSAL][name]
+            earned = float(causal.sum())
+            figures = (
+                earned,
+                earned - float(net[CAUSAL][BASELINE].sum()),
+                _share(earned, best[HINDSIGHT]),
+                float(causal.min()),
+                cvar(causal.to_numpy(), alpha),
+                float(flows["cycles"][CAUSAL, name]) / n_days,
+                float(flows["undelivered_mwh"][CAUSAL, name]),
+            )
+            table[name] |= dict(zip(CAUSAL_KEYS, figures, strict=True))
+    headline = CAUSAL if window.expected_rtm is not None else HINDSIGHT
     return {
         "rules": rules(window),
         "ceiling_gap_rs": dict(backtest.ceiling_gap_rs),
         "days_times_alpha": n_days * alpha,
         "policies": table,
-        "lead": _lead(hindsight.drop(columns=CEILING)),
+        "lead": {"settlement": headline}
+        | _lead(net[headline].drop(columns=CEILING, errors="ignore")),
     }
 
 

@@ -33,13 +33,13 @@ PROMPT = "Parameters of this run"
 BUILD = "from jupyter_book.cli.main import main; main()"
 LAKH = 1e5  # Rs 100,000, as money is counted in India
 POLICY_COLUMNS = {  # key: title, unit, form
-    "net_rs": ("Net, lakh Rs", LAKH, "{:.2f}"),
-    "gain_over_nothing_rs": ("Gain", LAKH, "{:+.2f}"),
-    "capture": ("Of ceiling", 0.01, "{:.1f} %"),
+    "net_rs_causal": ("Causal net, lakh Rs", LAKH, "{:.2f}"),
+    "gain_over_nothing_causal_rs": ("Causal gain", LAKH, "{:+.2f}"),
+    "capture_causal": ("Of ceiling", 0.01, "{:.1f} %"),
+    "net_rs": ("Hindsight net", LAKH, "{:.2f}"),
     "net_rs_dam_only": ("As committed", LAKH, "{:.2f}"),
-    "cvar_rs": ("CVaR, a day", LAKH, "{:.2f}"),
-    "worst_day_rs": ("Worst day", LAKH, "{:.2f}"),
-    "cycles_per_day": ("Cycles a day", 1.0, "{:.2f}"),
+    "worst_day_causal_rs": ("Worst day", LAKH, "{:.2f}"),
+    "cycles_per_day_causal": ("Cycles a day", 1.0, "{:.2f}"),
 }
 FRONTIER_COLUMNS = {
     "lambda": ("Lambda", 1.0, "{:g}"),
@@ -100,7 +100,9 @@ def headline(outputs: Path) -> str:
     parts = [
         f"Market: {_market(manifest)}",
         _text_table("Coverage on days that no fit saw", coverage_rows(outputs)),
-        _text_table("Policies, with hindsight recourse", policy_rows(outputs)),
+        _text_table(
+            "Policies, with causal recourse where nothing else is said", policy_rows(outputs)
+        ),
         f"  {verdict(outputs)}",
         _text_table("Rules", rule_rows(outputs)),
         _text_table("Frontier, a day", frontier_rows(outputs)),
@@ -114,8 +116,10 @@ def write_readme(outputs: Path, project: Path = PROJECT_ROOT) -> None:
     text = readme.read_text(encoding="utf-8")
     manifest = _complete_manifest(outputs)
     block = (
-        f"Market of this run: {_market(manifest)}. Hindsight recourse for every policy; what a "
-        "policy is worth is its gain over nothing committed. Money in lakh Rs (Rs 100,000).\n\n"
+        f"Market of this run: {_market(manifest)}. *Causal* recourse trades each RTM session on "
+        "what its gate knows; *hindsight* knows the day's RTM prices, which no trader does. What "
+        "a policy is worth is its gain over nothing committed. Money in lakh Rs (Rs 100,000); "
+        "worst day and cycles with causal recourse.\n\n"
         f"{_markdown_table(policy_rows(outputs))}\n\n"
         f"{_markdown_table(coverage_rows(outputs))}\n\n"
         f"{verdict(outputs)}\n\n{_markdown_table(rule_rows(outputs))}\n"
@@ -136,7 +140,8 @@ def verdict(outputs: Path) -> str:
     lead = _read(outputs, "backtest_summary.json").get("lead")
     if not lead:
         raise _unlike(outputs / "backtest_summary.json", "it has no lead")
-    parts = [f"The largest net in this run is that of **{_words(lead['policy'])}**."]
+    settled, policy = lead["settlement"], _words(lead["policy"])
+    parts = [f"The largest net in this run, {settled}, is that of **{policy}**."]
     for name, ahead in lead["over"].items():
         total, low, high = (ahead[key] / LAKH for key in ("ahead_rs", "low_rs", "high_rs"))
         parts.append(
@@ -247,7 +252,7 @@ def coverage_rows(outputs: Path) -> list[dict[str, str]]:
 
 
 def policy_rows(outputs: Path) -> list[dict[str, str]]:
-    """One row a policy, settled with hindsight recourse unless a column says otherwise."""
+    """One row a policy, settled with causal recourse unless a column says otherwise."""
     policies = _read(outputs, "backtest_summary.json").get("policies")
     if not policies:
         raise _unlike(outputs / "backtest_summary.json", "it has no policies")

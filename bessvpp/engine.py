@@ -34,8 +34,10 @@ from bessvpp.problem import (
     BURN_TOLERANCE_MW,
     OFF_SCHEDULE_TOLERANCE_MW,
     OFF_SCHEDULE_WEIGHT,
+    PAST_TOLERANCE_MW,
     SIDES,
     UNDELIVERED_PENALTY_RS_PER_MWH,
+    Past,
     Plan,
     PriceScenarios,
     Problem,
@@ -450,11 +452,22 @@ class ArrayProgramme:
             low[s.purchase] = high[s.purchase] = np.maximum(-problem.fixed_dam_mw, 0)
         closed = ~(np.isfinite(self.scenarios.rtm) & problem.rtm_allowed)
         high[s.rtm_sale[closed]] = high[s.rtm_purchase[closed]] = 0.0
+        if problem.past is not None:
+            self._keep_past(problem.past, low, high)
         if problem.e_end_min_mwh is not None:
             low[s.energy[:, :, -1]] = problem.e_end_min_mwh
         if s.schedule is not None:
             _limit_ends(problem, self.shape, s.schedule, low, high)
         return low, high
+
+    def _keep_past(self, past: Past, low: np.ndarray, high: np.ndarray) -> None:
+        """Trades that were made, exactly; flows that were run, but for their rounding."""
+        s, n, m = self.s, past.rtm_mw.size, past.charge_mw.shape[1]
+        low[s.rtm_sale[:, :n]] = high[s.rtm_sale[:, :n]] = np.maximum(past.rtm_mw, 0)
+        low[s.rtm_purchase[:, :n]] = high[s.rtm_purchase[:, :n]] = np.maximum(-past.rtm_mw, 0)
+        for columns, mw in ((s.charge, past.charge_mw), (s.discharge, past.discharge_mw)):
+            low[columns[:, :, :m]] = np.maximum(mw - PAST_TOLERANCE_MW, 0)
+            high[columns[:, :, :m]] = mw + PAST_TOLERANCE_MW
 
     def _costs(self) -> np.ndarray:
         """Cost of each column at risk weight 0: expected profit and value, tie-break, penalty."""

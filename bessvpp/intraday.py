@@ -132,14 +132,22 @@ def train(
     return lightgbm.train(settings, data, num_boost_round=params.n_estimators)
 
 
-def expected_rtm(
-    model: lightgbm.Booster, market: Market, day: int, first_block: int, rules: MarketParams
+def expected_days(
+    model: lightgbm.Booster, market: Market, dates: np.ndarray, rules: MarketParams
 ) -> np.ndarray:
-    """(T - first_block,) expected RTM prices at the gate of a block's session [Rs/MWh]."""
-    x = features_at(market, day, first_block, rules)
-    cap = rules.cap_rs_per_mwh(market.dates[day].item())
-    spread = model.predict(x.to_numpy(), num_threads=1)
-    return np.clip(x["dam"].to_numpy() + spread, rules.price_floor_rs_per_mwh, cap)
+    """(D, G, T) expected RTM prices at each gate of each day; NaN for blocks before the gate's."""
+    starts = session_starts(rules, market.n_blocks)
+    expected = np.full((len(dates), len(starts), market.n_blocks), np.nan)
+    for d, date in enumerate(dates):
+        day = market.index_of(date)
+        frames = [features_at(market, day, first, rules) for first in starts]
+        cap = rules.cap_rs_per_mwh(date.item())
+        spread = model.predict(pd.concat(frames).to_numpy(), num_threads=1)
+        by_gate = np.split(spread, np.cumsum([len(frame) for frame in frames])[:-1])
+        for k, (first, ahead) in enumerate(zip(starts, by_gate, strict=True)):
+            price = market.dam_mcp[day, first:] + ahead
+            expected[d, k, first:] = np.clip(price, rules.price_floor_rs_per_mwh, cap)
+    return expected
 
 
 def save(run: RunFolder, model: lightgbm.Booster) -> None:

@@ -18,7 +18,6 @@ from bessvpp import dispatch
 from bessvpp.artefacts import RunFolder, user_path
 from bessvpp.backtest import (
     day_problem,
-    settle_as_committed,
     start_energy,
     with_energy_value,
 )
@@ -47,6 +46,7 @@ from bessvpp.params import (
 from bessvpp.problem import Plan, PriceScenarios, Problem
 from bessvpp.programme import whole_steps
 from bessvpp.scenarios import copula_correlation, draw_day, joint_uniforms
+from bessvpp.settlement import settle_as_committed
 
 BID_BLOCKS = 96
 """The exchange takes bids by the quarter of an hour."""

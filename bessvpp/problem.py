@@ -25,6 +25,8 @@ UNDELIVERED_PENALTY_RS_PER_MWH = 1e6
 
 BURN_TOLERANCE_MW = 1e-5
 WORST_SHARE = 0.5
+PAST_TOLERANCE_MW = 1e-6
+"""Room for the rounding of flows that were run, so that the next programme can go on from them."""
 OFF_SCHEDULE_WEIGHT = 1e4
 OFF_SCHEDULE_TOLERANCE_MW = 1e-3
 _PRIMES = [p for p in range(2, 1000) if all(p % q for q in range(2, int(p**0.5) + 1))]
@@ -58,6 +60,15 @@ class EnergyValue:
 
 
 @dataclass(frozen=True)
+class Past:
+    """What of a day is done: n RTM blocks traded, the flows of the first m <= n of them run."""
+
+    rtm_mw: np.ndarray  # (n,) sold (positive) or bought
+    charge_mw: np.ndarray  # (U, m)
+    discharge_mw: np.ndarray  # (U, m)
+
+
+@dataclass(frozen=True)
 class Problem:
     """Everything a programme needs besides prices and risk weight.
 
@@ -66,7 +77,8 @@ class Problem:
     leaves the DAM alone. ``schedule_start_mwh`` and ``schedule_end_mwh``, (U,) or (days, U),
     are where the DAM schedule of every day starts and ends (None or NaN: anywhere). Under
     ``hard`` a schedule ends exactly at the target, so that the next day's can start there;
-    the energy really stored ends at the target or above. ``name`` says which day, fan or policy
+    the energy really stored ends at the target or above. ``past`` is what a recourse can no
+    longer change. ``name`` says which day, fan or policy
     it is, for a message.
     """
 
@@ -79,6 +91,7 @@ class Problem:
     energy_values: Sequence[EnergyValue] = ()
     fixed_dam_mw: np.ndarray | None = None
     rtm_allowed: bool = True
+    past: Past | None = None
     schedule_start_mwh: np.ndarray | None = None
     schedule_end_mwh: np.ndarray | None = None
     solver: Solver = "engine"

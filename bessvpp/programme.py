@@ -44,8 +44,10 @@ from bessvpp.problem import (
     BURN_TOLERANCE_MW,
     OFF_SCHEDULE_TOLERANCE_MW,
     OFF_SCHEDULE_WEIGHT,
+    PAST_TOLERANCE_MW,
     SIDES,
     UNDELIVERED_PENALTY_RS_PER_MWH,
+    Past,
     Plan,
     PriceScenarios,
     Problem,
@@ -209,6 +211,8 @@ class TwoStageProgramme(_Statement):
         most = [(t, None if possible else 0) for t, possible in enumerate(tradable)]
         v.rtm_sale.append([_variable(f"r_sale_{s}_{t}", 0, high) for t, high in most])
         v.rtm_purchase.append([_variable(f"r_purchase_{s}_{t}", 0, high) for t, high in most])
+        if problem.past is not None:
+            self._keep_past(s, problem.past)
         if problem.fixed_dam_mw is not None:
             v.short.append([_variable(f"short_{s}_{t}", 0) for t in range(self.n_blocks)])
             v.excess.append([_variable(f"excess_{s}_{t}", 0) for t in range(self.n_blocks)])
@@ -227,6 +231,17 @@ class TwoStageProgramme(_Statement):
             if sum(unit.p_max_mw for unit in problem.bess.units) > limit:
                 self.add(f"export_{s}_{t}", flow, "<=", limit)
                 self.add(f"import_{s}_{t}", flow, ">=", -limit)
+
+    def _keep_past(self, s: int, past: Past) -> None:
+        """Trades that were made, exactly; flows that were run, but for their rounding."""
+        v = self.v
+        for t, mw in enumerate(past.rtm_mw):
+            v.rtm_sale[s][t].bounds(max(mw, 0), max(mw, 0))
+            v.rtm_purchase[s][t].bounds(max(-mw, 0), max(-mw, 0))
+        for flows, run in ((v.charge[s], past.charge_mw), (v.discharge[s], past.discharge_mw)):
+            for unit, of_unit in zip(flows, run, strict=True):
+                for variable, mw in zip(unit, of_unit, strict=False):  # the first m blocks
+                    variable.bounds(max(mw - PAST_TOLERANCE_MW, 0), mw + PAST_TOLERANCE_MW)
 
     def _state_profit(self, s: int) -> None:
         """profit_s = h sum_t [revenues - fees - flow costs - wear] - daily charge."""

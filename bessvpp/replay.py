@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from bessvpp import battery, dispatch
-from bessvpp.backtest import settle_with_recourse
 from bessvpp.battery import FEASIBILITY_TOLERANCE_MWH, Ledger
 from bessvpp.errors import DataError
 from bessvpp.market import read_market
 from bessvpp.params import MINUTES_PER_DAY, DeskParams, MarketParams
 from bessvpp.problem import PriceScenarios, Problem
+from bessvpp.settlement import settle_with_recourse
 
 HINDSIGHT = "RTM recourse optimised with the day's prices known (hindsight)"
 AS_RUN = "power as it was run; the RTM trade is what it adds to the DAM schedule"

@@ -90,11 +90,13 @@ def test_a_persistent_spread_is_expected_to_persist():
     market = a_market(60)
     model = intraday.train(market, market.dates[8:45], RULES, PARAMS.forecast)
     miss, naive = [], []
+    expected = intraday.expected_days(model, market, market.dates[45:], RULES)
+    assert expected.shape == (15, 24, 24)
     for day in range(45, 60):
         for block in intraday.session_starts(RULES, 24)[::4]:
-            expected = intraday.expected_rtm(model, market, day, block, RULES)
-            assert expected.shape == (24 - block,)
-            miss.append(expected[0] - market.rtm_mcp[day, block])
+            seen = expected[day - 45, block]
+            assert (np.isfinite(seen) == (np.arange(24) >= block)).all()
+            miss.append(seen[block] - market.rtm_mcp[day, block])
             naive.append(market.dam_mcp[day, block] - market.rtm_mcp[day, block])
     # two hours behind a spread with .9 an hour, .81**2 of its variance can be known
     assert np.mean(np.square(miss)) < 0.7 * np.mean(np.square(naive))

@@ -26,6 +26,7 @@ ROWS = (
         "fan_quality",
         "reduction",
         "intraday",
+        "settlement",
     },
     {"backtest"},
     {"frontier", "plan"},

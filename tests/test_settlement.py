@@ -1,0 +1,165 @@
+"""Recourse session by session: only the past is known, trades stand, and energy is delivered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_cases import fleet, make_market, make_params, make_problem, make_window, price_scenarios
+
+from bessvpp import battery
+from bessvpp.backtest import CAUSAL, HINDSIGHT, run_backtest, summarise
+from bessvpp.dispatch import plan_day
+from bessvpp.problem import Past, PriceScenarios
+from bessvpp.settlement import settle_causally, settle_with_recourse
+
+EVERY_BLOCK = np.arange(24)
+CASES = {"one": make_params(), "fleet": fleet(), "free": make_params(terminal="free")}
+
+
+def a_day(seed: int = 0, no_trade: tuple[int, ...] = ()) -> PriceScenarios:
+    day = price_scenarios(1, 24, seed=seed, no_trade=no_trade)
+    return PriceScenarios.single(day.dam[0], day.rtm[0])
+
+
+def known(path: np.ndarray, decisions: np.ndarray = EVERY_BLOCK) -> np.ndarray:
+    """(G, T) expectations that are all the same path."""
+    return np.tile(path, (len(decisions), 1))
+
+
+def a_commitment(problem) -> np.ndarray:
+    return plan_day(problem, price_scenarios(4, 24, seed=9), 0.1, 0.25).dam_mw
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_who_expects_what_happens_does_as_well_as_hindsight(name):
+    problem = make_problem(CASES[name])
+    prices, dam_mw = a_day(3), a_commitment(problem)
+    best = settle_with_recourse(problem, prices, dam_mw)
+    done = settle_causally(problem, prices, dam_mw, EVERY_BLOCK, known(prices.rtm[0]))
+    assert float(done.ledger.net_rs) == pytest.approx(float(best.ledger.net_rs), abs=1.0)
+    np.testing.assert_allclose(done.rtm_mw, best.rtm_mw, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_who_expects_something_else_never_does_better(name):
+    problem = make_problem(CASES[name])
+    dam_mw = a_commitment(problem)
+    for seed in range(4):
+        prices, expected = a_day(seed), a_day(seed + 40)
+        best = settle_with_recourse(problem, prices, dam_mw)
+        done = settle_causally(
+            problem, prices, dam_mw, EVERY_BLOCK[::2], known(expected.rtm[0], EVERY_BLOCK[::2])
+        )
+        assert float(done.ledger.net_rs) < float(best.ledger.net_rs) - 100
+        # and what it does, a battery can do
+        net = done.discharge_mw - done.charge_mw
+        assert battery.schedule_violations(problem.bess, net, problem.e_start_mwh, 1.0).max() < 1e-4
+        assert np.abs(done.undelivered_mw).max() < 1e-4
+        if problem.terminal == "hard":
+            assert (done.e_end_mwh >= problem.e_end_min_mwh - 1e-4).all()
+
+
+def test_prices_of_later_sessions_change_no_trade_made_before():
+    problem = make_problem(make_params())
+    prices, dam_mw = a_day(5), a_commitment(problem)
+    rng = np.random.default_rng(1)
+    expected = np.clip(prices.rtm[0] + rng.normal(0, 1500, (24, 24)), 0, 10_000)
+    before = settle_causally(problem, prices, dam_mw, EVERY_BLOCK, expected)
+    rtm, later = prices.rtm[0].copy(), expected.copy()
+    rtm[10:] = rng.uniform(0, 10_000, 14)
+    later[11:] = rng.uniform(0, 10_000, (13, 24))  # from the gate after block 10 on
+    for k in range(24):
+        later[k, :k] = np.nan  # and what lies behind a gate is not read
+    after = settle_causally(
+        problem, PriceScenarios.single(prices.dam[0], rtm), dam_mw, EVERY_BLOCK, later
+    )
+    np.testing.assert_array_equal(before.rtm_mw[:11], after.rtm_mw[:11])
+    assert np.abs(before.rtm_mw[11:] - after.rtm_mw[11:]).max() > 1
+
+
+def test_a_session_in_which_nobody_trades_leaves_its_trade_undone():
+    problem = make_problem(make_params())
+    dam_mw = a_commitment(problem)
+    expected = a_day(6).rtm[0]
+    free = settle_causally(problem, a_day(6), dam_mw, EVERY_BLOCK, known(expected))
+    block = int(np.argmax(np.abs(free.rtm_mw)))
+    prices = a_day(6, no_trade=(block,))
+    done = settle_causally(problem, prices, dam_mw, EVERY_BLOCK, known(expected))
+    np.testing.assert_allclose(done.rtm_mw[:block], free.rtm_mw[:block], atol=1e-6)
+    assert done.rtm_mw[block] == 0
+    net = (done.discharge_mw - done.charge_mw).sum(axis=0)
+    np.testing.assert_allclose(net, dam_mw + done.rtm_mw - done.undelivered_mw, atol=1e-6)
+
+
+def test_a_day_by_hand():
+    """100 MWh, nothing committed, no wear or fees: the dear hour is expected at 5, comes at 8."""
+    costs = {
+        "fee_dam_rs_per_mwh": 0.0,
+        "fee_rtm_rs_per_mwh": 0.0,
+        "fee_flow_rs_per_mwh": 0.0,
+        "scheduling_rs_per_day": 0.0,
+        "scheduling_rs_per_mwh": 0.0,
+        "dsm_share_of_flow": 0.0,
+    }
+    unit = {"wear_rs_per_mwh_discharged": 0.0, "e_min_mwh": 54.0, "e_target_mwh": 54.0}
+    problem = make_problem(make_params(unit, **costs))
+    rtm = np.full(24, 1000.0)
+    rtm[5], rtm[8] = 2000.0, 6000.0
+    expected = np.full((24, 24), 1000.0)
+    expected[:6, 5] = 3000.0  # a good price, until hour 5 is over
+    prices = PriceScenarios.single(np.full(24, 1000.0), rtm)
+    done = settle_causally(problem, prices, np.zeros(24), EVERY_BLOCK, expected)
+    # 46 MWh stored give 46 * .92 = 42.32 at the grid; the battery may buy on the way to 50.
+    assert done.rtm_mw[5] == pytest.approx(50.0, abs=0.01)
+    assert done.rtm_mw[8] < 1  # nobody saw it coming
+
+
+@pytest.mark.parametrize("solver", ["engine", "highs", "cbc"])
+@pytest.mark.parametrize("name", ["one", "fleet"])
+def test_what_is_past_stays_as_it_was_in_every_statement(name, solver):
+    problem = make_problem(CASES[name], solver=solver)
+    prices, dam_mw = a_day(7), a_commitment(make_problem(CASES[name]))
+    problem = replace(problem, fixed_dam_mw=dam_mw)
+    first = plan_day(problem, prices, 0.0, 1.0)
+    past = Past(first.rtm_mw[0, :9], first.charge_mw[0, :, :7], first.discharge_mw[0, :, :7])
+    turned = PriceScenarios.single(prices.dam[0], prices.rtm[0][::-1].copy())
+    plan = plan_day(replace(problem, past=past), turned, 0.0, 1.0)
+    np.testing.assert_allclose(plan.rtm_mw[0, :9], past.rtm_mw, atol=1e-6)
+    np.testing.assert_allclose(plan.charge_mw[0, :, :7], past.charge_mw, atol=2e-6)
+    np.testing.assert_allclose(plan.discharge_mw[0, :, :7], past.discharge_mw, atol=2e-6)
+    reference = plan_day(replace(problem, past=past, solver="highs"), turned, 0.0, 1.0)
+    assert plan.objective_rs == pytest.approx(reference.objective_rs, rel=1e-6)
+    np.testing.assert_allclose(plan.rtm_mw, reference.rtm_mw, atol=1e-3)
+
+
+def test_a_backtest_with_expectations_settles_every_policy_a_third_way():
+    market = make_market(13)
+    window = make_window(make_params(), market, first=8)
+    rows = [market.index_of(day) for day in window.days]
+    sure = np.repeat(market.rtm_mcp[rows][:, None], 24, axis=1)
+    rng = np.random.default_rng(2)
+    vague = np.clip(sure + rng.normal(0, 2000, sure.shape), 0, 10_000)
+    summaries = {}
+    for name, expected in (("sure", sure), ("vague", vague)):
+        seen = replace(window, expected_rtm=expected)
+        summaries[name] = summarise(seen, run_backtest(seen))["policies"]
+    for policy, figures in summaries["sure"].items():
+        if policy == "ceiling":
+            assert figures["net_rs_causal"] is None
+            continue
+        assert figures["net_rs_causal"] == pytest.approx(figures["net_rs"], abs=10)
+        assert figures["capture_causal"] == pytest.approx(figures["capture"], abs=1e-4)
+        other = summaries["vague"][policy]
+        assert other["net_rs"] == figures["net_rs"]
+        assert other["net_rs_causal"] < figures["net_rs_causal"]
+    nothing = summaries["vague"]["nothing_committed"]
+    for figures in summaries["vague"].values():
+        if figures["net_rs_causal"] is not None:
+            gain = figures["net_rs_causal"] - nothing["net_rs_causal"]
+            assert figures["gain_over_nothing_causal_rs"] == pytest.approx(gain)
+    without = summarise(window, run_backtest(window))
+    assert without["policies"]["yesterday"]["net_rs_causal"] is None
+    assert without["lead"]["settlement"] == HINDSIGHT
+    assert CAUSAL not in run_backtest(window).daily["settlement"].unique()
