@@ -120,7 +120,7 @@ def train(
     if not known.any():
         raise DataError("no RTM price on any training day: nothing to learn the spread from")
     x = pd.concat(frames, ignore_index=True)
-    settings = params.lightgbm.model_dump() | {
+    settings = params.intraday_lightgbm.model_dump() | {
         "objective": "regression",
         "seed": params.model_seed,
         "deterministic": True,
@@ -129,7 +129,7 @@ def train(
         "verbosity": -1,
     }
     data = lightgbm.Dataset(x[known].to_numpy(), y[known], feature_name=list(x))
-    return lightgbm.train(settings, data, num_boost_round=params.n_estimators)
+    return lightgbm.train(settings, data, num_boost_round=params.intraday_n_estimators)
 
 
 def expected_days(

@@ -253,6 +253,8 @@ class ForecastParams(_Section):
     levels: Annotated[tuple[Annotated[Number, Field(gt=0, lt=1)], ...], Field(min_length=3)]
     n_estimators: Count
     lightgbm: LightGBMParams
+    intraday_n_estimators: Count
+    intraday_lightgbm: LightGBMParams
     model_seed: Seed
     warmup_days: Annotated[int, Strict(), Field(ge=7)]
     calibration_days: Count
@@ -513,6 +515,7 @@ def _known_fields(section: type[_Section], loc: tuple[Any, ...]) -> list[str]:
         "price_caps": PriceCap,
         "dsm_rate": DeviationRate,
         "lightgbm": LightGBMParams,
+        "intraday_lightgbm": LightGBMParams,
         "charge_windows": Window,
         "discharge_windows": Window,
     }
