@@ -108,7 +108,10 @@ def test_the_model_is_kept_as_text_and_comes_back_the_same(tmp_path):
     run = RunFolder(tmp_path)
     intraday.save(run, model)
     assert (tmp_path / "models" / "rtm" / "intraday.txt").read_text("utf-8").startswith("tree")
-    one, two = (intraday.expected_rtm(m, market, 26, 6, RULES) for m in (model, intraday.load(run)))
+    one, two = (
+        intraday.expected_days(m, market, market.dates[26:], RULES)
+        for m in (model, intraday.load(run))
+    )
     np.testing.assert_array_equal(one, two)
     again = intraday.train(market, market.dates[8:25], RULES, PARAMS.forecast)
     assert again.model_to_string() == model.model_to_string()
