@@ -23,13 +23,17 @@ level = {"nominal": 0.1, "below": 0.08, "at_or_below": 0.12, "n_blocks": 960, "n
 folder.write_json("coverage.json", {"dam": {"original": {"q10": level}}})
 """,
     "06_backtest": """
-policy = {"net_rs": 1e6, "gain_over_nothing_rs": 0.0, "capture": 0.9, "worst_day_rs": -1e4}
+policy = {"net_rs_causal": 9e5, "gain_over_nothing_causal_rs": 0.0, "capture_causal": 0.9}
 folder.write_json(
     "backtest_summary.json",
     {
         "rules": {"commitment": "physical"},
         "policies": {"nothing_committed": policy},
-        "lead": {"policy": "nothing_committed", "over": {}},
+        "lead": {
+            "settlement": "with causal recourse",
+            "policy": "nothing_committed",
+            "over": {},
+        },
     },
 )
 """,
