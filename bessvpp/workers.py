@@ -24,6 +24,9 @@ from bessvpp.errors import ParameterError, RunError
 PROGRESS_FILE = "BESSVPP_PROGRESS_FILE"
 """Environment variable: where a runner wants the bar's text, in place of a terminal."""
 
+PATIENCE = "10s"
+"""How long a scheduler may take to answer."""
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -69,7 +72,7 @@ def _client(scheduler: str) -> Any:
             f"--scheduler {scheduler}: Dask is not installed: pip install 'bessvpp[cluster]'"
         ) from None
     try:
-        return Client(scheduler, timeout="10s", set_as_default=True)
+        return Client(scheduler, timeout=PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
         raise RunError(
             f"no Dask scheduler answers at {scheduler} ({error}): start one with "

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
+import highspy
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_cases import UNIT, day_shape, make_params, make_problem, price_scenarios
 
-from bessvpp import dispatch
+from bessvpp import battery, dispatch, engine
 from bessvpp.engine import ArrayProgramme
 from bessvpp.errors import InfeasibleError
+from bessvpp.problem import PriceScenarios
 from bessvpp.programme import TwoStageProgramme
 
 NIGHT_AND_NOON = [{"start": "00:00", "end": "07:00"}, {"start": "10:00", "end": "16:00"}]
@@ -81,7 +85,7 @@ def programmes(draw) -> tuple:
     return problem, prices, risk_aversion, draw(st.sampled_from([0.2, 0.5, 1.0]))
 
 
-def assert_same_plan(problem, prices, plan, other) -> None:
+def assert_same_plan(plan, other) -> None:
     """Figures to 1e-6 relative; flows to what the solvers' tolerances leave open."""
     size = max(abs(other.objective_rs), 1e4)
     for name in ("objective_rs", "mean_rs", "cvar_rs", "relaxation_gap_rs"):
@@ -112,4 +116,104 @@ def test_a_random_programme_has_the_plan_of_the_readable_statement(drawn):
             ArrayProgramme(problem, prices).solve(risk_aversion, alpha)
         return
     plan = ArrayProgramme(problem, prices).solve(risk_aversion, alpha)
-    assert_same_plan(problem, prices, plan, other)
+    assert_same_plan(plan, other)
+
+
+def two_days() -> PriceScenarios:
+    days = [price_scenarios(1, seed=seed) for seed in (3, 4)]
+    return PriceScenarios(
+        np.hstack([day.dam for day in days]), np.hstack([day.rtm for day in days]), np.ones(1)
+    )
+
+
+@pytest.mark.parametrize("start", [None, np.array([100.0]), np.array([[100.0], [140.0]])])
+def test_a_window_of_days_has_the_plan_of_the_readable_statement(start):
+    problem = make_problem(make_params({"max_cycles_per_day": 1.2}))
+    problem = replace(problem, schedule_start_mwh=start, schedule_end_mwh=None)
+    other = TwoStageProgramme(problem, two_days()).solve()
+    assert_same_plan(ArrayProgramme(problem, two_days()).solve(), other)
+
+
+def test_a_ceiling_has_the_figures_of_the_readable_statement():
+    problem = make_problem(make_params())
+    mine, theirs = (
+        dispatch.ceiling(replace(problem, solver=solver), two_days())
+        for solver in ("engine", "highs")
+    )
+    assert mine.objective_rs == pytest.approx(theirs.objective_rs, rel=1e-9)
+    assert mine.relaxation_gap_rs == pytest.approx(theirs.relaxation_gap_rs, abs=0.01)
+
+
+@pytest.mark.parametrize("commitment", ["physical", "financial"])
+def test_a_sweep_has_the_plans_of_the_readable_statement_in_any_order(commitment):
+    problem = make_problem(make_params(commitment=commitment), 96)
+    prices = price_scenarios(6, 96, seed=21)
+    lambdas = (1.0, 0.0, 5.0, 0.2)
+    mine = dispatch.sweep(problem, prices, lambdas, 0.3)
+    theirs = dispatch.sweep(replace(problem, solver="highs"), prices, lambdas, 0.3)
+    for plan, other in zip(mine, theirs, strict=True):
+        assert_same_plan(plan, other)
+    assert mine[1].mean_rs > mine[2].mean_rs + 1000
+
+
+def test_the_same_model_is_solved_whatever_was_solved_before():
+    """Structures are kept between days; nothing of a day may stay in them."""
+    problem = make_problem(make_params(terminal="hard"))
+    prices = [price_scenarios(4, seed=seed, no_trade=(5 * seed,)) for seed in (1, 2)]
+    alone = ArrayProgramme(problem, prices[1]).solve(0.4, 0.5)
+    ArrayProgramme(replace(problem, e_start_mwh=np.array([60.0])), prices[0]).solve(0.4, 0.5)
+    again = ArrayProgramme(problem, prices[1]).solve(0.4, 0.5)
+    for name in ("dam_mw", "rtm_mw", "profit_rs", "energy_mwh"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(alone, name))
+    low = engine.structure(ArrayProgramme(problem, prices[0]).shape).column_low.copy()
+    ArrayProgramme(problem, prices[1]).solve(0.4, 0.5)
+    np.testing.assert_array_equal(
+        engine.structure(ArrayProgramme(problem, prices[0]).shape).column_low, low
+    )
+
+
+def solved_again(path: Path) -> tuple[str, int]:
+    """Status and columns of a saved model, solved by itself."""
+    model = highspy.Highs()
+    model.silent()
+    assert model.readModel(str(path)) == highspy.HighsStatus.kOk
+    model.run()
+    return model.modelStatusToString(model.getModelStatus()), model.getNumCol()
+
+
+@pytest.mark.parametrize("solver", ["engine", "highs", "cbc"])
+def test_a_solve_without_an_optimum_names_day_weight_status_and_keeps_the_model(solver):
+    problem = make_problem(make_params(solver=solver), e_start_mwh=np.array([-5000.0]))
+    problem = replace(problem, name="2024-03-09")
+    with pytest.raises(InfeasibleError) as told:
+        dispatch.plan_day(problem, price_scenarios(2), 0.3, 0.5)
+    message = str(told.value)
+    assert "2024-03-09, lambda 0.3: " in message
+    assert re.search(r"status '[Ii]nfeasible'", message)
+    path = Path(re.search(r"The model is in (\S+\.mps)\.", message).group(1))
+    status, n_columns = solved_again(path)
+    assert status == "Infeasible"
+    assert f"{n_columns:,} variables" in message
+    path.unlink()
+    path.parent.rmdir()
+
+
+@pytest.mark.parametrize("solver", ["engine", "highs"])
+def test_a_solve_that_does_not_finish_says_so_and_keeps_the_model(solver):
+    params = make_params(solver=solver, solver_time_limit_s=1e-4)
+    with pytest.raises(InfeasibleError, match=r"Time limit.*raise solver_time_limit_s") as told:
+        dispatch.plan_day(make_problem(params, 96), price_scenarios(40, 96), 0.0, 1.0)
+    path = Path(re.search(r"The model is in (\S+\.mps)\.", str(told.value)).group(1))
+    assert solved_again(path)[0] == "Optimal"  # given time
+    path.unlink()
+    path.parent.rmdir()
+
+
+def test_the_energy_balances_of_a_plan_hold_to_the_tolerance_told():
+    problem = make_problem(make_params(), 96)
+    plan = ArrayProgramme(problem, price_scenarios(5, 96)).solve(0.5, 0.4)
+    unit = problem.bess.units[0]
+    for s in range(5):
+        net = plan.discharge_mw[s, 0] - plan.charge_mw[s, 0]
+        path = battery.energy_path(unit, net, 100.0, 0.25)
+        np.testing.assert_allclose(plan.energy_mwh[s, 0], path, rtol=0, atol=1e-6)
