@@ -1,6 +1,7 @@
 """How time and memory of one plan grow with scenarios, blocks and units.
 
-Each case runs in a process of its own, whose peak memory is told.
+Each case runs in a process of its own, whose peak memory is told. Exponents are fitted to
+processor seconds, which other work on the machine disturbs less than the clock's.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ def one_case(n_blocks: int, n_scenarios: int, n_units: int) -> dict[str, float]:
     problem, params = day_problem(n_blocks, n_units)
     prices = fan(n_blocks, n_scenarios)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     plan = dispatch.plan_day(problem, prices, RISK_AVERSION, params.cvar.alpha)
-    seconds = time.perf_counter() - began
+    seconds, busy = time.perf_counter() - began, time.process_time() - busy
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     return {
         "plan_s": seconds,
+        "plan_cpu_s": busy,
         "peak_mb": peak,
         "programme_mb": peak - before,
         "restricted_blocks": plan.restricted_blocks,
@@ -56,7 +58,7 @@ def main() -> None:
     for n_blocks in (24, 96):
         grown = [in_a_process(n_blocks=n_blocks, n_scenarios=n, n_units=1) for n in SCENARIOS]
         cases += grown
-        for of, limit in (("plan_s", 1.3), ("programme_mb", 1.3)):
+        for of, limit in (("plan_cpu_s", 1.3), ("programme_mb", 1.3)):
             targets[f"{n_blocks} blocks, {of} grows as scenarios to the power, at most {limit}"] = (
                 judged(exponent(grown, of, "n_scenarios"), limit)
             )
@@ -65,7 +67,7 @@ def main() -> None:
         )
     fleets = [in_a_process(n_blocks=24, n_scenarios=50, n_units=n) for n in UNITS]
     cases += fleets
-    notes = {"units_exponent_of_time": round(exponent(fleets, "plan_s", "n_units"), 2)}
+    notes = {"units_exponent_of_time": round(exponent(fleets, "plan_cpu_s", "n_units"), 2)}
     report("scaling", cases, targets, lambda_=RISK_AVERSION, **notes)
 
 
