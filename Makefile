@@ -49,7 +49,7 @@ lab: $(READY)  ## explore
 	@$(RUN) -m jupyterlab notebooks
 
 bench: $(READY)  ## the benchmarks
-	@for script in benchmarks/*.py; do \
+	@for script in benchmarks/[a-z]*.py; do \
 	  test -f "$$script" || { echo "no benchmarks yet"; break; }; \
 	  echo "== $$script"; $(RUN) "$$script" || exit 1; done
 

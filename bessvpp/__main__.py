@@ -58,6 +58,11 @@ def add_run(commands: argparse._SubParsersAction) -> None:
         help="worker processes; changes no result (default: one a core)",
     )
     parser.add_argument(
+        "--scheduler",
+        metavar="tcp://HOST:PORT",
+        help="a Dask cluster that plans and settles, in place of processes of this machine",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="replace results of other parameters"
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -73,6 +78,8 @@ def _run(words: argparse.Namespace) -> int:
         if words.jobs < 1:
             raise ParameterError(f"--jobs {words.jobs}: give 1 or more")
         given["jobs"] = words.jobs
+    if words.scheduler is not None:
+        given["scheduler"] = words.scheduler
     parameters = resolve(words.profile, given, words.params)
     outputs = _run_folder(words.outputs, parameters.profile)
     _tell_doubts(parameters.sections)

@@ -16,11 +16,11 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
 from bessvpp import battery, dispatch, intraday
 from bessvpp.artefacts import RunFolder
 from bessvpp.battery import Ledger
+from bessvpp.cache import NO_CACHE, Arrays, Cache
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.features import gate_time
 from bessvpp.forecast import MARKETS, read_forecasts
@@ -39,6 +39,7 @@ from bessvpp.settlement import (
     settle_causally,
     settle_with_recourse,
 )
+from bessvpp.workers import ONE, Workers
 
 CEILING = "ceiling"
 BASELINE = "nothing_committed"
@@ -65,6 +66,7 @@ class Window:
     ``days`` (D,) are settled; ``fans`` hold each day's scenarios, ``medians`` its sure path.
     ``expected_rtm`` (D, G, T) is what each gate within a day expects, see ``intraday``; without
     it days are not settled causally.
+    Finished plans are kept in the ``cache``.
     """
 
     market: Market
@@ -73,6 +75,7 @@ class Window:
     medians: Sequence[PriceScenarios]
     params: Params
     expected_rtm: np.ndarray | None = None
+    cache: Cache = NO_CACHE
 
     def place_of(self, date: str) -> int:
         """Place of a settled day; ``ParameterError`` where it is none."""
@@ -89,9 +92,15 @@ class Window:
         rules = self.params.market
         return self.market.known_at(gate_time(self.days[day], rules.dam_gate), rules)
 
-    def problem(self, e_start_mwh: np.ndarray) -> Problem:
+    def problem(self, e_start_mwh: np.ndarray, day: int | None = None) -> Problem:
         """Planning problem of a day from the energy planned for its midnight, (U,)."""
-        return day_problem(self.params, self.market.block_hours, e_start_mwh)
+        problem = day_problem(self.params, self.market.block_hours, e_start_mwh)
+        return problem if day is None else replace(problem, name=str(self.days[day]))
+
+    @property
+    def days_are_independent(self) -> bool:
+        """Whether every day is planned from the same energy, whatever the day before did."""
+        return self.params.backtest.terminal == "hard"
 
     def realised(self, day: int) -> PriceScenarios:
         """The day's prices as one sure path; NaN where the RTM saw no trade."""
@@ -129,6 +138,7 @@ def load_window(run: RunFolder, params: Params) -> Window:
         {fan: [by_day[day] for day in days] for fan, by_day in fans.items()},
         [PriceScenarios.single(dam, rtm) for dam, rtm in zip(*medians, strict=True)],
         params,
+        Cache(run.path / "cache"),
     )
 
 
@@ -224,6 +234,44 @@ def commitment_of(problem: Problem, plan: Plan) -> Commitment:
     return Commitment(unit_mw, planned_end(problem, e_end))
 
 
+DayPlan = tuple[Commitment, np.ndarray]
+"""A day's commitment and its planned profit in each scenario, (S,) [Rs]."""
+
+
+def plan_weights(
+    cache: Cache,
+    problem: Problem,
+    scenarios: PriceScenarios,
+    lambdas: Sequence[float],
+    alpha: float,
+) -> list[DayPlan]:
+    """Plans of one day for several risk weights, solved unless they were before."""
+
+    def compute() -> Arrays:
+        plans = dispatch.sweep(problem, scenarios, lambdas, alpha)
+        commitments = [commitment_of(problem, plan) for plan in plans]
+        return {
+            "unit_mw": np.array([commitment.unit_mw for commitment in commitments]),
+            "e_end_mwh": np.array([commitment.e_end_mwh for commitment in commitments]),
+            "profit_rs": np.array([plan.profit_rs for plan in plans]),
+        }
+
+    found = cache.arrays((problem, scenarios, tuple(lambdas), alpha), compute)
+    days = zip(found["unit_mw"], found["e_end_mwh"], found["profit_rs"], strict=True)
+    return [(Commitment(unit_mw, e_end), profit) for unit_mw, e_end, profit in days]
+
+
+def day_tasks(window: Window, fan: str, lambdas: Sequence[float]) -> list[tuple]:
+    """What ``plan_weights`` is given for each day of a window whose days are independent."""
+    energy = start_energy(window.params.bess)
+    tasks = []
+    for day, scenarios in enumerate(window.fans[fan]):
+        problem = window.problem(energy, day)
+        tasks.append((window.cache, problem, scenarios, lambdas, window.params.cvar.alpha))
+        energy = planned_end(problem, energy)
+    return tasks
+
+
 def nothing_committed(window: Window, day: int, problem: Problem) -> Commitment:
     """No DAM trade at all."""
     shape = len(problem.bess.units), window.market.n_blocks
@@ -295,8 +343,8 @@ class TwoStage:
     def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
         problem = with_energy_value(problem, window.known_at_gate(day))
         weight, alpha = window.params.backtest.risk_aversion, window.params.cvar.alpha
-        plan = dispatch.plan_day(problem, window.fans[self.fan][day], weight, alpha)
-        return commitment_of(problem, plan)
+        scenarios = window.fans[self.fan][day]
+        return plan_weights(window.cache, problem, scenarios, [weight], alpha)[0][0]
 
 
 _SIMPLE: dict[str, Policy] = {
@@ -331,7 +379,7 @@ def settle_chain(window: Window, commitments: Sequence[Commitment], settlement: 
     energy = start_energy(window.params.bess)
     settled = []
     for day, commitment in enumerate(commitments):
-        problem = window.problem(energy)
+        problem = window.problem(energy, day)
         prices, known = window.realised(day), window.known_at_gate(day)
         if settlement == AS_COMMITTED:
             result = settle_as_committed(problem, prices, commitment.unit_mw)
@@ -356,7 +404,7 @@ def commit_chain(window: Window, policy: Policy) -> list[Commitment]:
     energy = start_energy(window.params.bess)
     commitments = []
     for day in range(len(window.days)):
-        commitment = policy(window, day, window.problem(energy))
+        commitment = policy(window, day, window.problem(energy, day))
         commitments.append(commitment)
         energy = commitment.e_end_mwh
     return commitments
@@ -389,7 +437,8 @@ def ceilings(window: Window) -> dict[str, tuple[list[SettledDay], float]]:
     )
     bounds = {}
     for settlement, rtm_allowed in ((HINDSIGHT, True), (AS_COMMITTED, False)):
-        plan = dispatch.ceiling(replace(problem, rtm_allowed=rtm_allowed), prices)
+        name = f"the ceiling {settlement}"
+        plan = dispatch.ceiling(replace(problem, rtm_allowed=rtm_allowed, name=name), prices)
         days = [_slice_day(window, plan, realised[day], start, day) for day in range(n_days)]
         bounds[settlement] = days, plan.relaxation_gap_rs
     return bounds
@@ -424,17 +473,17 @@ class Backtest:
     ceiling_gap_rs: Mapping[str, float]  # by settlement
 
 
-def run_backtest(window: Window, jobs: int = 1) -> Backtest:
-    """Commit and settle every policy, and the ceilings; the same whatever ``jobs`` is."""
-    chosen = policies(window)
-    chains = Parallel(n_jobs=jobs)(
-        delayed(_run_policy)(window, policy) for policy in chosen.values()
-    )
-    bounds = ceilings(window)
+def run_backtest(window: Window, workers: Workers = ONE) -> Backtest:
+    """Commit and settle every policy, and the ceilings; the same whatever the ``workers``."""
+    window.cache.open()
+    committed = _commit(window, policies(window), workers)
+    bare = replace(window, fans={}, medians=())
+    keys = [(name, way) for name in committed for way in ways(window)]
+    tasks = [(settle_chain, bare, committed[name], way) for name, way in keys]
+    bounds, *chains = workers.run([(ceilings, bare), *tasks], "settlement")
     rows = []
-    for name, chain in zip(chosen, chains, strict=True):
-        for settlement, days in chain.items():
-            rows += _rows(window, name, settlement, days)
+    for (name, settlement), days in zip(keys, chains, strict=True):
+        rows += _rows(window, name, settlement, days)
     for settlement, (days, _) in bounds.items():
         rows += _rows(window, CEILING, settlement, days)
     gaps = {settlement: gap for settlement, (_, gap) in bounds.items()}
@@ -447,9 +496,28 @@ def ways(window: Window) -> tuple[str, ...]:
     return (AS_COMMITTED, *causal, HINDSIGHT)
 
 
-def _run_policy(window: Window, policy: Policy) -> dict[str, list[SettledDay]]:
-    commitments = commit_chain(window, policy)
-    return {way: settle_chain(window, commitments, way) for way in ways(window)}
+def _commit(
+    window: Window, chosen: Mapping[str, Policy], workers: Workers
+) -> dict[str, list[Commitment]]:
+    """Commitments of each policy; a two-stage day that depends on no other is a task alone."""
+    apart = {
+        name: policy.fan
+        for name, policy in chosen.items()
+        if isinstance(policy, TwoStage) and window.days_are_independent
+    }
+    tasks: list[tuple] = []
+    for name, policy in chosen.items():
+        if name in apart:
+            weights = [window.params.backtest.risk_aversion]
+            tasks += [(plan_weights, *task) for task in day_tasks(window, apart[name], weights)]
+        else:
+            fans = {policy.fan: window.fans[policy.fan]} if isinstance(policy, TwoStage) else {}
+            tasks.append((commit_chain, replace(window, fans=fans), policy))
+    found = iter(workers.run(tasks, "commitments"))
+    return {
+        name: [next(found)[0][0] for _ in window.days] if name in apart else next(found)
+        for name in chosen
+    }
 
 
 def _rows(window: Window, policy: str, settlement: str, days: Sequence[SettledDay]) -> list[dict]:

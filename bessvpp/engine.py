@@ -560,8 +560,8 @@ class ArrayProgramme:
             self._model.set_limits(freed, self._low[freed], self._high[freed])
             self.barred.clear()
         if risk_aversion > 0:
-            if not self._model.is_solved:  # the path to a plan is the same as in a sweep
-                self._model.run()
+            if not self._model.is_solved:  # the way to a plan is the fastest in a sweep
+                self._model.run(risk_aversion)
             weights = self.scenarios.weights
             columns = np.append(self.s.zeta, self.s.tail)
             cost = np.append(-risk_aversion, risk_aversion * weights / alpha)

@@ -7,91 +7,99 @@ both use the empirical CVaR with its fractional atom.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
-from bessvpp import dispatch
 from bessvpp.backtest import (
     HINDSIGHT,
-    Commitment,
+    DayPlan,
     Window,
-    commitment_of,
-    planned_end,
+    day_tasks,
+    plan_weights,
     rules,
     settle_chain,
     start_energy,
     with_energy_value,
 )
 from bessvpp.metrics import bootstrap_band, cvar
-
-DayPlan = tuple[Commitment, np.ndarray]
-"""A day's commitment and its planned profit in each scenario, (S,) [Rs]."""
+from bessvpp.workers import ONE, Workers
 
 
-def sweep_frontier(window: Window, jobs: int = 1, seed: int = 0) -> pd.DataFrame:
-    """One row per fan and lambda; the same whatever ``jobs`` is.
-
-    Under the ``hard`` rule every day is planned from the target energy, so days are
-    independent and all lambdas of a day share one programme. Otherwise each lambda is a
-    chain of its own.
+def sweep_frontier(window: Window, workers: Workers = ONE, seed: int = 0) -> pd.DataFrame:
+    """One row per fan and lambda; the same whatever the ``workers``.
 
     Parameters
     ----------
     seed : of the bootstrap over days
     """
-    lambdas, fans = window.params.cvar.lambdas, list(window.fans)
-    if window.params.backtest.terminal == "hard":
-        tasks = [(fan, day) for fan in fans for day in range(len(window.days))]
-        swept = Parallel(n_jobs=jobs)(delayed(_sweep_day)(window, *task) for task in tasks)
-        by_task = dict(zip(tasks, swept, strict=True))
-        chains = {
-            (fan, weight): [by_task[fan, day][k] for day in range(len(window.days))]
-            for fan in fans
-            for k, weight in enumerate(lambdas)
-        }
-    else:
-        keys = [(fan, weight) for fan in fans for weight in lambdas]
-        solved = Parallel(n_jobs=jobs)(delayed(_plan_chain)(window, *key) for key in keys)
-        chains = dict(zip(keys, solved, strict=True))
-    rows = Parallel(n_jobs=jobs)(
-        delayed(_frontier_row)(window, *key, chain, seed) for key, chain in chains.items()
-    )
-    return pd.DataFrame(rows)
+    return sweep_frontiers([window], workers, seed)[0]
 
 
-def _sweep_day(window: Window, fan: str, day: int) -> list[DayPlan]:
-    """All lambdas of one day, from the energy that the ``hard`` rule plans for midnight."""
-    energy = start_energy(window.params.bess)
-    if day > 0:
-        energy = planned_end(window.problem(energy), energy)
-    problem = window.problem(energy)
-    cvar_params = window.params.cvar
-    plans = dispatch.sweep(problem, window.fans[fan][day], cvar_params.lambdas, cvar_params.alpha)
-    return [(commitment_of(problem, plan), plan.profit_rs) for plan in plans]
+def sweep_frontiers(
+    windows: Sequence[Window], workers: Workers = ONE, seed: int = 0
+) -> list[pd.DataFrame]:
+    """The frontier of each window, such as one for each battery or set of parameters.
+
+    Under the ``hard`` rule every day is planned from the target energy, so days are
+    independent and all lambdas of a day share one programme. Otherwise each lambda is a
+    chain of its own. Finished days are kept in each window's cache.
+    """
+    tasks: list[tuple] = []
+    for window in windows:
+        window.cache.open()
+        for fan in window.fans:
+            if window.days_are_independent:
+                weights = window.params.cvar.lambdas
+                tasks += [(plan_weights, *task) for task in day_tasks(window, fan, weights)]
+            else:
+                seen = replace(window, fans={fan: window.fans[fan]}, medians=())
+                tasks += [(_plan_chain, seen, fan, w) for w in window.params.cvar.lambdas]
+    found = iter(workers.run(tasks, "plans"))
+    rows: list[tuple] = []
+    for window in windows:
+        bare = replace(window, fans={}, medians=())
+        for fan, scenarios in window.fans.items():
+            weights = window.params.cvar.lambdas
+            if window.days_are_independent:
+                chains = list(zip(*(next(found) for _ in window.days), strict=True))
+            else:
+                chains = [next(found) for _ in weights]
+            share = np.concatenate([day.weights for day in scenarios]) / len(window.days)
+            rows += [
+                (_frontier_row, bare, fan, weight, share, chain, seed)
+                for weight, chain in zip(weights, chains, strict=True)
+            ]
+    settled = iter(workers.run(rows, "settlement"))
+    n_rows = [len(window.fans) * len(window.params.cvar.lambdas) for window in windows]
+    return [pd.DataFrame([next(settled) for _ in range(n)]) for n in n_rows]
 
 
 def _plan_chain(window: Window, fan: str, weight: float) -> list[DayPlan]:
     """One lambda over all days, each from the energy planned for the end of the last."""
     energy = start_energy(window.params.bess)
     chain = []
-    for day in range(len(window.days)):
-        problem = with_energy_value(window.problem(energy), window.known_at_gate(day))
+    for day, scenarios in enumerate(window.fans[fan]):
+        problem = with_energy_value(window.problem(energy, day), window.known_at_gate(day))
         alpha = window.params.cvar.alpha
-        plan = dispatch.plan_day(problem, window.fans[fan][day], weight, alpha)
-        commitment = commitment_of(problem, plan)
-        chain.append((commitment, plan.profit_rs))
-        energy = commitment.e_end_mwh
+        plan = plan_weights(window.cache, problem, scenarios, [weight], alpha)[0]
+        chain.append(plan)
+        energy = plan[0].e_end_mwh
     return chain
 
 
 def _frontier_row(
-    window: Window, fan: str, weight: float, chain: Sequence[DayPlan], seed: int
+    window: Window,
+    fan: str,
+    weight: float,
+    share: np.ndarray,
+    chain: Sequence[DayPlan],
+    seed: int,
 ) -> dict[str, object]:
+    """A point; ``share`` is the weight of each day's scenarios among all, (days x S,)."""
     alpha, n_days = window.params.cvar.alpha, len(window.days)
     planned = np.concatenate([profit for _, profit in chain])
-    share = np.concatenate([scenarios.weights for scenarios in window.fans[fan]]) / n_days
     settled = settle_chain(window, [commitment for commitment, _ in chain], HINDSIGHT)
     realised = np.array([float(day.ledger.net_rs) for day in settled])
     row = {

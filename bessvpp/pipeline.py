@@ -31,6 +31,7 @@ from bessvpp.artefacts import RunFolder
 from bessvpp.errors import BessvppError, ParameterError, RunError, StorageError
 from bessvpp.manifest import artefacts_of, new_manifest, now
 from bessvpp.profiles import RunParameters, notebook_paths
+from bessvpp.workers import PROGRESS_FILE
 
 ONE_THREAD = {  # sums then do not depend on the number of cores
     f"{library}_THREADS": "1"
@@ -91,7 +92,8 @@ def run(
         began = time.monotonic()
         try:
             for number, name in enumerate(chosen, start=1):
-                progress = _Progress(f"[{number}/{len(chosen)}] {name}", began, quiet)
+                label = f"[{number}/{len(chosen)}] {name}"
+                progress = _Progress(label, began, quiet, folder.path / ".progress")
                 _run_one(paths[name], parameters, folder, manifest, progress)
         except BaseException as error:
             failed = manifest["notebooks"][name]
@@ -138,7 +140,10 @@ def _run_one(
 
 
 class _Kernel(AsyncKernelManager):
-    """A kernel of the interpreter that runs this, with one thread for numeric libraries."""
+    """A kernel of the interpreter that runs this, with one thread for numeric libraries.
+
+    Its long loops tell how far they are in a file, so that no bar enters an executed notebook.
+    """
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -214,8 +219,8 @@ class _Progress:
     counted for each.
     """
 
-    def __init__(self, label: str, began: float, quiet: bool) -> None:
-        self.label, self.began, self.quiet = label, began, quiet
+    def __init__(self, label: str, began: float, quiet: bool, bar_file: Path) -> None:
+        self.label, self.began, self.quiet, self.bar_file = label, began, quiet, bar_file
         self.live = not quiet and sys.stdout.isatty()
         self.cell, self.wall_s, self.peak_mb = 0, 0.0, 0.0
         self._stop = threading.Event()
@@ -227,6 +232,7 @@ class _Progress:
         self.cell = cell_index + 1
 
     def __enter__(self) -> _Progress:
+        os.environ[PROGRESS_FILE] = str(self.bar_file)  # the kernel inherits it
         self._started = time.monotonic()
         self._thread.start()
         return self
@@ -234,6 +240,8 @@ class _Progress:
     def __exit__(self, kind: type | None, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        os.environ.pop(PROGRESS_FILE, None)
+        self.bar_file.unlink(missing_ok=True)  # of a kernel that was killed
         self.wall_s = time.monotonic() - self._started
         if self.live:
             print("\r\x1b[K", end="")
@@ -256,7 +264,15 @@ class _Progress:
             if self.live:
                 seconds = time.monotonic() - self._started
                 line = f"{self.label}  cell {self.cell}  {seconds:.0f} s  {memory / 1e6:.0f} MB"
-                print(f"\r\x1b[K{line}", end="", flush=True)
+                width = shutil.get_terminal_size().columns - 1
+                print(f"\r\x1b[K{f'{line}  {self._bar()}':.{width}}", end="", flush=True)
+
+    def _bar(self) -> str:
+        """What a long loop in the notebook says of itself."""
+        try:
+            return self.bar_file.read_text(encoding="utf-8")
+        except OSError:
+            return ""
 
 
 @contextlib.contextmanager

@@ -28,7 +28,12 @@ from bessvpp.params import FIELDS, PROJECT_ROOT, Params, load_params, read_yaml
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
 PROFILES = PROJECT_ROOT / "params" / "profiles"
 PLACES = ("outputs", "params")  # set by --outputs and --params, never by -p
-NOT_HASHED = ("data", "date", "jobs")  # data is hashed by content; the others change no result
+NOT_HASHED = (
+    "data",
+    "date",
+    "jobs",
+    "scheduler",
+)  # data is hashed by content; the others change no result
 
 
 def notebook_paths(folder: Path | None = None) -> dict[str, Path]:

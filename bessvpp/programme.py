@@ -543,7 +543,7 @@ def check_status(lp: pulp.LpProblem, problem: Problem, risk_aversion: float, sta
     """Raise ``InfeasibleError`` unless a solver proved an optimum; the model is kept."""
     if status != pulp.LpStatusOptimal or lp.sol_status != pulp.LpSolutionOptimal:
         path = model_file(problem, risk_aversion)
-        lp.writeMPS(str(path))
+        lp.writeMPS(str(path), mpsSense=pulp.LpMinimize)  # what a reader of the file assumes
         told = pulp.LpStatus[status]
         if status == pulp.LpStatusOptimal:
             told = "Time limit reached, best known solution"

@@ -33,6 +33,7 @@ from bessvpp.errors import DataError, ParameterError
 from bessvpp.market import Market
 from bessvpp.metrics import cvar
 from bessvpp.problem import PriceScenarios
+from bessvpp.workers import Workers
 
 POLICIES = {
     "nothing_committed": backtest.nothing_committed,
@@ -676,7 +677,7 @@ def test_the_window_of_a_run_is_the_one_that_was_written(study, study_run):
 @pytest.mark.parametrize("terminal", ["hard", "value"])
 def test_one_worker_and_two_give_the_same_backtest(terminal):
     window = make_window(fleet(terminal=terminal), MARKETS["ordinary"], first=9)
-    one, two = (run_backtest(window, jobs) for jobs in (1, 2))
+    one, two = (run_backtest(window, Workers(jobs)) for jobs in (1, 2))
     pd.testing.assert_frame_equal(one.daily, two.daily, check_exact=True)
     assert one.ceiling_gap_rs == two.ceiling_gap_rs
     again = run_backtest(window)

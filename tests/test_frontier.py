@@ -12,6 +12,7 @@ from bessvpp.artefacts import RunFolder
 from bessvpp.backtest import HINDSIGHT, TwoStage, commit_chain, settle_chain
 from bessvpp.frontier import summarise_frontier, sweep_frontier
 from bessvpp.metrics import cvar
+from bessvpp.workers import Workers
 
 MARKET = make_market(12, seed=1)
 LAMBDAS = (0.0, 0.3, 2.0)
@@ -124,7 +125,7 @@ def test_bands_hold_what_they_are_bands_of(hard):
 @pytest.mark.parametrize("terminal", ["hard", "value"])
 def test_one_worker_and_two_give_the_same_frontier(terminal):
     window = make_window(fleet(terminal=terminal), MARKET, first=10)
-    one, two = (sweep_frontier(window, jobs, seed=5) for jobs in (1, 2))
+    one, two = (sweep_frontier(window, Workers(jobs), seed=5) for jobs in (1, 2))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     other = sweep_frontier(window, seed=6)
     pd.testing.assert_frame_equal(

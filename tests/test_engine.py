@@ -1,0 +1,219 @@
+"""The programme in arrays is the programme that is written to be read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import highspy
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small_cases import UNIT, day_shape, make_params, make_problem, price_scenarios
+
+from bessvpp import battery, dispatch, engine
+from bessvpp.engine import ArrayProgramme
+from bessvpp.errors import InfeasibleError
+from bessvpp.problem import PriceScenarios
+from bessvpp.programme import TwoStageProgramme
+
+NIGHT_AND_NOON = [{"start": "00:00", "end": "07:00"}, {"start": "10:00", "end": "16:00"}]
+MORNING_AND_EVENING = [{"start": "06:00", "end": "11:00"}, {"start": "16:00", "end": "24:00"}]
+
+
+@st.composite
+def units(draw, name: str) -> dict:
+    """A battery unlike any other; its target can be reached from its start."""
+    power = draw(st.sampled_from([7.0, 20.0, 50.0]))
+    energy = power * draw(st.sampled_from([1.0, 2.5, 4.0]))
+    start, target = (round(draw(st.floats(0.1, 0.9)) * energy, 1) for _ in range(2))
+    windows = draw(st.booleans())
+    return UNIT | {
+        "name": name,
+        "p_max_mw": power,
+        "e_nameplate_mwh": energy,
+        "e_min_mwh": 0.1 * energy,
+        "e_max_mwh": 0.9 * energy,
+        "eta_charge": draw(st.sampled_from([0.85, 0.93, 0.97])),
+        "eta_discharge": draw(st.sampled_from([0.88, 0.95, 1.0])),
+        "wear_rs_per_mwh_discharged": draw(st.sampled_from([0.0, 90.0, 650.0])),
+        "e_start_mwh": np.clip(start, 0.1 * energy, 0.9 * energy),
+        "e_target_mwh": np.clip(target, 0.1 * energy, 0.9 * energy),
+        "max_cycles_per_day": draw(st.sampled_from([None, 1.1, 2.0])),
+        "charge_windows": NIGHT_AND_NOON if windows else [],
+        "discharge_windows": MORNING_AND_EVENING if windows else [],
+    }
+
+
+@st.composite
+def programmes(draw) -> tuple:
+    """A problem of 24 or 96 blocks, few scenarios, risk weight and tail share."""
+    n_blocks = draw(st.sampled_from([24, 24, 96]))
+    n_scenarios = draw(st.integers(1, 5 if n_blocks == 24 else 3))
+    fleet = [draw(units(name)) for name in ("A", "B", "C")[: draw(st.integers(1, 3))]]
+    power = sum(unit["p_max_mw"] for unit in fleet)
+    terminal = draw(st.sampled_from(["hard", "free", "value"]))
+    params = make_params(
+        units=fleet,
+        connection_limit_mw=power * draw(st.sampled_from([0.7, 1.0, 1.5])),
+        commitment=draw(st.sampled_from(["physical", "physical", "financial"])),
+        terminal=terminal,
+        off_dam_penalty_rs_per_mwh=draw(st.sampled_from([0.0, 10.0])),
+        scheduling_rs_per_day=draw(st.sampled_from([0.0, 2000.0])),
+    )
+    prices = price_scenarios(
+        n_scenarios,
+        n_blocks,
+        seed=draw(st.integers(0, 999)),
+        no_trade=draw(st.sampled_from([(), (0, 7, 18)])),
+        weighted=draw(st.booleans()),
+    )
+    problem = make_problem(params, n_blocks, rtm_allowed=draw(st.sampled_from([True, True, False])))
+    if terminal == "value":
+        values = dispatch.energy_values(problem, day_shape(n_blocks), n_points=4)
+        problem = replace(problem, energy_values=values)
+    if draw(st.booleans()):
+        level = params.bess.connection_limit_mw
+        turn = 2 * np.pi * np.arange(n_blocks) / n_blocks
+        fixed = level * draw(st.sampled_from([0.3, 0.9])) * np.sin(2 * turn)
+        problem = replace(problem, fixed_dam_mw=draw(st.sampled_from([fixed, -fixed])))
+    elif draw(st.booleans()):
+        problem = replace(problem, schedule_start_mwh=None)
+    risk_aversion = draw(st.sampled_from([0.0, 0.1, 0.7, 3.0]))
+    return problem, prices, risk_aversion, draw(st.sampled_from([0.2, 0.5, 1.0]))
+
+
+def assert_same_plan(plan, other) -> None:
+    """Figures to 1e-6 relative; flows to what the solvers' tolerances leave open."""
+    size = max(abs(other.objective_rs), 1e4)
+    for name in ("objective_rs", "mean_rs", "cvar_rs", "relaxation_gap_rs"):
+        assert getattr(plan, name) == pytest.approx(getattr(other, name), abs=1e-6 * size), name
+    assert plan.restricted_blocks == other.restricted_blocks
+    if other.lp_cvar_rs is None:
+        assert plan.lp_cvar_rs is None
+    else:
+        assert plan.lp_cvar_rs == pytest.approx(other.lp_cvar_rs, abs=1e-6 * size)
+    np.testing.assert_allclose(plan.profit_rs, other.profit_rs, rtol=0, atol=1e-6 * size)
+    for name in ("dam_mw", "rtm_mw", "charge_mw", "discharge_mw", "undelivered_mw", "energy_mwh"):
+        mine, theirs = getattr(plan, name), getattr(other, name)
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-4, err_msg=name)
+    if other.unit_dam_mw is None:
+        assert plan.unit_dam_mw is None
+    else:
+        np.testing.assert_allclose(plan.unit_dam_mw, other.unit_dam_mw, rtol=0, atol=1e-4)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(programmes())
+def test_a_random_programme_has_the_plan_of_the_readable_statement(drawn):
+    problem, prices, risk_aversion, alpha = drawn
+    try:
+        other = TwoStageProgramme(problem, prices).solve(risk_aversion, alpha)
+    except InfeasibleError:
+        with pytest.raises(InfeasibleError):
+            ArrayProgramme(problem, prices).solve(risk_aversion, alpha)
+        return
+    plan = ArrayProgramme(problem, prices).solve(risk_aversion, alpha)
+    assert_same_plan(plan, other)
+
+
+def two_days() -> PriceScenarios:
+    days = [price_scenarios(1, seed=seed) for seed in (3, 4)]
+    return PriceScenarios(
+        np.hstack([day.dam for day in days]), np.hstack([day.rtm for day in days]), np.ones(1)
+    )
+
+
+@pytest.mark.parametrize("start", [None, np.array([100.0]), np.array([[100.0], [140.0]])])
+def test_a_window_of_days_has_the_plan_of_the_readable_statement(start):
+    problem = make_problem(make_params({"max_cycles_per_day": 1.2}))
+    problem = replace(problem, schedule_start_mwh=start, schedule_end_mwh=None)
+    other = TwoStageProgramme(problem, two_days()).solve()
+    assert_same_plan(ArrayProgramme(problem, two_days()).solve(), other)
+
+
+def test_a_ceiling_has_the_figures_of_the_readable_statement():
+    problem = make_problem(make_params())
+    mine, theirs = (
+        dispatch.ceiling(replace(problem, solver=solver), two_days())
+        for solver in ("engine", "highs")
+    )
+    assert mine.objective_rs == pytest.approx(theirs.objective_rs, rel=1e-9)
+    assert mine.relaxation_gap_rs == pytest.approx(theirs.relaxation_gap_rs, abs=0.01)
+
+
+@pytest.mark.parametrize("commitment", ["physical", "financial"])
+def test_a_sweep_has_the_plans_of_the_readable_statement_in_any_order(commitment):
+    problem = make_problem(make_params(commitment=commitment), 96)
+    prices = price_scenarios(6, 96, seed=21)
+    lambdas = (1.0, 0.0, 5.0, 0.2)
+    mine = dispatch.sweep(problem, prices, lambdas, 0.3)
+    theirs = dispatch.sweep(replace(problem, solver="highs"), prices, lambdas, 0.3)
+    for plan, other in zip(mine, theirs, strict=True):
+        assert_same_plan(plan, other)
+    assert mine[1].mean_rs > mine[2].mean_rs + 1000
+
+
+def test_the_same_model_is_solved_whatever_was_solved_before():
+    """Structures are kept between days; nothing of a day may stay in them."""
+    problem = make_problem(make_params(terminal="hard"))
+    prices = [price_scenarios(4, seed=seed, no_trade=(5 * seed,)) for seed in (1, 2)]
+    alone = ArrayProgramme(problem, prices[1]).solve(0.4, 0.5)
+    ArrayProgramme(replace(problem, e_start_mwh=np.array([60.0])), prices[0]).solve(0.4, 0.5)
+    again = ArrayProgramme(problem, prices[1]).solve(0.4, 0.5)
+    for name in ("dam_mw", "rtm_mw", "profit_rs", "energy_mwh"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(alone, name))
+    low = engine.structure(ArrayProgramme(problem, prices[0]).shape).column_low.copy()
+    ArrayProgramme(problem, prices[1]).solve(0.4, 0.5)
+    np.testing.assert_array_equal(
+        engine.structure(ArrayProgramme(problem, prices[0]).shape).column_low, low
+    )
+
+
+def solved_again(path: Path) -> tuple[str, int]:
+    """Status and columns of a saved model, solved by itself."""
+    model = highspy.Highs()
+    model.silent()
+    assert model.readModel(str(path)) == highspy.HighsStatus.kOk
+    model.run()
+    return model.modelStatusToString(model.getModelStatus()), model.getNumCol()
+
+
+@pytest.mark.parametrize("solver", ["engine", "highs", "cbc"])
+def test_a_solve_without_an_optimum_names_day_weight_status_and_keeps_the_model(solver):
+    problem = make_problem(make_params(solver=solver), e_start_mwh=np.array([-5000.0]))
+    problem = replace(problem, name="2024-03-09")
+    with pytest.raises(InfeasibleError) as told:
+        dispatch.plan_day(problem, price_scenarios(2), 0.3, 0.5)
+    message = str(told.value)
+    assert "2024-03-09, lambda 0.3: " in message
+    assert re.search(r"status '[Ii]nfeasible'", message)
+    path = Path(re.search(r"The model is in (\S+\.mps)\.", message).group(1))
+    status, n_columns = solved_again(path)
+    assert status == "Infeasible"
+    assert f"{n_columns:,} variables" in message
+    path.unlink()
+    path.parent.rmdir()
+
+
+@pytest.mark.parametrize("solver", ["engine", "highs"])
+def test_a_solve_that_does_not_finish_says_so_and_keeps_the_model(solver):
+    params = make_params(solver=solver, solver_time_limit_s=1e-4)
+    with pytest.raises(InfeasibleError, match=r"Time limit.*raise solver_time_limit_s") as told:
+        dispatch.plan_day(make_problem(params, 96), price_scenarios(40, 96), 0.0, 1.0)
+    path = Path(re.search(r"The model is in (\S+\.mps)\.", str(told.value)).group(1))
+    assert solved_again(path)[0] == "Optimal"  # given time
+    path.unlink()
+    path.parent.rmdir()
+
+
+def test_the_energy_balances_of_a_plan_hold_to_the_tolerance_told():
+    problem = make_problem(make_params(), 96)
+    plan = ArrayProgramme(problem, price_scenarios(5, 96)).solve(0.5, 0.4)
+    unit = problem.bess.units[0]
+    for s in range(5):
+        net = plan.discharge_mw[s, 0] - plan.charge_mw[s, 0]
+        path = battery.energy_path(unit, net, 100.0, 0.25)
+        np.testing.assert_allclose(plan.energy_mwh[s, 0], path, rtol=0, atol=1e-6)
