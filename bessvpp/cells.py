@@ -36,11 +36,14 @@ MAX_SHEETS = 50
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
 INVISIBLE[ord("\u00a0")] = " "
 
-ODD_CELL = re.compile(rb'[<:]c(?! r="[A-Z]{1,2}[1-9][0-9]{0,5}")[\s/>]')
-FAR_CELL = re.compile(rb'[<:]c r="(?:[A-Z]{2}|[A-Z][2-9][0-9]{5})')  # beyond Z or row 199,999
-CELL_PLACE = re.compile(rb'[<:]c r="([A-Z]+)([0-9]+)"')
-FORMULA = re.compile(rb"[<:]f[\s/>]")
-FORMULA_PLACE = re.compile(rb'[<:]c r="([A-Z]+[0-9]+)"[^>]*>\s*<(?:\w+:)?f[\s/>]')
+# A cell whose tag does not begin with a place from A1 to Z199999, as that of a price does ...
+FAR_CELL = re.compile(rb'<c(?! r="[A-Z](?:1[0-9]{0,5}|[2-9][0-9]{0,4})")[\s/>]')
+# ... and one that has no place up to ZZ999999 that can be read at all.
+ODD_CELL = re.compile(rb'<c(?! r="[A-Z]{1,2}[1-9][0-9]{0,5}")[\s/>]')
+PREFIXED = re.compile(rb":[cf][\s/>]")
+CELL_PLACE = re.compile(rb'<c r="([A-Z]+)([0-9]+)"')
+FORMULA = re.compile(rb"<f[\s/>]")
+FORMULA_PLACE = re.compile(rb'<c r="([A-Z]+[0-9]+)"[^>]*>\s*<f[\s/>]')
 
 
 @dataclass(frozen=True)
@@ -222,16 +225,17 @@ def _check_cells(content: bytes, name: str, path: Path) -> int:
     if b"sheetData" not in content:
         return 0
     where = f"{path} ({name})"
-    n_cells = content.count(b"<c") + content.count(b":c")  # at most so many
-    if max(n_cells, content.count(b"row")) > MAX_CELLS:
+    n_cells = content.count(b"<c")  # at most so many
+    if n_cells > MAX_CELLS:
         _refuse_size(path)
-    if ODD_CELL.search(content) or b"\0" in content:
+    far = FAR_CELL.search(content)
+    if (far and ODD_CELL.search(content)) or PREFIXED.search(content) or b"\0" in content:
         refuse(
             where,
             "gives a cell no place between A1 and ZZ999999, or writes it in an unusual way",
             "download it again, or save it as CSV",
         )
-    if FAR_CELL.search(content):
+    if far:
         places = CELL_PLACE.findall(content)
         width = max(_column_number(letters) for letters in {letters for letters, _ in places})
         height = max(int(number) for _, number in places)

@@ -73,8 +73,8 @@ def _judged(table: PriceTable, rules: MarketParams) -> PriceTable:
             "seem to be in Rs/kWh: multiply them by 1000"
         )
     floor = rules.price_floor_rs_per_mwh
-    caps = {day: rules.cap_rs_per_mwh(day.item()) for day in np.unique(days)}
-    cap = np.array([caps[day] for day in days])
+    dates, date_of = np.unique(days, return_inverse=True)
+    cap = np.array([rules.cap_rs_per_mwh(date) for date in dates.tolist()])[date_of]
     for at in np.flatnonzero((price < floor - ROUNDING) | (price > cap + ROUNDING))[:1]:
         side, limit = (
             ("above the cap", cap[at]) if price[at] > floor else ("below the floor", floor)
