@@ -176,12 +176,40 @@ def _plan(words: argparse.Namespace) -> int:
     return 0
 
 
+def add_check(commands: argparse._SubParsersAction) -> None:
+    """``check``: can these files be trusted?"""
+    parser = commands.add_parser(
+        "check",
+        help="say what price files hold, and whether they can be trusted",
+        description="Read price files one by one and print what each holds by day, then gaps, "
+        "duplicates, excluded days and price statistics. Exits with 1, and says why, where a file "
+        "cannot be trusted or two disagree.",
+        epilog="example: python -m bessvpp check data/raw",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE|DIR", help="price files, or folders")
+    parser.add_argument("--json", action="store_true", help="print the same as JSON")
+    parser.add_argument("--params", default="", metavar="DIR", help="folder of parameter files")
+    parser.set_defaults(call=_check)
+
+
+def _check(words: argparse.Namespace) -> int:
+    import json
+
+    from bessvpp.check import check_files
+    from bessvpp.params import load_params
+
+    rules = load_params(user_path(words.params) if words.params else "").market
+    report = check_files([user_path(file) for file in words.files], rules)
+    print(json.dumps(report.as_json(), indent=2) if words.json else report.as_text())
+    return 0 if report.ok else 1
+
+
 def _run_folder(given: str | None, profile: str) -> Path:
     """Folder of a run: the one given, else that of its profile."""
     return user_path(given) if given else PROJECT_ROOT / "outputs" / profile
 
 
-COMMANDS = (add_run, add_plan, add_book)
+COMMANDS = (add_run, add_plan, add_book, add_check)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,6 +20,7 @@ import pandas as pd
 from bessvpp.cells import SUFFIXES
 from bessvpp.errors import DataError
 from bessvpp.exchange_files import MARKER
+from bessvpp.external import published_minute, read_external
 from bessvpp.params import MINUTES_PER_DAY, MarketParams
 from bessvpp.price_tables import merged, read_price_tables
 from bessvpp.tables import VOLUMES
@@ -35,8 +36,9 @@ class Market:
     dates : (D,) datetime64[D]
     dam_mcp, rtm_mcp : (D, T) Rs/MWh, NaN where there is no price or it is not known
     rtm_no_trade : (D, T) bool, the session was published as all zeros: no trade, no price
-    extras : bids and volumes [MW] by the names in ``EXTRAS``, those that the data have;
-        each (D, T)
+    extras : bids and volumes [MW] by the names in ``EXTRAS``, those that the data have, and the
+        columns that a user adds (``external``), of which the row of a day is about the next
+        day; each (D, T)
     notes : what the reader of the files set apart or found missing
 
     The arrays are read-only, and the market holds no other array behind them.
@@ -64,8 +66,12 @@ class Market:
             raise DataError("a market needs consecutive days, and at least one")
         if self.dam_mcp.shape[1:] not in ((24,), (96,)):
             raise DataError(f"a day has 24 or 96 blocks, not {self.dam_mcp.shape[1:]}")
-        if unknown := set(self.extras) - set(EXTRAS):
-            raise DataError(f"extras are {', '.join(EXTRAS)}, not {', '.join(sorted(unknown))}")
+        unknown = {n for n in self.extras if n not in EXTRAS and published_minute(n) is None}
+        if unknown:
+            raise DataError(
+                f"extras are {', '.join(EXTRAS)} and ext_HHMM_<name>, not "
+                f"{', '.join(sorted(unknown))}"
+            )
         for array in (self.rtm_mcp, self.rtm_no_trade, *self.extras.values()):
             if array.shape != (len(self.dates), self.n_blocks):
                 raise DataError(
@@ -133,7 +139,8 @@ class Market:
         """The history as it was known at a time of decision (naive IST).
 
         DAM prices and bids of D are known from ``rules.dam_results`` on D-1. Those of an RTM
-        block are known from the delivery start of the last session that the block covers.
+        block are known from the delivery start of the last session that the block covers. The
+        row of an added column is known from its time of publication on its day.
         What was not known is NaN, days of which nothing was known are cut, and no array of
         the answer is a view of this one.
 
@@ -168,12 +175,20 @@ class Market:
                     past[today, rtm_blocks:] = unknown
             return past
 
+        def extra(name: str, values: np.ndarray) -> np.ndarray:
+            published = published_minute(name)
+            if published is None:
+                return known(values, np.nan if name.startswith("rtm_") else None)
+            past = values[:n_days].copy()
+            past[max(today + (minute >= published), 0) :] = np.nan
+            return past
+
         return Market(
             known(self.dates),
             known(self.dam_mcp),
             known(self.rtm_mcp, np.nan),
             known(self.rtm_no_trade, False),
-            {k: known(v, np.nan if k.startswith("rtm_") else None) for k, v in self.extras.items()},
+            {name: extra(name, values) for name, values in self.extras.items()},
             self.is_synthetic,
         )
 
@@ -208,7 +223,11 @@ class Market:
             by_day("dam_mcp"),
             by_day("rtm_mcp"),
             by_day("rtm_no_trade"),
-            {name: by_day(name) for name in EXTRAS if name in frame},
+            {
+                name: by_day(name)
+                for name in frame
+                if name in EXTRAS or published_minute(name) is not None
+            },
             bool(frame["is_synthetic"].any()),
         )
 
@@ -218,7 +237,8 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
 
     Files may overlap where they agree. 15-minute prices are averaged to hours where
     ``rules.block_minutes`` is 60; an hourly RTM price is the mean over the blocks with trade.
-    A folder that holds ``SYNTHETIC.txt`` makes the market synthetic.
+    A folder that holds ``SYNTHETIC.txt`` makes the market synthetic. The columns of
+    ``rules.external`` join by delivery_start.
 
     Raises
     ------
@@ -253,6 +273,16 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
         for name in VOLUMES
         if not np.isnan(grids[name]).all()
     }
+    for given in rules.external:
+        added = read_external(given, dates, MINUTES_PER_DAY // minutes)
+        for name in sorted(added.keys() & extras.keys()):
+            raise DataError(f"{given.file}: another file of external has a column {name} too")
+        notes += [
+            f"{given.file}: {name} has no value for the days that are here"
+            for name, values in added.items()
+            if np.isnan(values).all()
+        ]
+        extras |= added
     no_trade = rtm["no_trade"] == 1
     market = Market(
         dates,
