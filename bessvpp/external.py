@@ -14,7 +14,7 @@ import numpy as np
 from bessvpp.cells import read_bytes, read_sheets, refuse
 from bessvpp.exchange_files import block_minutes, tidy_start
 from bessvpp.params import MINUTES_PER_DAY, PROJECT_ROOT, ExternalFile
-from bessvpp.tables import body_below, check_order, find_header, row_labels
+from bessvpp.tables import body_below, check_order, find_header, label, row_labels
 
 NAME = re.compile(r"ext_([01][0-9]|2[0-4])([0-5][0-9])_\w+")
 
@@ -51,9 +51,10 @@ def read_external(given: ExternalFile, dates: np.ndarray, blocks: int) -> dict[s
     labels = row_labels(sheet.rows[header], {})
     time = labels.index("delivery_start")
     body = body_below(sheet, header, labels, time)
-    wanted = [name.lower() for name in given.columns if given.columns != "all"]
     if given.columns == "all":
         wanted = [name for name in body.labels if name and name != "delivery_start"]
+    else:
+        wanted = [label(name) for name in given.columns]
     for name in wanted:
         if name not in body.labels:
             refuse(
