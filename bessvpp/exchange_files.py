@@ -103,6 +103,12 @@ def block_minutes(starts: np.ndarray, source: str) -> int:
     minutes = set((starts % 60).tolist())
     if minutes == {0, 30}:
         refuse(source, "has half-hourly rows", "give 15-minute or hourly prices")
+    if len(minutes) == 1 and minutes != {0}:
+        refuse(
+            source,
+            f"has rows only at minute {minutes.pop()} of the hour",
+            "label each block by its start, in IST",
+        )
     if minutes == {0} and len(starts) < ENOUGH_HOURS:
         refuse(
             source,
