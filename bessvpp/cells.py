@@ -41,6 +41,7 @@ FAR_CELL = re.compile(rb'<c(?! r="[A-Z](?:1[0-9]{0,5}|[2-9][0-9]{0,4})")[\s/>]')
 # ... and one that has no place up to ZZ999999 that can be read at all.
 ODD_CELL = re.compile(rb'<c(?! r="[A-Z]{1,2}[1-9][0-9]{0,5}")[\s/>]')
 PREFIXED = re.compile(rb":(?:[cf]|row|sst|sheetData)[\s/>]")
+PICTURES = ("xl/drawings/", "xl/charts/", "xl/media/", "xl/theme/", "docprops/")  # left out
 STRINGS = re.compile(rb"<sst\b[^>]*>")
 CELL_PLACE = re.compile(rb'<c r="([A-Z]+)([0-9]+)"')
 FORMULA = re.compile(rb"<f[\s/>]")
@@ -177,7 +178,8 @@ def _inspected(raw: bytes, path: Path) -> io.BytesIO:
         with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(fresh, "w") as new:
             _check_parts(old.infolist(), path)
             for part in old.infolist():
-                if not part.filename.lower().endswith((".xml", ".rels")):
+                name = part.filename.lower()
+                if name.startswith(PICTURES) or not name.endswith((".xml", ".rels")):
                     continue
                 with old.open(part) as handle:
                     content = handle.read(MAX_UNPACKED_BYTES - unpacked + 1)
