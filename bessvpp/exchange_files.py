@@ -18,6 +18,7 @@ from bessvpp.cells import Cell, Sheet, read_sheets, refuse
 from bessvpp.params import MarketParams
 from bessvpp.snapshot import snapshot_table
 from bessvpp.tables import (
+    ENOUGH_HOURS,
     VOLUMES,
     PriceTable,
     body_below,
@@ -25,6 +26,7 @@ from bessvpp.tables import (
     check_order,
     filled,
     find_header,
+    hours_in_a_row,
     label,
     row_labels,
 )
@@ -38,7 +40,6 @@ TIDY_FIELDS = {
     **{f"{market}_{name}": (market, name) for market in ("dam", "rtm") for name in VOLUMES},
 }
 NOT_USED = {"delivery_start", "final_scheduled_volume_mw"}
-ENOUGH_HOURS = 12  # so many rows, all on the hour, are hourly
 
 
 def read_tables(raw: bytes, path: Path, rules: MarketParams) -> list[PriceTable]:
@@ -109,11 +110,11 @@ def block_minutes(starts: np.ndarray, source: str) -> int:
             f"has rows only at minute {minutes.pop()} of the hour",
             "label each block by its start, in IST",
         )
-    if minutes == {0} and len(starts) < ENOUGH_HOURS:
+    if minutes == {0} and not hours_in_a_row(starts):
         refuse(
             source,
             f"has {len(starts)} rows, too few to tell hourly prices from 15-minute ones",
-            f"give at least {ENOUGH_HOURS} rows",
+            f"give at least {ENOUGH_HOURS} hours in a row",
         )
     return 60 if minutes == {0} else 15
 

@@ -12,6 +12,7 @@ import numpy as np
 from bessvpp.cells import Cell, Grid, Sheet, clean, refuse
 from bessvpp.params import MarketParams
 from bessvpp.tables import (
+    ENOUGH_HOURS,
     EPOCH,
     VOLUMES,
     Body,
@@ -19,6 +20,7 @@ from bessvpp.tables import (
     body_below,
     calendar_day,
     check_order,
+    hours_in_a_row,
     label,
     number,
     row_labels,
@@ -37,7 +39,6 @@ FIELDS = {
 GREEN = ("solar", "hydro", "fsv")  # words in columns of the green day-ahead market alone
 PRICE_UNITS = {None, "rs/mwh", "rs./mwh", "₹/mwh", "inr/mwh"}
 CHECKSUM = 0.015  # two numbers published with two decimals agree within this
-ENOUGH_HOURS = 12  # so many rows with an hour each, and no time block, are hourly
 BLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::00)?(\s*)(?:-|–|to)\s*(\d{1,2}):(\d\d)(?::00)?")
 
 MarketName = Literal["dam", "rtm", "gdam"]
@@ -197,12 +198,13 @@ def _blocks(body: Body, where: Mapping[str, int], days: np.ndarray) -> tuple[np.
         minutes = 60 * (body.column(where["hour"], _count) - 1)
         for at in np.flatnonzero(minutes >= 1440)[:1]:
             body.refuse(at, where["hour"], f"{minutes[at] // 60 + 1} is no hour of a day")
-        if len(np.unique(days * 1440 + minutes)) < len(days) or len(days) < ENOUGH_HOURS:
+        starts = days * 1440 + minutes
+        if len(np.unique(starts)) < len(starts) or not hours_in_a_row(starts):
             refuse(
                 body.source,
                 "has no column 'Time Block', and its hours do not show that prices are hourly",
-                f"download the file again (hourly prices have one row an hour, {ENOUGH_HOURS} or "
-                "more)",
+                "download the file again (hourly prices have one row an hour, and "
+                f"{ENOUGH_HOURS} or more in a row)",
             )
         return minutes, 60
     minutes, lengths = np.divmod(body.column(where["block"], _block_span), 1000)

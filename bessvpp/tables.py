@@ -20,6 +20,7 @@ PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})
 PLAIN_COLUMN = re.compile(r"(?:[0-9]++(?:\.[0-9]++)?+\n)*+")
 THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}(\.[0-9]*)?")
 EPOCH = dt.date(1970, 1, 1)
+ENOUGH_HOURS = 3  # so many rows, an hour apart, are hourly
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,12 @@ def check_order(body: Body, starts: np.ndarray) -> None:
             "sort the rows by time, or download the file again (a changed date or label looks "
             "like this)",
         )
+
+
+def hours_in_a_row(starts: np.ndarray) -> bool:
+    """Whether starts [minutes] show that rows are an hour apart, ``ENOUGH_HOURS`` times."""
+    apart = np.diff(np.unique(starts)) == 60
+    return len(apart) >= ENOUGH_HOURS - 1 and bool((apart[1:] & apart[:-1]).any())
 
 
 def number(cell: Cell) -> float:
