@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bessvpp import cells, exchange_files, snapshot, tables
+from bessvpp import cells, checksum, exchange_files, snapshot, tables
 from bessvpp.artefacts import atomic_file
 from bessvpp.errors import DataError, StorageError
 from bessvpp.params import MINUTES_PER_DAY, PROJECT_ROOT, MarketParams
@@ -231,9 +231,9 @@ def _averaged(grids: dict[str, np.ndarray], factor: int) -> dict[str, np.ndarray
 @functools.cache
 def _code() -> bytes:
     """What a cached table depends on besides its file and the rules: the code that made it."""
-    modules = (cells.__file__, tables.__file__, snapshot.__file__, exchange_files.__file__)
+    modules = (cells, tables, checksum, snapshot, exchange_files)
     total = hashlib.sha256(importlib.metadata.version("python-calamine").encode())
-    for name in (*modules, __file__):
+    for name in (*(module.__file__ for module in modules), __file__):
         total.update(Path(name).read_bytes())
     return total.digest()
 
