@@ -28,7 +28,7 @@ from bessvpp.tables import VOLUMES, PriceTable
 
 CACHE = PROJECT_ROOT / "data" / ".cache"
 ROUNDING = 0.011  # Rs/MWh; prices of one block that differ by more disagree
-SHIFTS = (60, 330, 1110, 1380)  # minutes: an hour late, UTC read as IST or back, an hour early
+SHIFTS = (15, 60, 330, 1110, 1380, 1425)  # minutes: a block or an hour late or early, UTC and IST
 RS_PER_KWH = 50.0  # a median price below this is in Rs/kWh
 
 
