@@ -42,6 +42,7 @@ FAR_CELL = re.compile(rb'<c(?! r="[A-Z](?:1[0-9]{0,5}|[2-9][0-9]{0,4})")[\s/>]')
 ODD_CELL = re.compile(rb'<c(?! r="[A-Z]{1,2}[1-9][0-9]{0,5}")[\s/>]')
 PREFIXED = re.compile(rb":(?:[cf]|row|sst|sheetData)[\s/>]")
 PICTURES = ("xl/drawings/", "xl/charts/", "xl/media/", "xl/theme/", "docprops/")  # left out
+PREFIXED_TAG = re.compile(rb"<[^\s<>]+:(?:[cf]|row|sst|sheetData)[\s/>]")
 STRINGS = re.compile(rb"<sst\b[^>]*>")
 CELL_PLACE = re.compile(rb'<c r="([A-Z]+)([0-9]+)"')
 FORMULA = re.compile(rb"<f[\s/>]")
@@ -186,7 +187,8 @@ def _inspected(raw: bytes, path: Path) -> io.BytesIO:
                 unpacked += len(content)
                 if unpacked > MAX_UNPACKED_BYTES:
                     _refuse_unpacked(path)
-                if PREFIXED.search(content) or b"\0" in content:
+                prefixed = PREFIXED.search(content) and PREFIXED_TAG.search(content)
+                if prefixed or b"\0" in content:
                     refuse(
                         f"{path} ({part.filename})",
                         "is written in an unusual way",

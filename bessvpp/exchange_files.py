@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bessvpp.cells import Cell, Sheet, read_sheets, refuse
+from bessvpp.cells import Cell, Sheet, clean, read_sheets, refuse
 from bessvpp.params import MarketParams
 from bessvpp.snapshot import snapshot_table
 from bessvpp.tables import (
@@ -77,6 +77,13 @@ def _tidy_tables(sheet: Sheet, header: int, renamed: Mapping[str, str]) -> list[
             f"has no price column, only {', '.join(filter(None, labels))}",
             "name it 'dam_mcp_rs_mwh' or 'rtm_mcp_rs_mwh', in Rs/MWh",
         )
+    for row_number, row in enumerate(sheet.rows[:header], start=1):
+        if any(re.match(r"\d{4}-\d\d-\d\d[ T]\d\d:", str(clean(cell))) for cell in row):
+            refuse(
+                f"{sheet.source}, row {row_number}",
+                "holds a block above the header",
+                "put the header first",
+            )
     starts = body.column(time, tidy_start)
     check_order(body, starts)
     columns = {

@@ -24,7 +24,7 @@ from bessvpp.params import load_params
 from bessvpp.price_tables import merged, read_price_tables
 
 RULES = load_params().market
-EXAMPLES = int(os.environ.get("BESSVPP_FUZZ", "300"))  # set it to thousands to search hard
+EXAMPLES = int(os.environ.get("BESSVPP_FUZZ", "150"))  # set it to thousands to search hard
 SETTINGS = {
     "deadline": None,
     "derandomize": "BESSVPP_FUZZ" not in os.environ,

@@ -658,6 +658,9 @@ def test_a_block_above_the_header_is_refused(tmp_path, day):
     rows[4], rows[8] = rows[8], rows[4]
     rows[2] = []
     refused(write(tmp_path, rows), "row 5", "block above the header")
+    text = tidy_frame().to_csv(index=False).splitlines(keepends=True)
+    (tmp_path / "prices.csv").write_text("".join([*text[1:3], text[0], *text[3:]]))
+    refused(tmp_path / "prices.csv", "row 1", "block above the header")
 
 
 def test_two_downloads_in_one_sheet_are_refused(tmp_path, day):
