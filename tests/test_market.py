@@ -561,9 +561,10 @@ def test_sessions_that_contradict_their_blocks_are_refused(tmp_path, day):
     refused(write(tmp_path, rows, "RTM.csv").parent, "RTM.csv", "row 14", "Session ID")
 
 
-@pytest.mark.parametrize("shift", ["1h", "-5h30min"])
-def test_whole_days_that_do_not_start_at_midnight_are_refused(tmp_path, shift):
-    frame = tidy_frame()
+@pytest.mark.parametrize("lost", [0, 5])
+@pytest.mark.parametrize("shift", ["15min", "1h", "-1h", "-5h30min"])
+def test_days_that_start_as_shifted_labels_do_are_refused(tmp_path, shift, lost):
+    frame = tidy_frame()[: 192 - lost]
     starts = pd.to_datetime(frame["delivery_start"]) + pd.Timedelta(shift)
     frame["delivery_start"] = starts.dt.strftime("%Y-%m-%d %H:%M")
     refused(tidy(tmp_path, frame), "prices.csv", "instead of 00:00", "shifted")
