@@ -7,6 +7,7 @@ package becomes one message and its exit code.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from bessvpp.errors import BessvppError, ParameterError
 from bessvpp.params import PROJECT_ROOT
 
 INTERRUPTED = 130
+PIPE_CLOSED = 141
 
 
 def add_run(commands: argparse._SubParsersAction) -> None:
@@ -200,7 +202,8 @@ def _check(words: argparse.Namespace) -> int:
 
     rules = load_params(user_path(words.params) if words.params else "").market
     report = check_files([user_path(file) for file in words.files], rules)
-    print(json.dumps(report.as_json(), indent=2) if words.json else report.as_text())
+    text = json.dumps(report.as_json(), indent=2) if words.json else report.as_text()
+    print(text, flush=True)
     return 0 if report.ok else 1
 
 
@@ -229,6 +232,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BessvppError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
