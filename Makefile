@@ -54,6 +54,6 @@ bench: $(READY)  ## the benchmarks
 	  echo "== $$script"; $(RUN) "$$script" || exit 1; done
 
 clean:  ## start afresh; runs of your own in outputs/ stay
-	rm -rf $(VENV) outputs/book outputs/test outputs/nbval data/synthetic build
+	rm -rf $(VENV) outputs/book outputs/test outputs/nbval data/synthetic data/.cache build
 	rm -rf .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,6 +7,7 @@ package becomes one message and its exit code.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from bessvpp.errors import BessvppError, ParameterError
 from bessvpp.params import PROJECT_ROOT, Params
 
 INTERRUPTED = 130
+PIPE_CLOSED = 141
 
 
 def add_run(commands: argparse._SubParsersAction) -> None:
@@ -224,6 +226,35 @@ def _replay(words: argparse.Namespace) -> int:
     return 0
 
 
+def add_check(commands: argparse._SubParsersAction) -> None:
+    """``check``: can these files be trusted?"""
+    parser = commands.add_parser(
+        "check",
+        help="say what price files hold, and whether they can be trusted",
+        description="Read price files one by one and print what each holds by day, then gaps, "
+        "duplicates, excluded days and price statistics. Exits with 1, and says why, where a file "
+        "cannot be trusted or two disagree.",
+        epilog="example: python -m bessvpp check data/raw",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE|DIR", help="price files, or folders")
+    parser.add_argument("--json", action="store_true", help="print the same as JSON")
+    parser.add_argument("--params", default="", metavar="DIR", help="folder of parameter files")
+    parser.set_defaults(call=_check)
+
+
+def _check(words: argparse.Namespace) -> int:
+    import json
+
+    from bessvpp.check import check_files
+    from bessvpp.params import load_params
+
+    rules = load_params(user_path(words.params) if words.params else "").market
+    report = check_files([user_path(file) for file in words.files], rules)
+    text = json.dumps(report.as_json(), indent=2) if words.json else report.as_text()
+    print(text, flush=True)
+    return 0 if report.ok else 1
+
+
 def _tell_doubts(params: Params) -> None:
     for doubt in params.doubts():
         print(f"note: {doubt}", file=sys.stderr)
@@ -234,7 +265,7 @@ def _run_folder(given: str | None, profile: str) -> Path:
     return user_path(given) if given else PROJECT_ROOT / "outputs" / profile
 
 
-COMMANDS = (add_run, add_plan, add_replay, add_book)
+COMMANDS = (add_run, add_plan, add_check, add_replay, add_book)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -254,6 +285,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BessvppError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

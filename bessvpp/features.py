@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.errors import DataError
+from bessvpp.external import published_minute
 from bessvpp.market import Market
 from bessvpp.params import MarketParams
 
@@ -39,7 +40,8 @@ def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd
 
     Returns
     -------
-    frame of T rows. Columns that start with ``rtm_`` or ``spread_`` are about the RTM.
+    frame of T rows. Columns that start with ``rtm_`` or ``spread_`` are about the RTM, those
+    that start with ``ext_`` are added ones, for the delivery day itself.
     Values not known are NaN.
     """
     age = int((date - known.dates[-1]).astype(int))
@@ -54,6 +56,7 @@ def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd
         | _dam_history(dam, cap)
         | _rtm_history(dam, rtm, cap)
         | _order_book(known, age)
+        | _added(known, age)
     )
 
 
@@ -180,6 +183,8 @@ def _order_book(known: Market, age: int) -> dict[str, np.ndarray]:
     """Bids and volumes of the day before where the data have them."""
     features = {}
     for name, matrix in sorted(known.extras.items()):
+        if published_minute(name) is not None:
+            continue
         features[f"{name}_1d"] = _last_days(matrix, age + 1, age)[-1]
     for market in ("dam", "rtm"):
         buy, sell = f"{market}_purchase_bid_mw_1d", f"{market}_sell_bid_mw_1d"
@@ -187,3 +192,12 @@ def _order_book(known: Market, age: int) -> dict[str, np.ndarray]:
             sold = np.where(features[sell] > 0, features[sell], np.nan)
             features[f"{market}_bid_ratio_1d"] = features[buy] / sold
     return features
+
+
+def _added(known: Market, age: int) -> dict[str, np.ndarray]:
+    """A user's own columns: the row of the day before holds the values for the delivery day."""
+    return {
+        name: _last_days(matrix, age + 1, age)[-1]
+        for name, matrix in sorted(known.extras.items())
+        if published_minute(name) is not None
+    }

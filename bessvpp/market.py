@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -17,14 +17,16 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from bessvpp.cells import SUFFIXES
 from bessvpp.errors import DataError
-from bessvpp.exchange_files import MARKER, SUFFIXES, VOLUMES, PriceTable, read_tables
+from bessvpp.exchange_files import MARKER
+from bessvpp.external import published_minute, read_external
 from bessvpp.params import MINUTES_PER_DAY, MarketParams
+from bessvpp.price_tables import merged, read_price_tables
+from bessvpp.tables import VOLUMES
 
 EXTRAS = tuple(f"{market}_{name}" for market in ("dam", "rtm") for name in VOLUMES)
 TIME_ZONE = "Asia/Kolkata"
-ROUNDING = 0.011  # Rs/MWh; prices of one block that differ by more disagree
-RS_PER_KWH = 50.0  # a median price below this is in Rs/kWh
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +36,9 @@ class Market:
     dates : (D,) datetime64[D]
     dam_mcp, rtm_mcp : (D, T) Rs/MWh, NaN where there is no price or it is not known
     rtm_no_trade : (D, T) bool, the session was published as all zeros: no trade, no price
-    extras : bids and volumes [MW] by the names in ``EXTRAS``, those that the data have;
-        each (D, T)
+    extras : bids and volumes [MW] by the names in ``EXTRAS``, those that the data have, and the
+        columns that a user adds (``external``), of which the row of a day is about the next
+        day; each (D, T)
     notes : what the reader of the files set apart or found missing
 
     The arrays are read-only, and the market holds no other array behind them.
@@ -63,8 +66,12 @@ class Market:
             raise DataError("a market needs consecutive days, and at least one")
         if self.dam_mcp.shape[1:] not in ((24,), (96,)):
             raise DataError(f"a day has 24 or 96 blocks, not {self.dam_mcp.shape[1:]}")
-        if unknown := set(self.extras) - set(EXTRAS):
-            raise DataError(f"extras are {', '.join(EXTRAS)}, not {', '.join(sorted(unknown))}")
+        unknown = {n for n in self.extras if n not in EXTRAS and published_minute(n) is None}
+        if unknown:
+            raise DataError(
+                f"extras are {', '.join(EXTRAS)} and ext_HHMM_<name>, not "
+                f"{', '.join(sorted(unknown))}"
+            )
         for array in (self.rtm_mcp, self.rtm_no_trade, *self.extras.values()):
             if array.shape != (len(self.dates), self.n_blocks):
                 raise DataError(
@@ -132,7 +139,8 @@ class Market:
         """The history as it was known at a time of decision (naive IST).
 
         DAM prices and bids of D are known from ``rules.dam_results`` on D-1. Those of an RTM
-        block are known from the delivery start of the last session that the block covers.
+        block are known from the delivery start of the last session that the block covers. The
+        row of an added column is known from its time of publication on its day.
         What was not known is NaN, days of which nothing was known are cut, and no array of
         the answer is a view of this one.
 
@@ -167,12 +175,20 @@ class Market:
                     past[today, rtm_blocks:] = unknown
             return past
 
+        def extra(name: str, values: np.ndarray) -> np.ndarray:
+            published = published_minute(name)
+            if published is None:
+                return known(values, np.nan if name.startswith("rtm_") else None)
+            past = values[:n_days].copy()
+            past[max(today + (minute >= published), 0) :] = np.nan
+            return past
+
         return Market(
             known(self.dates),
             known(self.dam_mcp),
             known(self.rtm_mcp, np.nan),
             known(self.rtm_no_trade, False),
-            {k: known(v, np.nan if k.startswith("rtm_") else None) for k, v in self.extras.items()},
+            {name: extra(name, values) for name, values in self.extras.items()},
             self.is_synthetic,
         )
 
@@ -207,7 +223,11 @@ class Market:
             by_day("dam_mcp"),
             by_day("rtm_mcp"),
             by_day("rtm_no_trade"),
-            {name: by_day(name) for name in EXTRAS if name in frame},
+            {
+                name: by_day(name)
+                for name in frame
+                if name in EXTRAS or published_minute(name) is not None
+            },
             bool(frame["is_synthetic"].any()),
         )
 
@@ -217,7 +237,8 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
 
     Files may overlap where they agree. 15-minute prices are averaged to hours where
     ``rules.block_minutes`` is 60; an hourly RTM price is the mean over the blocks with trade.
-    A folder that holds ``SYNTHETIC.txt`` makes the market synthetic.
+    A folder that holds ``SYNTHETIC.txt`` makes the market synthetic. The columns of
+    ``rules.external`` join by delivery_start.
 
     Raises
     ------
@@ -227,9 +248,9 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(entry) for entry in path]
     names = ", ".join(map(str, paths))
     notes: list[str] = []
-    files = [file for entry in paths for file in _price_files(entry, notes)]
+    files = [file for entry in paths for file in price_files(entry, notes)]
     found = [table for file in files for table in read_price_tables(file, rules)]
-    notes += [note for table in found for note in table.notes]
+    notes += [f"{table.source}: {note}" for table in found for note in table.notes]
     tables = [table for table in found if table.market != "gdam"]
     if not any(table.market == "dam" for table in tables):
         only = "RTM prices" if tables else "the green market (GDAM), another price,"
@@ -244,14 +265,24 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
         )
     days = [table.starts.astype("M8[D]") for table in tables]
     dates = np.arange(min(d.min() for d in days), max(d.max() for d in days) + 1)
-    dam = _merged([t for t in tables if t.market == "dam"], dates, minutes)
-    rtm = _merged([t for t in tables if t.market == "rtm"], dates, minutes)
+    dam = merged([t for t in tables if t.market == "dam"], dates, minutes)
+    rtm = merged([t for t in tables if t.market == "rtm"], dates, minutes)
     extras = {
         f"{market}_{name}": grids[name]
         for market, grids in (("dam", dam), ("rtm", rtm))
         for name in VOLUMES
         if not np.isnan(grids[name]).all()
     }
+    for given in rules.external:
+        added = read_external(given, dates, MINUTES_PER_DAY // minutes)
+        for name in sorted(added.keys() & extras.keys()):
+            raise DataError(f"{given.file}: another file of external has a column {name} too")
+        notes += [
+            f"{given.file}: {name} has no value for the days that are here"
+            for name, values in added.items()
+            if np.isnan(values).all()
+        ]
+        extras |= added
     no_trade = rtm["no_trade"] == 1
     market = Market(
         dates,
@@ -267,12 +298,7 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
     return market
 
 
-def read_price_tables(path: Path, rules: MarketParams) -> list[PriceTable]:
-    """The tables of one file, of whatever market, each checked by itself."""
-    return [_checked(table, rules) for table in read_tables(path, rules)]
-
-
-def _price_files(path: Path, notes: list[str]) -> list[Path]:
+def price_files(path: Path, notes: list[str]) -> list[Path]:
     """The files to read, in order of their names."""
     if not path.is_dir():
         return [path]
@@ -290,129 +316,6 @@ def _price_files(path: Path, notes: list[str]) -> list[Path]:
             "(xlsx or CSV, DAM and RTM) there"
         )
     return found
-
-
-def _checked(table: PriceTable, rules: MarketParams) -> PriceTable:
-    """The table with blocks of zeros set apart; refused where its prices cannot be."""
-    if table.market == "gdam":
-        note = f"{table.source}: green day-ahead market, set aside"
-        return replace(table, notes=(*table.notes, note))
-    mcp = table.columns["mcp"]
-    volume = table.columns.get("mcv_mw", np.full(len(mcp), np.nan))
-    days = table.starts.astype("M8[D]")
-    zeros = (mcp == 0) & (volume == 0)
-    price = np.where(zeros, np.nan, mcp)
-    notes = list(table.notes)
-    if zeros.any():
-        kind = "no trade" if table.market == "rtm" else "no price"
-        notes.append(f"{table.source}: {zeros.sum()} blocks of zeros, taken as {kind}")
-    if ((mcp == 0) & np.isnan(volume)).any():
-        notes.append(f"{table.source}: prices of 0 without a volume, taken as prices")
-    if not np.isnan(price).all() and (median := np.nanmedian(price)) < RS_PER_KWH:
-        raise DataError(
-            f"{table.source}: the median {table.market.upper()} price is {median:g}, so prices "
-            "seem to be in Rs/kWh: multiply them by 1000"
-        )
-    floor = rules.price_floor_rs_per_mwh
-    caps = {day: rules.cap_rs_per_mwh(day.item()) for day in np.unique(days)}
-    cap = np.array([caps[day] for day in days])
-    for at in np.flatnonzero((price < floor - ROUNDING) | (price > cap + ROUNDING))[:1]:
-        side, limit = (
-            ("above the cap", cap[at]) if price[at] > floor else ("below the floor", floor)
-        )
-        raise DataError(
-            f"{table.source}, row {table.row_numbers[at]}, {table.market.upper()} price: "
-            f"{price[at]:g} lies {side} of {limit:g} Rs/MWh on {days[at]}: correct the price, or "
-            "price_caps and price_floor_rs_per_mwh in params/market.yaml"
-        )
-    _refuse_shifted(table)
-    no_trade = np.where(zeros & (table.market == "rtm"), 1.0, np.nan)
-    columns = {**table.columns, "mcp": np.clip(price, floor, cap), "no_trade": no_trade}
-    return replace(table, columns=columns, notes=tuple(notes))
-
-
-def _refuse_shifted(table: PriceTable) -> None:
-    """Whole days that do not start at midnight carry labels of another clock."""
-    starts = np.unique(table.starts)
-    step = np.timedelta64(table.block_minutes, "m")
-    late = int((starts[0] - starts[0].astype("M8[D]")).astype(int))
-    whole = len(starts) % (MINUTES_PER_DAY // table.block_minutes) == 0
-    if late and whole and (np.diff(starts) == step).all():
-        raise DataError(
-            f"{table.source}: holds whole days that start at {late // 60:02d}:{late % 60:02d} "
-            "instead of 00:00, so its labels seem to be shifted: label each block by its "
-            "start, in IST"
-        )
-
-
-def _merged(tables: list[PriceTable], dates: np.ndarray, minutes: int) -> dict[str, np.ndarray]:
-    """Grids (D, T) of the columns of one market; NaN where no table has a value."""
-    names = ("mcp", "no_trade", *VOLUMES)
-    shape = (len(dates), MINUTES_PER_DAY // minutes)
-    merged = {name: np.full(shape, np.nan) for name in names}
-    for length in sorted({table.block_minutes for table in tables}, reverse=True):
-        grids = _placed([t for t in tables if t.block_minutes == length], dates, length)
-        if length < minutes:
-            grids = _averaged(grids, minutes // length)
-        clash = np.abs(grids["mcp"] - merged["mcp"]) > ROUNDING
-        for day, block in np.argwhere(clash)[:1]:
-            raise DataError(
-                f"the hourly files and the 15-minute files disagree on {dates[day]}, hour "
-                f"{block}: {merged['mcp'][day, block]:g} and {grids['mcp'][day, block]:g} "
-                "Rs/MWh. Keep the files of one kind"
-            )
-        merged = {name: np.fmax(merged[name], grids[name]) for name in names}
-    return merged
-
-
-def _placed(tables: list[PriceTable], dates: np.ndarray, length: int) -> dict[str, np.ndarray]:
-    """Rows of tables put on the calendar; rows that disagree on a price are refused."""
-    blocks = MINUTES_PER_DAY // length
-    grids = {}
-    owner = np.concatenate([np.full(len(t.starts), i) for i, t in enumerate(tables)])
-    row = np.concatenate([t.row_numbers for t in tables])
-    start = np.concatenate([t.starts for t in tables])
-    place = (start - dates[0].astype("M8[m]")).astype(int) // length
-
-    def column(name: str) -> np.ndarray:
-        return np.concatenate([t.columns.get(name, np.full(len(t.starts), np.nan)) for t in tables])
-
-    # A block without trade disagrees with a block that has a price.
-    said = np.where(column("no_trade") == 1, -1.0, column("mcp"))
-    order = np.argsort(place, kind="stable")
-    order = order[~np.isnan(said[order])]
-    first, second = order[:-1], order[1:]
-    twins = place[first] == place[second]
-    for at in np.flatnonzero(twins & (np.abs(said[first] - said[second]) > ROUNDING))[:1]:
-        one, two = (
-            f"{tables[owner[i]].source}, row {row[i]}: "
-            + ("no trade" if said[i] < 0 else f"{said[i]:g} Rs/MWh")
-            for i in (first[at], second[at])
-        )
-        raise DataError(
-            f"two rows disagree on the {tables[0].market.upper()} price of {start[first[at]]}:\n"
-            f"  {one}\n  {two}\nKeep the one that is right, or download the day again"
-        )
-    for name in ("mcp", "no_trade", *VOLUMES):
-        values = column(name)
-        there = np.flatnonzero(~np.isnan(values))[::-1]  # of several, the first stays
-        grid = np.full(len(dates) * blocks, np.nan)
-        grid[place[there]] = values[there]
-        grids[name] = grid.reshape(len(dates), blocks)
-    return grids
-
-
-def _averaged(grids: dict[str, np.ndarray], factor: int) -> dict[str, np.ndarray]:
-    """Means over ``factor`` blocks; of RTM prices over those with trade, none if none has."""
-    days, blocks = grids["mcp"].shape
-    parts = {name: g.reshape(days, blocks // factor, factor) for name, g in grids.items()}
-    idle = parts["no_trade"] == 1
-    counted = np.where(idle, 0.0, parts["mcp"]).sum(axis=2)
-    traded = factor - idle.sum(axis=2)
-    means = {name: parts[name].mean(axis=2) for name in VOLUMES}
-    with np.errstate(invalid="ignore"):
-        mcp = np.where(traded > 0, counted / np.maximum(traded, 1), np.nan)
-    return {"mcp": mcp, "no_trade": np.where(traded > 0, np.nan, 1.0), **means}
 
 
 def _gaps(market: Market) -> list[str]:

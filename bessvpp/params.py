@@ -67,6 +67,22 @@ Policy = Literal[
     "median",
     "two_stage",
 ]
+ColumnName = Literal[
+    "Date",
+    "Hour",
+    "Session ID",
+    "Time Block",
+    "Purchase Bid (MW)",
+    "Sell Bid (MW)",
+    "MCV (MW)",
+    "MCP (Rs/MWh)",
+    "delivery_start",
+    "dam_mcp_rs_mwh",
+    "rtm_mcp_rs_mwh",
+    "purchase_bid_mw",
+    "sell_bid_mw",
+    "mcv_mw",
+]
 
 
 class _Section(BaseModel):
@@ -112,8 +128,24 @@ class Costs(_Section):
     off_dam_penalty_rs_per_mwh: NonNegative
 
 
+class ExternalFile(_Section):
+    """A CSV file of further columns, such as forecasts of demand, wind, solar or weather.
+
+    ``published`` is when, on the day before delivery, its values are known. ``columns`` names
+    those to use; ``all`` is every one besides ``delivery_start``. A relative ``file`` starts
+    at the project's root.
+    """
+
+    file: Annotated[str, Field(min_length=1)]
+    published: Clock
+    columns: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class MarketParams(Costs):
-    """Rules of the exchange and costs of using it (``params/market.yaml``)."""
+    """Rules of the exchange and costs of using it (``params/market.yaml``).
+
+    ``column_names`` says what columns of a third party's copies are, in the exchange's words.
+    """
 
     block_minutes: Literal[15, 60] | None
     price_floor_rs_per_mwh: NonNegative
@@ -123,6 +155,8 @@ class MarketParams(Costs):
     rtm_session_minutes: Count
     rtm_gate_minutes: Annotated[int, Strict(), Field(ge=0)]
     bid_step_mw: Positive
+    column_names: dict[Annotated[str, Field(min_length=1)], ColumnName] = {}
+    external: tuple[ExternalFile, ...] = ()
     synthetic_start: dt.date
     synthetic_days: Count
     synthetic_seed: Seed
@@ -513,6 +547,7 @@ def _known_fields(section: type[_Section], loc: tuple[Any, ...]) -> list[str]:
         "planned": Costs,
         "units": UnitParams,
         "price_caps": PriceCap,
+        "external": ExternalFile,
         "dsm_rate": DeviationRate,
         "lightgbm": LightGBMParams,
         "intraday_lightgbm": LightGBMParams,

@@ -20,3 +20,11 @@ def study_run(study, tmp_path_factory) -> RunFolder:
     run = RunFolder(tmp_path_factory.mktemp("study"))
     write_study(run, study)
     return run
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """Tables that tests read are not kept in the project's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BESSVPP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

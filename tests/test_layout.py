@@ -13,7 +13,17 @@ MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
 # Each row may import itself and the rows above it; inside a row, no cycles.
 ROWS = (
     {"__init__", "errors", "params", "metrics", "conformal", "artefacts", "cache", "workers"},
-    {"exchange_files", "market", "battery"},
+    {
+        "cells",
+        "tables",
+        "checksum",
+        "snapshot",
+        "exchange_files",
+        "price_tables",
+        "external",
+        "market",
+    }
+    | {"battery"},
     {
         "synthetic",
         "features",
@@ -31,7 +41,7 @@ ROWS = (
     {"backtest"},
     {"frontier", "plan"},
     {"plots"},
-    {"manifest", "profiles", "pipeline", "book", "replay"},
+    {"check", "manifest", "profiles", "pipeline", "book", "replay"},
     {"__main__"},
 )
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
@@ -43,6 +53,7 @@ DOORS = {
     "matplotlib": {"plots"},
     "plotly": {"plots"},
     "papermill": {"pipeline"},
+    "python_calamine": {"cells"},
     "sklearn": {"scenarios"},
     "yaml": {"params", "profiles", "book"},
 }

@@ -12,7 +12,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from bessvpp.errors import DataError
+from bessvpp.errors import DataError, ParameterError
 from bessvpp.market import EXTRAS, Market, read_market, read_price_tables
 from bessvpp.params import load_params
 
@@ -327,6 +327,98 @@ def test_revised_final_volumes_do_not_make_files_disagree(tmp_path, day):
     assert read_market(tmp_path, RULES).dam_mcp[0].tolist() == values.tolist()
 
 
+def test_a_day_with_94_blocks_is_set_apart_wherever_they_are_missing(tmp_path, day):
+    for lost in (slice(FIRST, FIRST + 2), slice(FIRST + 50, FIRST + 52)):
+        rows = list(day[0][: FIRST + 96])
+        del rows[lost]
+        market = read_market(write(tmp_path, rows), RULES)
+        assert np.isnan(market.dam_mcp).sum() == 2
+        assert market.excluded[0]
+        assert any("missing DAM price, excluded: 2025-08-07" in note for note in market.notes)
+
+
+def test_sessions_that_occur_twice_are_understood_with_either_kind_of_summary(tmp_path, day):
+    write(tmp_path, day[0], "DAM.csv")
+    values = prices(96, 1)
+    rows = snapshot([DAY], values, market="RTM")
+    doubled = [*rows[: FIRST + 10], *rows[FIRST + 8 : FIRST + 10], *rows[FIRST + 10 :]]
+    read = read_market(write(tmp_path, doubled, "RTM.csv").parent, RULES)
+    assert read.rtm_mcp[0].tolist() == values.tolist()
+    doubled[-1][-1] = f"{np.mean([*values, *values[8:10]]):.2f}"
+    read = read_market(write(tmp_path, doubled, "RTM.csv").parent, RULES)
+    assert read.rtm_mcp[0].tolist() == values.tolist()
+
+
+def test_a_price_of_0_without_a_cleared_volume_is_missing_and_never_a_price(tmp_path, day):
+    write(tmp_path, day[0], "DAM.csv")
+    values = prices(96, 1)
+    values[[10, 20]] = 0
+    rows = snapshot([DAY], values, market="RTM", summary=False)
+    rows[FIRST + 10][4:] = ["0.00"] * 5
+    for row in rows[4:]:
+        del row[6]  # the MCV
+    market = read_market(write(tmp_path, rows, "RTM.csv").parent, RULES)
+    assert np.flatnonzero(market.rtm_no_trade[0]).tolist() == [10]  # its bids are zeros
+    assert np.isnan(market.rtm_mcp[0, [10, 20]]).all()
+    assert market.excluded[0]
+    assert any("1 prices of 0 without a cleared volume" in note for note in market.notes)
+
+
+def test_a_file_that_ends_within_a_line_loses_that_line_and_says_so(tmp_path):
+    frame = tidy_frame()
+    text = frame.drop(columns=["purchase_bid_mw", "final_scheduled_volume_mw"]).to_csv(index=False)
+    path = tmp_path / "prices.csv"
+    for cut in (2, 1):  # within the last price; only the end of the line is missing
+        path.write_text(text[:-cut])
+        market = read_market(path, RULES)
+        assert np.isnan(market.rtm_mcp[-1]).sum() == 1
+        assert np.isfinite(market.rtm_mcp[-1, :95]).all()
+        assert any("row 193 ends without an end of line" in note for note in market.notes)
+
+
+def test_dates_that_may_be_month_first_are_mentioned(tmp_path):
+    mention = "nothing here rules out month-first"
+
+    def notes(*days):
+        rows = snapshot(list(days), prices(96 * len(days)), summary=False)
+        return " ".join(read_market(write(tmp_path, rows), RULES).notes)
+
+    assert mention in notes("07-08-2025")
+    assert "07 August 2025" in notes("07-08-2025")
+    assert mention not in notes("08-08-2025")  # the same either way
+    assert mention not in notes("13-08-2025")
+    assert mention not in notes("2025-08-07")
+    assert mention not in notes("07-08-2025", "08-08-2025")  # in a row when read day-first
+
+
+def test_columns_are_found_by_name_wherever_they_stand(tmp_path, day):
+    rows, values = day
+    width = len(rows[4])
+    for order in (range(width)[::-1], [5, 0, 7, 2, 6, 1, 4, 3]):
+        moved = [[(row + [""] * width)[place] for place in order] for row in rows]
+        assert read_market(write(tmp_path, moved), RULES).dam_mcp[0].tolist() == values.tolist()
+
+
+def test_a_copy_with_names_of_its_own_is_read_by_the_mapping(tmp_path, day):
+    rows, values = day
+    rows[4] = ["Delivery Day", "Hr", "Period", "Buy", "Sell", "Cleared", "Final", "Price"]
+    path = write(tmp_path, rows[: FIRST + 96])
+    refused(path, "neither a 'Date' column", "column_names in params/market.yaml")
+    names = {"delivery  day": "Date", "Hr": "Hour", "PERIOD": "Time Block", "Cleared": "MCV (MW)"}
+    names |= {"Price": "MCP (Rs/MWh)"}
+    rules = load_params(column_names=names).market
+    market = read_market(path, rules)
+    assert market.dam_mcp[0].tolist() == values.tolist()
+    assert set(market.extras) == {"dam_mcv_mw"}
+    frame = tidy_frame().rename(columns={"delivery_start": "from", "dam_mcp_rs_mwh": "spot"})
+    rules = load_params(column_names={"From": "delivery_start", "Spot": "dam_mcp_rs_mwh"}).market
+    market = read_market(tidy(tmp_path, frame), rules)
+    assert market.dam_mcp.ravel().tolist() == frame["spot"].tolist()
+    for bad, word in (({"Price": "price"}, "column_names.Price"), ({"Price": 3}, "column_names")):
+        with pytest.raises(ParameterError, match=word):
+            load_params(column_names=bad)
+
+
 def green(day_text=DAY):
     rows = snapshot([day_text], prices(96))
     rows[4][4:6] = ["Total Sell Bid (MW)", "Solar Bid (MW)"]
@@ -469,9 +561,10 @@ def test_sessions_that_contradict_their_blocks_are_refused(tmp_path, day):
     refused(write(tmp_path, rows, "RTM.csv").parent, "RTM.csv", "row 14", "Session ID")
 
 
-@pytest.mark.parametrize("shift", ["1h", "-5h30min"])
-def test_whole_days_that_do_not_start_at_midnight_are_refused(tmp_path, shift):
-    frame = tidy_frame()
+@pytest.mark.parametrize("lost", [0, 5])
+@pytest.mark.parametrize("shift", ["15min", "1h", "-1h", "-5h30min"])
+def test_days_that_start_as_shifted_labels_do_are_refused(tmp_path, shift, lost):
+    frame = tidy_frame()[: 192 - lost]
     starts = pd.to_datetime(frame["delivery_start"]) + pd.Timedelta(shift)
     frame["delivery_start"] = starts.dt.strftime("%Y-%m-%d %H:%M")
     refused(tidy(tmp_path, frame), "prices.csv", "instead of 00:00", "shifted")
@@ -522,6 +615,53 @@ def test_unquoted_thousands_commas_are_refused(tmp_path, day):
     text = path.read_text().replace(",300.00,", ",1,300.00,", 1)
     path.write_text(text)
     refused(path, "row 6", "more values than the 8 columns")
+
+
+def test_real_time_prices_without_their_sessions_are_never_day_ahead_prices(tmp_path):
+    rows = snapshot([DAY], prices(96), market="RTM")
+    rows[4][2] = "No."
+    refused(write(tmp_path, rows, "download.csv"), "summary rows of the RTM", "Session ID")
+    bare = [[*row[:2], *row[3:]] for row in rows[: FIRST + 96]]
+    refused(write(tmp_path, bare, "download.csv"), "does not tell its market", "start with DAM")
+    (table,) = read_price_tables(write(tmp_path, bare, "RTM (3).csv"), RULES)
+    assert table.market == "rtm"
+
+
+def test_rows_that_step_back_in_time_are_refused(tmp_path, day):
+    rows = day[0][: FIRST + 96]
+    rows[FIRST + 8], rows[FIRST + 9] = rows[FIRST + 9], rows[FIRST + 8]
+    refused(write(tmp_path, rows), "row 14", "comes later", "changed date or label")
+    frame = tidy_frame()
+    refused(tidy(tmp_path, frame[::-1]), "prices.csv", "comes later", "sort the rows by time")
+
+
+def test_rows_too_short_or_values_below_no_name_are_refused(tmp_path, day):
+    rows = day[0]
+    short = [*rows[: FIRST + 9], rows[FIRST + 9][:3] + rows[FIRST + 9][4:], *rows[FIRST + 10 :]]
+    refused(write(tmp_path, short), "row 15", "7 values below a header of 8")
+    rows[4][3] = ""
+    refused(write(tmp_path, rows), "row 6", "stands below no name")
+
+
+def test_a_resolution_that_the_rows_do_not_show_is_refused(tmp_path, day):
+    frame = tidy_frame()
+    refused(tidy(tmp_path, frame[:1]), "1 rows, too few to tell hourly")
+    refused(tidy(tmp_path, frame[:12:4][:2]), "2 rows, too few")
+    assert read_market(tidy(tmp_path, frame[:12:4]), RULES).n_blocks == 24
+    refused(tidy(tmp_path, frame[1::4]), "only at minute 15 of the hour")
+    refused(tidy(tmp_path, frame[::2]), "half-hourly")
+    rows = [[*row[:2], *row[3:]] for row in day[0][: FIRST + 96]]
+    refused(write(tmp_path, rows), "no column 'Time Block'")
+
+
+def test_a_block_above_the_header_is_refused(tmp_path, day):
+    rows = day[0][: FIRST + 96]
+    rows[4], rows[8] = rows[8], rows[4]
+    rows[2] = []
+    refused(write(tmp_path, rows), "row 5", "block above the header")
+    text = tidy_frame().to_csv(index=False).splitlines(keepends=True)
+    (tmp_path / "prices.csv").write_text("".join([*text[1:3], text[0], *text[3:]]))
+    refused(tmp_path / "prices.csv", "row 1", "block above the header")
 
 
 def test_two_downloads_in_one_sheet_are_refused(tmp_path, day):

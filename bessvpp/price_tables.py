@@ -1,0 +1,294 @@
+"""What price tables mean: each judged by itself, then merged where they agree.
+
+The judged tables of a file are kept in ``data/.cache``, so that a file is parsed once. An entry
+is found by what was read: the file's content and name, the rules that matter, and the code that
+judges. The folder can be deleted at any time; ``BESSVPP_CACHE`` names another one, or ``off``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bessvpp import cells, checksum, exchange_files, snapshot, tables
+from bessvpp.artefacts import atomic_file
+from bessvpp.errors import DataError, StorageError
+from bessvpp.params import MINUTES_PER_DAY, PROJECT_ROOT, MarketParams
+from bessvpp.tables import VOLUMES, PriceTable
+
+CACHE = PROJECT_ROOT / "data" / ".cache"
+ROUNDING = 0.011  # Rs/MWh; prices of one block that differ by more disagree
+SHIFTS = (15, 60, 330, 1110, 1380, 1425)  # minutes: a block or an hour late or early, UTC and IST
+RS_PER_KWH = 50.0  # a median price below this is in Rs/kWh
+
+
+def read_price_tables(path: Path, rules: MarketParams) -> list[PriceTable]:
+    """The tables of one file, of whatever market, each judged by itself.
+
+    Blocks of zeros are set apart: of the RTM as ``no_trade`` (1.0), else as a missing price.
+    """
+    raw = cells.read_bytes(path)
+    entry = _cache_entry(raw, path, rules)
+    if entry is not None and (kept := _read_entry(entry, path)) is not None:
+        return kept
+    found = [_judged(table, rules) for table in exchange_files.read_tables(raw, path, rules)]
+    if entry is not None:
+        _write_entry(entry, path, found)
+    return found
+
+
+# --- one table -----------------------------------------------------------------------------
+
+
+def _judged(table: PriceTable, rules: MarketParams) -> PriceTable:
+    """The table with blocks of zeros set apart; refused where its prices cannot be."""
+    if table.market == "gdam":
+        return replace(table, notes=(*table.notes, "green day-ahead market (GDAM), set aside"))
+    mcp = table.columns["mcp"]
+    days = table.starts.astype("M8[D]")
+    notes = list(table.notes)
+    zeros, unclear = _zeros(table)
+    price = np.where(zeros | unclear, np.nan, mcp)
+    if zeros.any():
+        kind = "no trade" if table.market == "rtm" else "no price"
+        notes.append(f"{zeros.sum()} blocks of zeros, taken as {kind}")
+    if unclear.any():
+        notes.append(
+            f"{unclear.sum()} prices of 0 without a cleared volume (MCV), which could be blocks "
+            "without trade, taken as missing"
+        )
+    if not np.isnan(price).all() and (median := np.nanmedian(price)) < RS_PER_KWH:
+        raise DataError(
+            f"{table.source}: the median {table.market.upper()} price is {median:g}, so prices "
+            "seem to be in Rs/kWh: multiply them by 1000"
+        )
+    floor = rules.price_floor_rs_per_mwh
+    dates, date_of = np.unique(days, return_inverse=True)
+    cap = np.array([rules.cap_rs_per_mwh(date) for date in dates.tolist()])[date_of]
+    for at in np.flatnonzero((price < floor - ROUNDING) | (price > cap + ROUNDING))[:1]:
+        side, limit = (
+            ("above the cap", cap[at]) if price[at] > floor else ("below the floor", floor)
+        )
+        raise DataError(
+            f"{table.source}, row {table.row_numbers[at]}, {table.market.upper()} price: "
+            f"{price[at]:g} lies {side} of {limit:g} Rs/MWh on {days[at]}: correct the price, or "
+            "price_caps and price_floor_rs_per_mwh in params/market.yaml"
+        )
+    _refuse_shifted(table)
+    no_trade = np.where(zeros & (table.market == "rtm"), 1.0, np.nan)
+    columns = {**table.columns, "mcp": np.clip(price, floor, cap), "no_trade": no_trade}
+    return replace(table, columns=columns, notes=tuple(notes))
+
+
+def _zeros(table: PriceTable) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks that were published as zeros, and prices of 0 of which nothing tells; (n,) bool.
+
+    A price of 0 with a cleared volume is a price.
+    """
+    zero = table.columns["mcp"] == 0
+    missing = np.full(len(zero), np.nan)
+    bids = np.array([table.columns.get(name, missing) for name in VOLUMES])
+    cleared = bids[VOLUMES.index("mcv_mw")]
+    no_bids = (np.nan_to_num(bids) == 0).all(axis=0) & ~np.isnan(bids).all(axis=0)
+    untold = np.isnan(cleared)
+    return zero & ((cleared == 0) | (untold & no_bids)), zero & untold & ~no_bids
+
+
+def _refuse_shifted(table: PriceTable) -> None:
+    """Labels of another clock: whole days from elsewhere than midnight, or a known shift."""
+    starts = np.unique(table.starts)
+    step = np.timedelta64(table.block_minutes, "m")
+    late = int((starts[0] - starts[0].astype("M8[D]")).astype(int))
+    whole = len(starts) % (MINUTES_PER_DAY // table.block_minutes) == 0
+    if late in SHIFTS or (late and whole and (np.diff(starts) == step).all()):
+        raise DataError(
+            f"{table.source}: starts at {late // 60:02d}:{late % 60:02d} instead of 00:00, so its "
+            "labels seem to be shifted: label each block by its start, in IST; where the first "
+            "blocks of the first day are missing, remove that day"
+        )
+
+
+# --- several tables ------------------------------------------------------------------------
+
+
+def merged(tables: Sequence[PriceTable], dates: np.ndarray, minutes: int) -> dict[str, np.ndarray]:
+    """Grids (D, T) of the columns of one market; NaN where no table has a value."""
+    names = ("mcp", "no_trade", *VOLUMES)
+    shape = (len(dates), MINUTES_PER_DAY // minutes)
+    merged = {name: np.full(shape, np.nan) for name in names}
+    for length in sorted({table.block_minutes for table in tables}, reverse=True):
+        grids = _placed([t for t in tables if t.block_minutes == length], dates, length)
+        if length < minutes:
+            grids = _averaged(grids, minutes // length)
+        clash = np.abs(grids["mcp"] - merged["mcp"]) > ROUNDING
+        for day, block in np.argwhere(clash)[:1]:
+            raise DataError(
+                f"the hourly files and the 15-minute files disagree on {dates[day]}, hour "
+                f"{block}: {merged['mcp'][day, block]:g} and {grids['mcp'][day, block]:g} "
+                "Rs/MWh. Keep the files of one kind"
+            )
+        merged = {name: np.fmax(merged[name], grids[name]) for name in names}
+    return merged
+
+
+def repeated(tables: Sequence[PriceTable]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of neighbours among the rows that give one block a price, of one market and length.
+
+    first, second : (k,) places of the rows, counted over all tables
+    differ : (k,) bool, the two disagree; no trade disagrees with a price
+    """
+    start = np.concatenate([table.starts for table in tables])
+    said = _said(tables)
+    order = np.argsort(start, kind="stable")
+    order = order[~np.isnan(said[order])]
+    first, second = order[:-1], order[1:]
+    twins = start[first] == start[second]
+    first, second = first[twins], second[twins]
+    return first, second, np.abs(said[first] - said[second]) > ROUNDING
+
+
+def disagreements(tables: Sequence[PriceTable]) -> list[str]:
+    """Where tables of one market and length disagree: a message for each pair of sources."""
+    first, second, differ = repeated(tables)
+    start = np.concatenate([table.starts for table in tables])
+    row = np.concatenate([table.row_numbers for table in tables])
+    owner = np.concatenate([np.full(len(table.starts), i) for i, table in enumerate(tables)])
+    said = _said(tables)
+    messages: dict[tuple[int, int], str] = {}
+    pairs = list(zip(first[differ].tolist(), second[differ].tolist(), strict=True))
+    for pair in pairs:
+        owners = (int(owner[pair[0]]), int(owner[pair[1]]))
+        if owners in messages:
+            continue
+        one, two = (
+            f"{tables[owner[i]].source}, row {row[i]}: "
+            + ("no trade" if said[i] < 0 else f"{said[i]:g} Rs/MWh")
+            for i in pair
+        )
+        n = sum((owner[i], owner[j]) == owners for i, j in pairs)
+        more = f" (and {n - 1} more blocks)" if n > 1 else ""
+        messages[owners] = (
+            f"two rows disagree on the {tables[0].market.upper()} price of {start[pair[0]]}{more}:"
+            f"\n  {one}\n  {two}\nKeep the one that is right, or download the day again"
+        )
+    return list(messages.values())
+
+
+def _said(tables: Sequence[PriceTable]) -> np.ndarray:
+    """Price of each row, -1 for no trade, NaN for nothing."""
+    return np.where(_column(tables, "no_trade") == 1, -1.0, _column(tables, "mcp"))
+
+
+def _column(tables: Sequence[PriceTable], name: str) -> np.ndarray:
+    """One column over the rows of all tables, NaN where a table has none."""
+    return np.concatenate([t.columns.get(name, np.full(len(t.starts), np.nan)) for t in tables])
+
+
+def _placed(tables: Sequence[PriceTable], dates: np.ndarray, length: int) -> dict[str, np.ndarray]:
+    """Rows of tables put on the calendar; rows that disagree on a price are refused."""
+    blocks = MINUTES_PER_DAY // length
+    grids = {}
+    start = np.concatenate([t.starts for t in tables])
+    place = (start - dates[0].astype("M8[m]")).astype(int) // length
+
+    if clashes := disagreements(tables):
+        raise DataError(clashes[0])
+    for name in ("mcp", "no_trade", *VOLUMES):
+        values = _column(tables, name)
+        there = np.flatnonzero(~np.isnan(values))[::-1]  # of several, the first stays
+        grid = np.full(len(dates) * blocks, np.nan)
+        grid[place[there]] = values[there]
+        grids[name] = grid.reshape(len(dates), blocks)
+    return grids
+
+
+def _averaged(grids: dict[str, np.ndarray], factor: int) -> dict[str, np.ndarray]:
+    """Means over ``factor`` blocks; of RTM prices over those with trade, none if none has."""
+    days, blocks = grids["mcp"].shape
+    parts = {name: g.reshape(days, blocks // factor, factor) for name, g in grids.items()}
+    idle = parts["no_trade"] == 1
+    counted = np.where(idle, 0.0, parts["mcp"]).sum(axis=2)
+    traded = factor - idle.sum(axis=2)
+    means = {name: parts[name].mean(axis=2) for name in VOLUMES}
+    with np.errstate(invalid="ignore"):
+        mcp = np.where(traded > 0, counted / np.maximum(traded, 1), np.nan)
+    return {"mcp": mcp, "no_trade": np.where(traded > 0, np.nan, 1.0), **means}
+
+
+# --- the cache -----------------------------------------------------------------------------
+
+
+@functools.cache
+def _code() -> bytes:
+    """What a cached table depends on besides its file and the rules: the code that made it."""
+    modules = (cells, tables, checksum, snapshot, exchange_files)
+    total = hashlib.sha256(importlib.metadata.version("python-calamine").encode())
+    for name in (*(module.__file__ for module in modules), __file__):
+        total.update(Path(name).read_bytes())
+    return total.digest()
+
+
+def _cache_entry(raw: bytes, path: Path, rules: MarketParams) -> Path | None:
+    """Where the tables of a file are kept; ``None`` where nothing is."""
+    place = os.environ.get("BESSVPP_CACHE") or CACHE
+    if place == "off":
+        return None
+    told = rules.model_dump(
+        mode="json",
+        include={"price_floor_rs_per_mwh", "price_caps", "rtm_session_minutes", "column_names"},
+    )
+    key = hashlib.sha256(_code())
+    key.update(json.dumps([path.name, told], sort_keys=True).encode())
+    key.update(raw)
+    return Path(place) / f"{key.hexdigest()[:40]}.npz"
+
+
+def _read_entry(entry: Path, path: Path) -> list[PriceTable] | None:
+    """The tables of an entry; ``None`` where there is none, or it is damaged."""
+    try:
+        with np.load(entry, allow_pickle=False) as arrays:
+            heads = json.loads(str(arrays["heads"]))
+            return [
+                PriceTable(
+                    source=f"{path}{head['sheet']}",
+                    market=head["market"],
+                    block_minutes=head["block_minutes"],
+                    starts=arrays[f"{i}_starts"],
+                    row_numbers=arrays[f"{i}_row_numbers"],
+                    columns={name: arrays[f"{i}_{name}"] for name in head["columns"]},
+                    notes=tuple(head["notes"]),
+                )
+                for i, head in enumerate(heads)
+            ]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _write_entry(entry: Path, path: Path, found: Sequence[PriceTable]) -> None:
+    """Keep tables; nothing is said where that is not possible, they are only read again."""
+    arrays: dict[str, np.ndarray] = {}
+    heads = []
+    for i, table in enumerate(found):
+        heads.append(
+            {
+                "sheet": table.source.removeprefix(str(path)),
+                "market": table.market,
+                "block_minutes": table.block_minutes,
+                "columns": list(table.columns),
+                "notes": list(table.notes),
+            }
+        )
+        arrays |= {f"{i}_starts": table.starts, f"{i}_row_numbers": table.row_numbers}
+        arrays |= {f"{i}_{name}": values for name, values in table.columns.items()}
+    with contextlib.suppress(StorageError), atomic_file(entry) as handle:
+        np.savez(handle, heads=np.array(json.dumps(heads)), **arrays)

@@ -1,0 +1,155 @@
+"""``python -m bessvpp check``: what files hold, and whether they can be trusted."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from test_market import DAY, FIRST, REAL, green, needs_real, prices, snapshot, write, write_xlsx
+
+from bessvpp.__main__ import main
+from bessvpp.check import check_files
+from bessvpp.params import load_params
+
+RULES = load_params().market
+
+
+def told(capsys, *words) -> tuple[int, dict]:
+    code = main(["check", "--json", *map(str, words)])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_a_whole_day_is_told_in_figures(tmp_path):
+    values = prices(96)
+    values[[3, 4, 5]] = 10_000
+    report = check_files([write(tmp_path, snapshot([DAY], values))], RULES)
+    (day,) = report.days
+    assert (day.market, day.block_minutes, day.blocks, day.expected) == ("DAM", 15, 96, 96)
+    assert (day.status, day.no_trade, day.cap_share) == ("whole", 0, round(3 / 96, 4))
+    assert day.price_min == values.min()
+    assert day.price_max == values.max()
+    assert day.price_mean == pytest.approx(values.mean(), abs=1e-4)
+    figures = report.statistics["DAM"]
+    assert figures["5 %"] == pytest.approx(np.quantile(values, 0.05), abs=1e-3)
+    assert figures["sd"] == pytest.approx(values.std(), abs=1e-3)
+    assert report.ok
+    assert not report.gaps
+    assert not report.excluded
+
+
+def test_first_blocks_are_history_and_a_hole_is_incomplete(tmp_path):
+    days = ["14-06-2025", "15-06-2025", "16-06-2025"]
+    rows = snapshot(days, prices(96 * 2 + 46), market="RTM", summary=False)
+    rows[FIRST + 3][4:] = ["0.00"] * 5
+    del rows[FIRST + 96 + 20 : FIRST + 96 + 22]
+    report = check_files([write(tmp_path, rows, "RTM.csv")], RULES)
+    assert [day.status for day in report.days] == ["whole", "incomplete", "history"]
+    assert [day.blocks for day in report.days] == [96, 94, 46]
+    assert [day.no_trade for day in report.days] == [1, 0, 0]
+    assert report.gaps == {"RTM": ["2025-06-15 05:00-05:30", "2025-06-16 11:30-24:00"]}
+    assert report.excluded == {"RTM": ["2025-06-15 to 2025-06-16 (2 days)"]}
+    assert report.ok  # incomplete, and said to be so
+    assert "incomplete: its first blocks" in report.as_text()
+
+
+def test_all_bad_files_are_told_and_the_exit_code_says_so(tmp_path, capsys):
+    values = prices(96)
+    write(tmp_path, snapshot([DAY], values), "good.csv")
+    write(tmp_path, snapshot([DAY], values / 1000), "paise.csv")
+    (tmp_path / "login.csv").write_text("<html>")
+    rows = snapshot(["08-08-2025"], values)
+    rows[FIRST][-1] = "abc"
+    write_xlsx(tmp_path, rows, "text.xlsx")
+    code, report = told(capsys, tmp_path)
+    assert code == 1
+    assert not report["ok"]
+    assert [day["source"] for day in report["days"]] == [str(tmp_path / "good.csv")]
+    for name, word in (("paise.csv", "Rs/kWh"), ("login.csv", "web page"), ("text.xlsx", "'abc'")):
+        (message,) = [message for message in report["refused"] if name in message]
+        assert word in message
+    assert main(["check", str(tmp_path)]) == 1
+    assert capsys.readouterr().out.count("REFUSED") == 3
+
+
+def test_files_that_agree_are_duplicates_and_files_that_do_not_are_refused(tmp_path, capsys):
+    values = prices(96)
+    for name in ("a.csv", "a (1).csv"):
+        write(tmp_path, snapshot([DAY], values), name)
+    code, report = told(capsys, tmp_path)
+    assert code == 0
+    assert report["duplicates"] == [
+        f"96 blocks alike in {tmp_path / 'a (1).csv'} and {tmp_path / 'a.csv'}"
+    ]
+    values[[7, 9]] += 1
+    write(tmp_path, snapshot([DAY], values), "b.csv")
+    code, report = told(capsys, tmp_path)
+    assert code == 1
+    (message,) = report["refused"]
+    assert "2025-08-07T01:45 (and 1 more blocks)" in message
+    assert "row 13" in message
+
+
+def test_hours_and_quarters_that_disagree_are_refused(tmp_path, capsys):
+    values = prices(96)
+    write(tmp_path, snapshot([DAY], values), "a.csv")
+    hours = values.reshape(24, 4).mean(axis=1).round(2)
+    write(tmp_path, snapshot([DAY], hours, length=60), "b.csv")
+    assert told(capsys, tmp_path)[0] == 0
+    hours[3] += 1
+    write(tmp_path, snapshot([DAY], hours, length=60), "b.csv")
+    code, report = told(capsys, tmp_path)
+    assert code == 1
+    assert "hourly files and the 15-minute files disagree" in report["refused"][0]
+
+
+def test_what_is_not_there_or_empty_is_refused(tmp_path, capsys):
+    code, report = told(capsys, tmp_path, tmp_path / "none.xlsx")
+    assert code == 1
+    assert len(report["refused"]) == 2
+
+
+def test_missing_days_are_ranges_and_green_is_another_market(tmp_path, capsys):
+    write(tmp_path, snapshot(["10-06-2025"], prices(96)), "a.csv")
+    write(tmp_path, snapshot(["14-06-2025"], prices(96)), "b.csv")
+    write(tmp_path, green("14-06-2025"), "G-DAM_Market Snapshot.csv")
+    code, report = told(capsys, tmp_path)
+    assert code == 0
+    assert report["gaps"] == {"DAM": ["2025-06-11 to 2025-06-13 (3 days) (nothing)"]}
+    assert [day["status"] for day in report["days"]] == ["another market", "whole", "whole"]
+    assert set(report["statistics"]) == {"DAM"}
+
+
+def test_the_spread_is_told_where_both_markets_are_there(tmp_path):
+    dam, rtm = prices(96), prices(96, 1)
+    write(tmp_path, snapshot([DAY], dam), "DAM.csv")
+    write(tmp_path, snapshot([DAY], rtm, market="RTM"), "RTM.csv")
+    figures = check_files([tmp_path], RULES).statistics["RTM - DAM"]
+    assert figures["mean"] == pytest.approx((rtm - dam).mean(), abs=1e-3)
+    assert figures["correlation"] == pytest.approx(np.corrcoef(dam, rtm)[0, 1], abs=1e-3)
+
+
+@needs_real
+def test_the_real_downloads_are_what_the_exchange_says(capsys):
+    code, report = told(capsys, *sorted(REAL.glob("*.xlsx")))
+    assert code == 0
+    told_days = [
+        (day["market"], day["blocks"], day["status"], round(day["price_mean"], 2))
+        for day in report["days"]
+    ]
+    assert told_days == [
+        ("DAM", 96, "whole", 4714.1),
+        ("GDAM", 96, "another market", 4748.87),
+        ("RTM", 46, "history", 2474.87),  # each its own Avg
+    ]
+    assert report["gaps"] == {"RTM": ["2025-08-12 11:30-24:00"]}
+
+
+@needs_real
+def test_the_real_csv_files_load_and_those_that_disagree_are_told(capsys):
+    code, report = told(capsys, *sorted(REAL.glob("dam_*.csv")))
+    assert code == 1
+    (message,) = report["refused"]
+    assert "(and 1319 more blocks)" in message
+    assert told(capsys, REAL / "dam_15min_2024.csv")[0] == 0
+    assert told(capsys, REAL / "dam_rtm_hourly_2025-02_2025-04.csv")[0] == 0

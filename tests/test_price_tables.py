@@ -1,0 +1,126 @@
+"""Judged tables are kept by what was read, and an entry that is damaged is made again."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import pytest
+from test_market import DAY, FIRST, PRICE, prices, snapshot, write, write_xlsx
+
+from bessvpp import price_tables
+from bessvpp.errors import DataError
+from bessvpp.params import PriceCap, load_params
+from bessvpp.price_tables import read_price_tables
+
+RULES = load_params().market
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BESSVPP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """Counts the files that are parsed."""
+    seen = []
+    whole = price_tables.exchange_files.read_tables
+    monkeypatch.setattr(
+        price_tables.exchange_files, "read_tables", lambda *a: seen.append(a[1]) or whole(*a)
+    )
+    return seen
+
+
+def same(one, two) -> bool:
+    return all(
+        (a.source, a.market, a.block_minutes, a.notes)
+        == (b.source, b.market, b.block_minutes, b.notes)
+        and (a.starts == b.starts).all()
+        and a.starts.dtype == b.starts.dtype
+        and (a.row_numbers == b.row_numbers).all()
+        and list(a.columns) == list(b.columns)
+        and all(np.array_equal(a.columns[k], b.columns[k], equal_nan=True) for k in a.columns)
+        for a, b in zip(one, two, strict=True)
+    )
+
+
+def test_a_second_load_parses_nothing_and_gives_the_same(tmp_path, cache, parsed):
+    values = prices(96)
+    values[4] = 0
+    rows = snapshot([DAY], values, market="RTM")
+    rows[FIRST + 5][4:] = ["0"] * 5
+    path = write_xlsx(tmp_path, rows[: FIRST + 96], "RTM.xlsx")
+    first = read_price_tables(path, RULES)
+    second = read_price_tables(path, RULES)
+    assert len(parsed) == 1
+    assert same(first, second)
+    assert first[0].notes
+    moved = tmp_path / "elsewhere" / "RTM.xlsx"
+    moved.parent.mkdir()
+    path.rename(moved)
+    (table,) = read_price_tables(moved, RULES)
+    assert len(parsed) == 1
+    assert table.source == f"{moved} [Sheet]"
+
+
+def test_content_name_rules_and_code_make_another_entry(tmp_path, cache, parsed, monkeypatch):
+    rows = snapshot([DAY], prices(96), summary=False)
+    path = write(tmp_path, rows)
+    read_price_tables(path, RULES)
+    rows[FIRST][PRICE] = "5000.00"
+    write(tmp_path, rows)
+    assert read_price_tables(path, RULES)[0].columns["mcp"][0] == 5000
+    assert len(parsed) == 2
+    read_price_tables(path, RULES.model_copy(update={"fee_dam_rs_per_mwh": 7.0}))
+    assert len(parsed) == 2  # no price depends on a fee
+    low = PriceCap(effective_from=dt.date(2012, 1, 1), cap_rs_per_mwh=4000.0)
+    with pytest.raises(DataError, match="above the cap"):
+        read_price_tables(path, RULES.model_copy(update={"price_caps": (low,)}))
+    path.rename(tmp_path / "RTM.csv")
+    with pytest.raises(DataError, match="is named RTM"):
+        read_price_tables(tmp_path / "RTM.csv", RULES)
+    write(tmp_path, rows)
+    monkeypatch.setattr(price_tables, "_code", lambda: b"other")
+    read_price_tables(path, RULES)
+    assert len(parsed) == 5
+
+
+def test_a_damaged_entry_is_made_again(tmp_path, cache, parsed):
+    path = write(tmp_path, snapshot([DAY], prices(96)))
+    first = read_price_tables(path, RULES)
+    (entry,) = cache.iterdir()
+    whole = entry.read_bytes()
+    spoilt = bytearray(whole)
+    spoilt[len(whole) // 2] ^= 255
+    for n, content in enumerate((b"", whole[:-30], whole[:200], b"junk", bytes(spoilt)), start=2):
+        entry.write_bytes(content)
+        assert same(read_price_tables(path, RULES), first)
+        assert len(parsed) == n
+        assert entry.read_bytes() == whole
+
+
+def test_a_refused_file_is_never_kept(tmp_path, cache):
+    path = write(tmp_path, snapshot([DAY], prices(96) / 1000))
+    for _ in range(2):
+        with pytest.raises(DataError, match="Rs/kWh"):
+            read_price_tables(path, RULES)
+    assert not cache.exists()
+
+
+def test_without_a_place_to_write_nothing_is_kept_and_nothing_fails(tmp_path, monkeypatch, parsed):
+    path = write(tmp_path, snapshot([DAY], prices(96)))
+    (tmp_path / "file").write_text("no folder")
+    for place in (str(tmp_path / "file" / "cache"), "off"):
+        monkeypatch.setenv("BESSVPP_CACHE", place)
+        read_price_tables(path, RULES)
+        read_price_tables(path, RULES)
+    assert len(parsed) == 4
+
+
+def test_the_cache_lies_beside_the_data_and_holds_no_code():
+    assert price_tables.CACHE.parts[-2:] == ("data", ".cache")
+    makefile = (price_tables.PROJECT_ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "data/.cache" in makefile
+    assert "data/.cache/" in (price_tables.PROJECT_ROOT / ".gitignore").read_text(encoding="utf-8")
