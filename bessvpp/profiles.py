@@ -154,8 +154,11 @@ def resolve(
         knobs["jobs"] = os.cpu_count() or 1  # changes no result
     knobs |= values
     data = _data_fingerprint(str(knobs.get("data") or ""), dumped["market"])
+    if added := {item.file: _added_fingerprint(item.file) for item in sections.market.external}:
+        data["external"] = added
     hashed = {key: value for key, value in knobs.items() if key not in NOT_HASHED}
     content = {"knobs": hashed, "sections": dumped, "data": data.get("sha256", data)}
+    content |= {"external": added} if added else {}
     return RunParameters(
         profile=name,
         folder=folder,
@@ -198,6 +201,13 @@ def _data_fingerprint(data: str, market: Mapping[str, Any]) -> dict[str, Any]:
     if not files:
         raise DataError(f"{path}: is empty; put the exchange's downloads there")
     return {"source": str(path), "files": len(files), "sha256": sha256_of(files, path)}
+
+
+def _added_fingerprint(file: str) -> str:
+    path = PROJECT_ROOT / Path(file).expanduser()
+    if not path.is_file():
+        raise DataError(f"{path}: no such file (external in params/market.yaml)")
+    return sha256_of([path], path.parent)
 
 
 def sha256_of(files: Sequence[Path], folder: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -317,6 +318,23 @@ def test_workers_and_the_day_looked_at_are_no_other_parameters(three: Path, tmp_
     assert call("--only", "03", "-p", "date=2025-03-02") == 0
     entry = manifest_of(tmp_path / "out")["notebooks"]["03_recalibration"]
     assert entry["parameters"]["date"] == "2025-03-02"
+
+
+def test_added_columns_count_by_their_content_too(three: Path, tmp_path: Path):
+    params = tmp_path / "params"
+    shutil.copytree(PROJECT_ROOT / "params", params)
+    wind = tmp_path / "wind.csv"
+    text = (params / "market.yaml").read_text("utf-8")
+    given = f'external: [{{file: {wind}, published: "09:00", columns: all}}]'
+    assert "external: []" in text
+    (params / "market.yaml").write_text(text.replace("external: []", given), "utf-8")
+    with pytest.raises(DataError, match=r"wind\.csv: no such file"):
+        profiles.resolve(params=str(params), notebooks=three)
+    hashes = set()
+    for content in ("delivery_start,wind\n", "delivery_start,sun\n", "delivery_start,wind\n"):
+        wind.write_text(content, "utf-8")
+        hashes.add(profiles.resolve(params=str(params), notebooks=three).sha256)
+    assert len(hashes) == 2
 
 
 def test_data_count_by_their_content(three: Path, tmp_path: Path):
