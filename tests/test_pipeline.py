@@ -320,7 +320,7 @@ def test_workers_and_the_day_looked_at_are_no_other_parameters(three: Path, tmp_
     assert entry["parameters"]["date"] == "2025-03-02"
 
 
-def test_added_columns_count_by_their_content_too(three: Path, tmp_path: Path):
+def test_added_columns_count_by_their_content_too(tmp_path: Path):
     params = tmp_path / "params"
     shutil.copytree(PROJECT_ROOT / "params", params)
     wind = tmp_path / "wind.csv"
@@ -329,11 +329,11 @@ def test_added_columns_count_by_their_content_too(three: Path, tmp_path: Path):
     assert "external: []" in text
     (params / "market.yaml").write_text(text.replace("external: []", given), "utf-8")
     with pytest.raises(DataError, match=r"wind\.csv: no such file"):
-        profiles.resolve(params=str(params), notebooks=three)
+        profiles.resolve(params=str(params))
     hashes = set()
     for content in ("delivery_start,wind\n", "delivery_start,sun\n", "delivery_start,wind\n"):
         wind.write_text(content, "utf-8")
-        hashes.add(profiles.resolve(params=str(params), notebooks=three).sha256)
+        hashes.add(profiles.resolve(params=str(params)).sha256)
     assert len(hashes) == 2
 
 
