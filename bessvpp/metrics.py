@@ -49,6 +49,13 @@ def pinball_loss(y: np.ndarray, quantile: np.ndarray, level: float) -> float:
     return float(np.nanmean(np.maximum(level * error, (level - 1) * error)))
 
 
+def daily_pinball(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """(D,) pinball loss of each day, averaged over blocks and levels; shapes as below."""
+    error = y[:, :, None] - quantiles
+    tau = np.array(levels)
+    return np.nanmean(np.maximum(tau * error, (tau - 1) * error), axis=(1, 2))
+
+
 def coverage(y: np.ndarray, quantile: np.ndarray) -> tuple[float, float, int]:
     """Shares of outcomes below and at or below a quantile, and the number of outcomes.
 

@@ -14,7 +14,17 @@ MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
 ROWS = (
     {"__init__", "errors", "params", "metrics", "conformal", "artefacts"},
     {"exchange_files", "market", "battery"},
-    {"synthetic", "features", "forecast", "problem", "programme", "dispatch", "scenarios"},
+    {
+        "synthetic",
+        "features",
+        "forecast",
+        "recalibration",
+        "benchmark_forecasts",
+        "problem",
+        "programme",
+        "dispatch",
+        "scenarios",
+    },
     {"backtest"},
     {"frontier", "plan"},
     {"plots"},
@@ -30,7 +40,10 @@ DOORS = {
     "matplotlib": {"plots"},
     "plotly": {"plots"},
     "papermill": {"pipeline"},
-    "sklearn": {"scenarios"},
+    "sklearn": {"scenarios", "recalibration", "benchmark_forecasts"},
+    "statsmodels": {"benchmark_forecasts"},
+    "scoringrules": {"metrics"},
+    "holidays": {"features"},
     "yaml": {"params", "profiles", "book"},
 }
 NEVER = {"pickle", "dill", "cloudpickle", "shelve", "marshal", "tkinter"}
