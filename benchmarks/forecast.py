@@ -22,16 +22,15 @@ from bessvpp import forecast
 from bessvpp.artefacts import RunFolder
 from bessvpp.benchmark_forecasts import (
     climatology,
-    diebold_mariano,
     lear,
     persistence,
     quantile_regression_average,
 )
 from bessvpp.features import feature_frame
 from bessvpp.market import Market, read_market
-from bessvpp.metrics import daily_pinball
 from bessvpp.params import PROJECT_ROOT, ForecastParams, MarketParams, load_params
-from bessvpp.recalibration import choose_method, method_names, recalibrate, score
+from bessvpp.recalibration import choose_method, method_names, recalibrate
+from bessvpp.scores import score_table
 
 DATA = PROJECT_ROOT.parent / "shared" / "data" / "real" / "dam_15min_2024.csv"
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -74,16 +73,9 @@ def simple_fans(
 def table_of(
     market: Market, fans: dict[str, forecast.QuantileForecast], test: np.ndarray, reference: str
 ) -> pd.DataFrame:
-    """A row a forecast: pinball, miscoverage, width, and Diebold-Mariano against one of them."""
+    """A row a forecast, with Diebold-Mariano against one of them."""
     outcome = market.dam_mcp[[market.index_of(day) for day in test]]
-    losses = {name: daily_pinball(outcome, fan.values, LEVELS) for name, fan in fans.items()}
-    rows = {}
-    for name, fan in fans.items():
-        width = fan.values[:, :, -1] - fan.values[:, :, 0]
-        rows[name] = score(outcome, fan) | {"width_80": float(width.mean())}
-        if name != reference:
-            rows[name]["dm"], rows[name]["p"] = diebold_mariano(losses[name], losses[reference])
-    return pd.DataFrame(rows).T
+    return score_table(outcome, {name: fan.values for name, fan in fans.items()}, LEVELS, reference)
 
 
 def settings(params: ForecastParams, **changes: object) -> ForecastParams:
@@ -148,7 +140,7 @@ def main() -> None:
 
 def show(title: str, table: pd.DataFrame) -> None:
     """Print a table."""
-    print(f"\n{title}\n{table.round(4).to_string()}\n", flush=True)
+    print(f"\n{title}\n{table.round(3).to_string()}\n", flush=True)
 
 
 def plain(table: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Simple forecasts that the models must beat, from public formulas, and how to compare losses.
+"""Simple forecasts that the models must beat, from public formulas.
 
 All of them read the gate features or ``Market.known_at``, as the models do.
 """
@@ -10,10 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoLarsIC, QuantileRegressor
-from statsmodels.regression.linear_model import OLS
 
 from bessvpp.features import gate_time
 from bessvpp.forecast import QuantileForecast, caps_of, complete_days, prices_of
@@ -143,20 +141,6 @@ def quantile_regression_average(
                     len(rows), -1
                 )
     return _fan(name, dates, levels, values, rules)
-
-
-def diebold_mariano(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """Diebold and Mariano's statistic of two series of daily losses, and its p-value.
-
-    The mean difference over its standard error, which allows for correlation from day to day
-    (Newey and West, with ``D^(1/3)`` lags). Negative: the first forecast is the better one.
-    """
-    difference = first - second
-    n = len(difference)
-    lags = int(np.floor(n ** (1 / 3)))
-    fitted = OLS(difference, np.ones(n)).fit(cov_type="HAC", cov_kwds={"maxlags": lags})
-    statistic = float(fitted.tvalues[0])
-    return statistic, float(2 * student.sf(abs(statistic), n - 1))
 
 
 def _known_prices(

@@ -83,7 +83,7 @@ def day_shifts(
     Parameters
     ----------
     levels : the L levels
-    min_group_size : least number of residuals of a group
+    min_group_size : least number of residuals of a group, counted by their weight
     weights : (D,) weight of each past day, at most 1; 1 where None
     asked : (24, L) levels to take in place of the nominal ones, by hour; beyond the first or
         last order statistic of the group, that one is taken
@@ -112,10 +112,11 @@ def day_shifts(
                 chosen = usable[:, span]
                 if of_regime:
                     chosen = chosen & (known.regime[:, span] == regime)
-                n = int(chosen.sum())
-                if not open_.any() or (of_regime and n < min_group_size):
-                    continue
                 weight = day_weight[:, span][chosen]
+                n = len(weight)
+                too_small = weight.sum() < min_group_size - _ROUNDING
+                if not open_.any() or (of_regime and too_small):
+                    continue
                 order = np.argsort(known.values[:, span][chosen], axis=0, kind="stable")
                 _, exists = _ranks(np.array(levels)[None], weight, order)
                 if not of_regime and not exists.all():
@@ -253,7 +254,7 @@ class ExpertWeights:
         return cls(*(np.zeros((n_experts, n_levels)) for _ in range(3)))
 
     def _rate(self) -> np.ndarray:
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             by_range = 1 / (2 * self.largest)
             by_squares = np.sqrt(np.log(len(self.regret)) / self.squares)
         return np.minimum(by_range, by_squares)

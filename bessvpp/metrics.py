@@ -103,11 +103,14 @@ def coverage_table(
 def miscoverage_by_hour(
     y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]
 ) -> np.ndarray:
-    """(L, 24) miscoverage of every level in every hour of the day."""
+    """(L, 24) miscoverage of every level in every hour of the day; NaN: no outcome in it."""
     per_hour = y.shape[1] // 24
     errors = np.empty((len(levels), 24))
     for hour in range(24):
         span = slice(hour * per_hour, (hour + 1) * per_hour)
+        if not np.isfinite(y[:, span]).any():
+            errors[:, hour] = np.nan
+            continue
         table = coverage_table(y[:, span], quantiles[:, span], levels)
         errors[:, hour] = [miscoverage(**entry) for entry in table.values()]
     return errors

@@ -41,8 +41,8 @@ DOORS = {
     "plotly": {"plots"},
     "papermill": {"pipeline"},
     "sklearn": {"scenarios", "recalibration", "benchmark_forecasts"},
-    "statsmodels": {"benchmark_forecasts"},
-    "scoringrules": {"metrics"},
+    "statsmodels": {"scores"},
+    "scoringrules": {"scores"},
     "holidays": {"features"},
     "yaml": {"params", "profiles", "book"},
 }
