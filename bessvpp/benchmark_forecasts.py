@@ -92,8 +92,10 @@ def lear(
             trained = np.flatnonzero(np.isin(days, whole) & (days >= dates[first] - window))
             trained = trained[np.isfinite(x[trained]).all(axis=1)]
             rows = [known.index_of(day) for day in days[trained]]
-            y = prices_of(known, name)[rows].reshape(len(rows), 24, -1).mean(axis=2)
-            points[chosen, :, k] = _lasso(x[trained], y, x[place[chosen]])
+            blocks = prices_of(known, name)[rows].reshape(len(rows), 24, -1)
+            traded = np.isfinite(blocks).any(axis=2).all(axis=1)
+            y = np.nanmean(blocks[traded], axis=2)
+            points[chosen, :, k] = _lasso(x[trained][traded], y, x[place[chosen]])
     top = caps_of(dates, rules)[:, None, None]
     points = np.clip(points, rules.price_floor_rs_per_mwh, top)
     return np.repeat(points, market.n_blocks // 24, axis=1)

@@ -14,10 +14,18 @@ from scipy.stats import chi2
 from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
 
-from bessvpp.metrics import daily_pinball, miscoverage
+from bessvpp.metrics import (
+    daily_pinball,
+    mean_pinball,
+    miscoverage,
+    miscoverage_by_hour,
+    pinball_loss,
+)
+from bessvpp.params import level_name
 
 BLOCK_DAYS = 7
 """Days that are drawn together in a bootstrap: neighbouring days are alike."""
+CHANCE_BINS = (0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 1)
 
 
 def score_table(
@@ -134,6 +142,57 @@ def known_groups(
     return groups
 
 
+def miscoverage_by_hour_and_month(
+    y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], dates: np.ndarray
+) -> tuple[list[str], np.ndarray]:
+    """Months, and the (M, 24) mean miscoverage of each month and hour; NaN: no outcome."""
+    month = dates.astype("datetime64[M]")
+    hour = np.arange(y.shape[1]) // (y.shape[1] // 24)
+    months = np.unique(month)
+    errors = [
+        [
+            mean_miscoverage(
+                y[month == m][:, hour == h], quantiles[month == m][:, hour == h], levels
+            )
+            for h in range(24)
+        ]
+        for m in months
+    ]
+    return [str(m) for m in months], np.array(errors)
+
+
+def hourly_miscoverage(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> float:
+    """Mean miscoverage over levels and hours, hours without an outcome left out."""
+    return float(np.nanmean(miscoverage_by_hour(y, quantiles, levels)))
+
+
+def inside_share(
+    y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], n_days: int
+) -> np.ndarray:
+    """(D,) share of the last ``n_days`` days' outcomes inside the 80 % interval; NaN at first."""
+    low, high = interval_levels(levels)
+    known = np.isfinite(y)
+    inside = (y >= quantiles[:, :, low]) & (y <= quantiles[:, :, high])
+    daily = pd.DataFrame({"inside": inside.sum(axis=1), "known": known.sum(axis=1)})
+    total = daily.rolling(n_days).sum()
+    return (total["inside"] / total["known"]).to_numpy()
+
+
+def chance_reliability(chance: np.ndarray, hit: np.ndarray) -> pd.DataFrame:
+    """Mean forecast chance, observed share and number of blocks by bins of the chance.
+
+    Parameters
+    ----------
+    chance : (D, T), NaN where not modelled
+    hit : (D, T) bool
+    """
+    known = np.isfinite(chance)
+    frame = pd.DataFrame({"forecast": chance[known], "observed": hit[known].astype(float)})
+    frame["bin"] = pd.cut(frame["forecast"], CHANCE_BINS, include_lowest=True)
+    grouped = frame.groupby("bin", observed=True)
+    return grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
+
+
 def pit_histogram(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> np.ndarray:
     """(L + 1,) density of the probability integral transform between the levels; 1 is ideal.
 
@@ -202,3 +261,33 @@ def hourly_tests(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) 
         shares = {name: np.mean(tests) if tests else np.nan for name, tests in failed.items()}
         rows.append({"level": level, "hours_tested": len(failed["kupiec"]), **shares})
     return pd.DataFrame(rows)
+
+
+def pinball_by_level(
+    y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]
+) -> dict[str, float]:
+    """Mean pinball loss of each level, by its name."""
+    return {
+        level_name(level): pinball_loss(y, quantiles[:, :, k], level)
+        for k, level in enumerate(levels)
+    }
+
+
+def pinball_by_hour(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """(24,) mean pinball loss of each hour of the day, over all levels; NaN: no outcome."""
+    width = y.shape[1] // 24
+    spans = [slice(hour * width, (hour + 1) * width) for hour in range(24)]
+    return np.array(
+        [
+            mean_pinball(y[:, span], quantiles[:, span], levels)
+            if np.isfinite(y[:, span]).any()
+            else np.nan
+            for span in spans
+        ]
+    )
+
+
+def shown_levels(levels: Sequence[float]) -> list[str]:
+    """Names of at most seven levels for a table: the outer ones and the usual ones between."""
+    usual = (levels[0], 0.1, 0.25, 0.5, 0.75, 0.9, levels[-1])
+    return [level_name(level) for level in levels if level in usual]
