@@ -14,6 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from IPython.display import Markdown, display
 from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
@@ -260,7 +261,7 @@ def loss_by_hour(
             axis.plot(np.arange(24) + 0.5, loss, label=name, **look)
         axis.set_title(NAMES[market])
         _clock(axis)
-        axis.set_ylim(bottom=0)
+    axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].set_ylabel("pinball loss [Rs/MWh]")
     axes[0, 0].legend(loc="upper center", ncols=2, fontsize=8)
     return _finish(figure, synthetic)
@@ -339,7 +340,8 @@ def pit_histograms(
             axis.stairs(density, edges, color=COLOURS[fan], lw=2, label=fan)
         axis.set_title(NAMES[market])
         axis.set_xlabel("forecast probability of what happened")
-        axis.set_ylim(bottom=0)
+    highest = max(density.max() for fans in densities.values() for density in fans.values())
+    axes[0, 0].set_ylim(0, min(1.1 * highest, 4))
     axes[0, 0].set_ylabel("density")
     axes[0, 0].legend(loc="upper center")
     return _finish(figure, synthetic)
@@ -361,7 +363,7 @@ def rolling_coverage(
         for (fan, share), (colour, style) in zip(table.items(), looks, strict=True):
             axis.plot(share.index, share, color=colour, ls=style, lw=1.8, label=fan)
         axis.set_title(f"{NAMES[market]}, {n_days} days")
-        axis.tick_params(axis="x", rotation=30)
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(axis.xaxis.get_major_locator()))
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes[0, 0].set_ylabel(f"inside the {nominal:.0%} interval")
     axes[0, 0].legend(loc="lower left")
@@ -374,21 +376,22 @@ def sharpness_against_coverage(
     """Miscoverage over pinball loss, a point a method; the lower left corner is best."""
     figure, axes = _figure(1, 2, 3.6)
     for axis, (market, table) in zip(axes[0], tables.items(), strict=True):
-        for name, row in table.iterrows():
-            mine = name == chosen[market]
+        places = table[["pinball", "miscoverage"]].round({"pinball": 1, "miscoverage": 4})
+        for k, (place, names) in enumerate(places.groupby(list(places)).groups.items()):
+            mine = chosen[market] in names
             colour = COLOURS["recalibrated"] if mine else COLOURS["original"]
-            place = row["pinball"], 100 * row["miscoverage"]
-            axis.plot(*place, "o", color=colour, ms=9 if mine else 6)
+            axis.plot(place[0], 100 * place[1], "o", color=colour, ms=9 if mine else 6)
             axis.annotate(
-                name.replace("_", " "),
-                place,
-                (5, 3),
+                ", ".join(names).replace("_", " "),
+                (place[0], 100 * place[1]),
+                (6, 4) if k % 2 else (-6, -10),
                 textcoords="offset points",
+                ha="left" if k % 2 else "right",
                 fontsize=8,
                 color=colour,
                 weight="bold" if mine else "normal",
             )
-        axis.margins(x=0.25, y=0.15)
+        axis.margins(x=0.3, y=0.15)
         axis.set_title(NAMES[market])
         axis.set_xlabel("pinball loss [Rs/MWh]")
     axes[0, 0].set_ylabel("miscoverage within hours [points]")
