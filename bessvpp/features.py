@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
+from functools import cache
 
+import holidays
 import numpy as np
 import pandas as pd
 
@@ -21,6 +23,12 @@ DAM_LAG_DAYS = (1, 2, 3, 7)
 RTM_LAG_DAYS = (2, 3, 7)
 WEEK_DAYS = 7
 MONTH_DAYS = 28
+PARTS_OF_DAY = {"night": (0, 5), "morning": (6, 9), "midday": (10, 15), "evening": (18, 24)}
+"""Hours of the day, start included, end excluded."""
+DECAY = 0.75
+"""Weight of a day against the one after it in ``dam_recent``."""
+
+_NO_PRICE_WORDS = ("sd", "share", "mw", "ratio", "days", "spread")
 
 
 def gate_time(date: np.datetime64, gate_minutes: int) -> dt.datetime:
@@ -54,6 +62,7 @@ def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd
     return pd.DataFrame(
         _calendar(date, known.n_blocks)
         | _dam_history(dam, cap)
+        | _day_type(dam, date)
         | _rtm_history(dam, rtm, cap)
         | _order_book(known, age)
         | _added(known, age)
@@ -72,17 +81,32 @@ def feature_frame(market: Market, dates: np.ndarray, rules: MarketParams) -> pd.
 
 
 def anchor(features: pd.DataFrame, market: str) -> np.ndarray:
-    """(N,) naive forecast that a model corrects: half the latest day, half the last week.
+    """(N,) naive forecast that a model corrects: the latest price known of the block.
 
     A tree cannot leave the range of the prices it was trained on; the price level can. So
-    the models are fitted to the distance from this anchor.
+    the models are fitted to the distance from this anchor. In the RTM, whose latest price is
+    old and noisy, the anchor is half that and half the mean of the last week.
     """
     latest, week = {
         "dam": ("dam_lag_1d", "dam_mean_7d"),
         "rtm": ("rtm_latest", "rtm_mean_7d"),
     }[market]
-    latest, week = features[latest], features[week]
-    return ((latest.fillna(week) + week) / 2).to_numpy()
+    latest, week = features[latest].fillna(features[week]), features[week]
+    return (latest if market == "dam" else (latest + week) / 2).to_numpy()
+
+
+def design(features: pd.DataFrame, market: str) -> pd.DataFrame:
+    """What a market's models see: the features, and each price's distance from the anchor."""
+    base = anchor(features, market)
+    x = features.drop(columns="delivery_start")
+    prices = [
+        name
+        for name in x
+        if name.startswith(("dam_", "rtm_"))
+        and not any(word in name.split("_") for word in _NO_PRICE_WORDS)
+    ]
+    distance = x[prices].sub(base, axis=0).add_suffix("_off_anchor")
+    return pd.concat([x, distance], axis=1)
 
 
 def delivery_starts(date: np.datetime64, n_blocks: int) -> pd.DatetimeIndex:
@@ -119,6 +143,7 @@ def _calendar(date: np.datetime64, n_blocks: int) -> dict[str, np.ndarray]:
     constant = {
         "weekday": day.weekday(),
         "is_sunday": float(day.weekday() == 6),
+        "is_holiday": float(date.astype("datetime64[D]").astype(dt.date) in _holidays(day.year)),
         "season_sin": np.sin(season),
         "season_cos": np.cos(season),
     }
@@ -126,19 +151,32 @@ def _calendar(date: np.datetime64, n_blocks: int) -> dict[str, np.ndarray]:
     return {"hour": hour} | {key: np.full(n_blocks, float(v)) for key, v in constant.items()}
 
 
+@cache
+def _holidays(year: int) -> holidays.HolidayBase:
+    """Public holidays of all India."""
+    return holidays.country_holidays("IN", years=year)
+
+
 def _dam_history(dam: np.ndarray, cap: np.ndarray) -> dict[str, np.ndarray]:
     n_blocks = dam.shape[1]
+    blocks, near = np.arange(n_blocks), max(n_blocks // 48, 1)
     week, yesterday = dam[-WEEK_DAYS:], dam[-1]
     at_cap = np.where(np.isfinite(dam), dam >= cap, np.nan)
     day_means = _mean(dam, axis=1)
     features = {f"dam_lag_{k}d": dam[-k] for k in DAM_LAG_DAYS}
     features |= {
+        "dam_mean_3d": _mean(dam[-3:]),
         "dam_mean_7d": _mean(week),
         "dam_mean_28d": _mean(dam),
+        "dam_recent": _recent(dam[-14:]),
+        "dam_half_hour_before_1d": yesterday[np.maximum(blocks - near, 0)],
+        "dam_half_hour_after_1d": yesterday[np.minimum(blocks + near, n_blocks - 1)],
+        "dam_around_1d": _around(yesterday),
         "dam_sd_7d": _quiet(np.nanstd, week),
         "dam_min_7d": _quiet(np.nanmin, week),
         "dam_max_7d": _quiet(np.nanmax, week),
         "dam_cap_share_7d": _mean(at_cap[-WEEK_DAYS:]),
+        "dam_days_at_cap": _run_length(at_cap),
     }
     of_the_day = {
         "dam_day_mean_1d": day_means[-1],
@@ -148,9 +186,42 @@ def _dam_history(dam: np.ndarray, cap: np.ndarray) -> dict[str, np.ndarray]:
         "dam_day_min_1d": _quiet(np.nanmin, yesterday),
         "dam_day_max_1d": _quiet(np.nanmax, yesterday),
         "dam_day_cap_share_1d": _mean(at_cap[-1]),
+        "dam_day_cap_share_7d": _mean(at_cap[-WEEK_DAYS:].ravel()),
         "dam_last_hour_1d": _mean(yesterday[-max(n_blocks // 24, 1) :]),
     }
+    for part, (first, last) in PARTS_OF_DAY.items():
+        hours = slice(first * n_blocks // 24, last * n_blocks // 24)
+        of_the_day[f"dam_{part}_1d"] = _mean(yesterday[hours])
     return features | {key: np.full(n_blocks, value) for key, value in of_the_day.items()}
+
+
+def _recent(days: np.ndarray) -> np.ndarray:
+    """Mean of days that counts each ``DECAY`` times the next."""
+    weight = np.where(np.isfinite(days), DECAY ** np.arange(len(days), 0, -1)[:, None], 0.0)
+    with np.errstate(invalid="ignore"):
+        return (np.nan_to_num(days) * weight).sum(axis=0) / weight.sum(axis=0)
+
+
+def _around(day: np.ndarray) -> np.ndarray:
+    """Mean of the hour before and after each block."""
+    n_blocks = len(day)
+    reach = n_blocks // 24
+    padded = np.pad(day, reach, constant_values=np.nan)
+    return _mean(np.stack([padded[k : k + n_blocks] for k in range(2 * reach + 1)]))
+
+
+def _run_length(at_cap: np.ndarray) -> np.ndarray:
+    """Days in a row, up to yesterday, on which a block sat at the cap."""
+    return np.cumprod(np.nan_to_num(at_cap)[::-1], axis=0).sum(axis=0)
+
+
+def _day_type(dam: np.ndarray, date: np.datetime64) -> dict[str, np.ndarray]:
+    """Mean of the last two Sundays for a Sunday, of the last six other days for the rest."""
+    days = date - np.arange(len(dam), 0, -1)
+    is_sunday = (days.astype(int) + 3) % 7 == 6  # 1 January 1970 was a Thursday
+    alike = is_sunday == ((date.astype(int) + 3) % 7 == 6)
+    n_days = 2 if (date.astype(int) + 3) % 7 == 6 else 6
+    return {"dam_day_type_mean": _mean(dam[alike][-n_days:])}
 
 
 def _rtm_history(dam: np.ndarray, rtm: np.ndarray, cap: np.ndarray) -> dict[str, np.ndarray]:
@@ -180,17 +251,23 @@ def _rtm_history(dam: np.ndarray, rtm: np.ndarray, cap: np.ndarray) -> dict[str,
 
 
 def _order_book(known: Market, age: int) -> dict[str, np.ndarray]:
-    """Bids and volumes of the day before where the data have them."""
+    """Bids and volumes of the day before where the data have them, and a week of their ratio."""
     features = {}
     for name, matrix in sorted(known.extras.items()):
         if published_minute(name) is not None:
             continue
         features[f"{name}_1d"] = _last_days(matrix, age + 1, age)[-1]
     for market in ("dam", "rtm"):
-        buy, sell = f"{market}_purchase_bid_mw_1d", f"{market}_sell_bid_mw_1d"
-        if buy in features and sell in features:
-            sold = np.where(features[sell] > 0, features[sell], np.nan)
-            features[f"{market}_bid_ratio_1d"] = features[buy] / sold
+        buy, sell = f"{market}_purchase_bid_mw", f"{market}_sell_bid_mw"
+        cleared = f"{market}_mcv_mw"
+        if buy in known.extras and sell in known.extras:
+            sold = np.where(known.extras[sell] > 0, known.extras[sell], np.nan)
+            ratio = _last_days(known.extras[buy] / sold, WEEK_DAYS + age, age)
+            features[f"{market}_bid_ratio_1d"] = ratio[-1]
+            features[f"{market}_bid_ratio_7d"] = _mean(ratio[-WEEK_DAYS:])
+        if buy in known.extras and cleared in known.extras:
+            unmet = known.extras[buy] - known.extras[cleared]
+            features[f"{market}_unmet_mw_1d"] = _last_days(unmet, age + 1, age)[-1]
     return features
 
 

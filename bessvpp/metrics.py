@@ -49,6 +49,13 @@ def pinball_loss(y: np.ndarray, quantile: np.ndarray, level: float) -> float:
     return float(np.nanmean(np.maximum(level * error, (level - 1) * error)))
 
 
+def daily_pinball(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """(D,) pinball loss of each day, averaged over blocks and levels; shapes as below."""
+    error = y[:, :, None] - quantiles
+    tau = np.array(levels)
+    return np.nanmean(np.maximum(tau * error, (tau - 1) * error), axis=(1, 2))
+
+
 def coverage(y: np.ndarray, quantile: np.ndarray) -> tuple[float, float, int]:
     """Shares of outcomes below and at or below a quantile, and the number of outcomes.
 
@@ -96,11 +103,14 @@ def coverage_table(
 def miscoverage_by_hour(
     y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]
 ) -> np.ndarray:
-    """(L, 24) miscoverage of every level in every hour of the day."""
+    """(L, 24) miscoverage of every level in every hour of the day; NaN: no outcome in it."""
     per_hour = y.shape[1] // 24
     errors = np.empty((len(levels), 24))
     for hour in range(24):
         span = slice(hour * per_hour, (hour + 1) * per_hour)
+        if not np.isfinite(y[:, span]).any():
+            errors[:, hour] = np.nan
+            continue
         table = coverage_table(y[:, span], quantiles[:, span], levels)
         errors[:, hour] = [miscoverage(**entry) for entry in table.values()]
     return errors

@@ -291,9 +291,17 @@ class ForecastParams(_Section):
     intraday_lightgbm: LightGBMParams
     model_seed: Seed
     warmup_days: Annotated[int, Strict(), Field(ge=7)]
+    retrain_every_days: Annotated[int, Strict(), Field(ge=0)]
+    train_window_days: Annotated[
+        tuple[Annotated[int, Strict(), Field(ge=0)], ...], Field(min_length=1)
+    ]
     calibration_days: Count
     test_days: Count
+    recalibration: str
+    recalibration_windows: Annotated[tuple[Count, ...], Field(min_length=1)]
+    half_life_days: Positive
     recalibration_days: Count
+    adaptive_steps: Annotated[tuple[Share, ...], Field(min_length=1)]
     min_group_size: Count
 
     @model_validator(mode="after")
@@ -302,6 +310,14 @@ class ForecastParams(_Section):
             raise ValueError("levels must rise strictly")
         if 0.5 not in self.levels:
             raise ValueError("levels must include 0.5: the median policy and the plots need it")
+        windows = self.train_window_days
+        if len(set(windows)) < len(windows) or any(0 < days < 28 for days in windows):
+            raise ValueError("train_window_days must differ, each 0 (all days) or at least 28")
+        rolling = [f"rolling_{days}" for days in self.recalibration_windows]
+        methods = ["auto", "static", *rolling, "rolling_mean", "exponential"]
+        methods += ["adaptive", "aggregated"]
+        if self.recalibration not in methods:
+            raise ValueError(f"recalibration must be one of {', '.join(methods)}")
         return self
 
 

@@ -29,7 +29,6 @@ from bessvpp.forecast import (
     QuantileForecast,
     forecast_days,
     load_models,
-    recalibrate_day,
 )
 from bessvpp.market import Market, read_market
 from bessvpp.metrics import cvar
@@ -45,6 +44,7 @@ from bessvpp.params import (
 )
 from bessvpp.problem import Plan, PriceScenarios, Problem
 from bessvpp.programme import whole_steps
+from bessvpp.recalibration import recalibrate_day, recorded_method
 from bessvpp.scenarios import copula_correlation, draw_day, joint_uniforms
 from bessvpp.settlement import settle_as_committed
 
@@ -129,9 +129,9 @@ def plan_day_ahead(
         today = forecast.on(np.array([date]))
         quantiles[name] = today.values[0]
         if fan == "recalibrated":
-            quantiles[name], _ = recalibrate_day(
-                history[name], today, known, params.forecast, rules
-            )
+            method = recorded_method(run, name, params.forecast)
+            today, _ = recalibrate_day(history[name], today, known, method, params.forecast, rules)
+            quantiles[name] = today.values[0]
     levels = params.forecast.levels
     correlation = copula_correlation(history, known, rules, params.scenarios)
     uniforms = joint_uniforms(correlation, known, date, params.scenarios)

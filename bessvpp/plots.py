@@ -14,6 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from IPython.display import Markdown, display
 from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
@@ -237,48 +238,184 @@ def feature_importance(shares: Mapping[str, pd.Series], synthetic: bool) -> Figu
     return _finish(figure, synthetic)
 
 
-def reliability(coverage: Mapping[str, Mapping], synthetic: bool) -> Figure:
-    """Observed against nominal coverage; a bar spans P(Y < q) to P(Y <= q)."""
-    figure, axes = _figure(1, 2, 4.2, sharey=True)
-    for axis, (market, fans) in zip(axes[0], coverage.items(), strict=True):
-        axis.plot([0, 1], [0, 1], color="black", lw=0.8, ls="--", label="as promised")
-        for shift, (fan, by_level) in zip((-0.006, 0.006), fans.items(), strict=False):
-            nominal = np.array([level["nominal"] for level in by_level.values()])
-            below = np.array([level["below"] for level in by_level.values()])
-            at_or_below = np.array([level["at_or_below"] for level in by_level.values()])
-            middle = np.clip(nominal, below, at_or_below)
-            colour = COLOURS[fan]
-            axis.vlines(nominal + shift, below, at_or_below, color=colour, lw=5, alpha=0.45)
-            axis.plot(nominal + shift, middle, "o-", color=colour, ms=4, lw=1.2, label=fan)
-        axis.set_title(NAMES[market])
-        axis.set_xlabel("nominal level")
-        axis.set_aspect("equal")
-    axes[0, 0].set_ylabel("share of test outcomes below")
-    axes[0, 0].legend(loc="upper left")
-    return _finish(figure, synthetic)
-
-
-def coverage_by_hour(
-    errors: Mapping[str, Mapping[str, np.ndarray]], levels: Sequence[str], synthetic: bool
+def loss_by_hour(
+    losses: Mapping[str, Mapping[str, np.ndarray]], best: str, synthetic: bool
 ) -> Figure:
-    """Heat map of miscoverage by level and hour, before and after, for both markets.
+    """Mean pinball loss by hour of the day, a line a forecast.
 
     Parameters
     ----------
-    errors : market to fan to (L, 24) miscoverage, as shares
+    losses : market to forecast to (24,) losses
+    best : the forecast that is drawn in the market's colour
     """
-    figure, axes = _figure(2, 2, 5.4, sharex=True, sharey=True)
+    figure, axes = _figure(1, 2, 3.4, sharey=True)
+    styles = (":", "--", "-.", (0, (1, 3)))
+    for axis, (market, by_name) in zip(axes[0], losses.items(), strict=True):
+        others = iter(styles)
+        for name, loss in by_name.items():
+            look = (
+                {"color": COLOURS[market], "lw": 2.2}
+                if name == best
+                else {"color": "#566573", "lw": 1.2, "ls": next(others)}
+            )
+            axis.plot(np.arange(24) + 0.5, loss, label=name, **look)
+        axis.set_title(NAMES[market])
+        _clock(axis)
+    axes[0, 0].set_ylim(bottom=0)
+    axes[0, 0].set_ylabel("pinball loss [Rs/MWh]")
+    axes[0, 0].legend(loc="upper center", ncols=2, fontsize=8)
+    return _finish(figure, synthetic)
+
+
+def reliability(
+    coverage: Mapping[str, Mapping], bands: Mapping[str, Mapping[str, np.ndarray]], synthetic: bool
+) -> Figure:
+    """Observed minus nominal coverage by level, with bootstrap bands.
+
+    The thick bar spans P(Y < q) to P(Y <= q), the thin line their 90 % band.
+
+    Parameters
+    ----------
+    coverage : market to fan to the entries of ``metrics.coverage_table``
+    bands : market to fan to the (2, 2, L) bands of ``scores.coverage_bands``
+    """
+    figure, axes = _figure(1, 2, 3.8, sharey=True)
+    for axis, (market, fans) in zip(axes[0], coverage.items(), strict=True):
+        axis.axhline(0, color="black", lw=0.8, ls="--")
+        for shift, (fan, by_level) in zip((-0.17, 0.17), fans.items(), strict=True):
+            nominal, below, at_or_below = (
+                np.array([level[key] for level in by_level.values()])
+                for key in ("nominal", "below", "at_or_below")
+            )
+            x, colour = np.arange(len(nominal)) + shift, COLOURS[fan]
+            (low, _), (_, high) = bands[market][fan].transpose(1, 0, 2)
+            axis.vlines(x, 100 * (low - nominal), 100 * (high - nominal), color=colour, lw=1)
+            span = 100 * (below - nominal), 100 * (at_or_below - nominal)
+            axis.vlines(x, *span, color=colour, lw=6, alpha=0.5)
+            kept = 100 * (np.clip(nominal, below, at_or_below) - nominal)
+            axis.plot(x, kept, "o", color=colour, ms=4, label=fan)
+        axis.set_xticks(range(len(by_level)), list(by_level), rotation=60)
+        axis.set_title(NAMES[market])
+    axes[0, 0].set_ylabel("observed minus promised [points]")
+    axes[0, 0].legend(loc="lower left")
+    return _finish(figure, synthetic)
+
+
+def coverage_by_hour_and_month(
+    errors: Mapping[str, Mapping[str, np.ndarray]], months: Sequence[str], synthetic: bool
+) -> Figure:
+    """Heat map of mean miscoverage by month and hour, before and after, for both markets.
+
+    Parameters
+    ----------
+    errors : market to fan to (M, 24) miscoverage, as shares; NaN is drawn grey
+    """
+    height = 2.2 + 0.5 * len(months)
+    figure, axes = _figure(2, 2, height, sharex=True, sharey=True)
+    colours = plt.get_cmap("Reds").with_extremes(bad="#d5d8dc")
     for row, (market, fans) in zip(axes, errors.items(), strict=True):
         for axis, (fan, error) in zip(row, fans.items(), strict=True):
-            image = axis.imshow(error, aspect="auto", cmap="Reds", vmin=0, vmax=0.3, origin="lower")
-            axis.set_yticks(range(len(levels)), levels)
+            image = axis.imshow(error, aspect="auto", cmap=colours, vmin=0, vmax=0.2)
+            axis.set_yticks(range(len(months)), months)
             axis.set_title(f"{market.upper()}, {fan}")
             axis.grid(False)
     for axis in axes[-1]:
+        axis.set_xticks(range(0, 24, 3))
         axis.set_xlabel("hour of the day (IST)")
     bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="max")
     bar.set_label("miscoverage")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return _finish(figure, synthetic)
+
+
+def pit_histograms(
+    densities: Mapping[str, Mapping[str, np.ndarray]], levels: Sequence[float], synthetic: bool
+) -> Figure:
+    """Histogram of the probability integral transform between the levels; flat is ideal."""
+    figure, axes = _figure(1, 2, 3.2, sharey=True)
+    edges = np.array([0.0, *levels, 1.0])
+    for axis, (market, fans) in zip(axes[0], densities.items(), strict=True):
+        axis.axhline(1, color="black", lw=0.8, ls="--")
+        for fan, density in fans.items():
+            axis.stairs(density, edges, color=COLOURS[fan], lw=2, label=fan)
+        axis.set_title(NAMES[market])
+        axis.set_xlabel("forecast probability of what happened")
+    highest = max(density.max() for fans in densities.values() for density in fans.values())
+    axes[0, 0].set_ylim(0, min(1.1 * highest, 4))
+    axes[0, 0].set_ylabel("density")
+    axes[0, 0].legend(loc="upper center")
+    return _finish(figure, synthetic)
+
+
+def rolling_coverage(
+    shares: Mapping[str, pd.DataFrame], nominal: float, n_days: int, synthetic: bool
+) -> Figure:
+    """Share of outcomes inside an interval over the last days, a line a fan.
+
+    Parameters
+    ----------
+    shares : market to a frame by date, a column a fan
+    """
+    figure, axes = _figure(1, 2, 3.2, sharey=True)
+    looks = [("#7f8c8d", "-"), ("#b9770e", "--"), ("#117a65", "-")]
+    for axis, (market, table) in zip(axes[0], shares.items(), strict=True):
+        axis.axhline(nominal, color="black", lw=0.8, ls="--")
+        for (fan, share), (colour, style) in zip(table.items(), looks, strict=True):
+            axis.plot(share.index, share, color=colour, ls=style, lw=1.8, label=fan)
+        axis.set_title(f"{NAMES[market]}, {n_days} days")
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(axis.xaxis.get_major_locator()))
+        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes[0, 0].set_ylabel(f"inside the {nominal:.0%} interval")
+    axes[0, 0].legend(loc="lower left")
+    return _finish(figure, synthetic)
+
+
+def sharpness_against_coverage(
+    tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, str], synthetic: bool
+) -> Figure:
+    """Miscoverage over pinball loss, a point a method; the lower left corner is best."""
+    figure, axes = _figure(1, 2, 3.6)
+    for axis, (market, table) in zip(axes[0], tables.items(), strict=True):
+        places = table[["pinball", "miscoverage"]].round({"pinball": 1, "miscoverage": 4})
+        for k, (place, names) in enumerate(places.groupby(list(places)).groups.items()):
+            mine = chosen[market] in names
+            colour = COLOURS["recalibrated"] if mine else COLOURS["original"]
+            axis.plot(place[0], 100 * place[1], "o", color=colour, ms=9 if mine else 6)
+            axis.annotate(
+                ", ".join(names).replace("_", " "),
+                (place[0], 100 * place[1]),
+                (6, 4) if k % 2 else (-6, -10),
+                textcoords="offset points",
+                ha="left" if k % 2 else "right",
+                fontsize=8,
+                color=colour,
+                weight="bold" if mine else "normal",
+            )
+        axis.margins(x=0.3, y=0.15)
+        axis.set_title(NAMES[market])
+        axis.set_xlabel("pinball loss [Rs/MWh]")
+    axes[0, 0].set_ylabel("miscoverage within hours [points]")
+    return _finish(figure, synthetic)
+
+
+def cap_reliability(points: Mapping[str, Mapping[str, pd.DataFrame]], synthetic: bool) -> Figure:
+    """How often a price sat at the cap against the chance that was forecast.
+
+    Parameters
+    ----------
+    points : market to fan to a frame with ``forecast``, ``observed`` and ``n``, a row a bin
+    """
+    figure, axes = _figure(1, 2, 3.6, sharey=True)
+    for axis, (market, fans) in zip(axes[0], points.items(), strict=True):
+        axis.plot([0, 1], [0, 1], color="black", lw=0.8, ls="--")
+        for fan, table in fans.items():
+            size = 12 + 120 * np.sqrt(table["n"] / table["n"].sum())
+            axis.plot(table["forecast"], table["observed"], color=COLOURS[fan], lw=1)
+            axis.scatter(table["forecast"], table["observed"], size, COLOURS[fan], label=fan)
+        axis.set_title(NAMES[market])
+        axis.set_xlabel("forecast chance of the cap")
+    axes[0, 0].set_ylabel("share of blocks at the cap")
+    axes[0, 0].legend(loc="upper left")
     return _finish(figure, synthetic)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bessvpp import backtest, forecast, scenarios
+from bessvpp import backtest, forecast, recalibration, scenarios
 from bessvpp.artefacts import RunFolder
 from bessvpp.features import feature_frame, gate_time
 from bessvpp.market import Market
@@ -101,7 +101,13 @@ FIELDS = {
         "warmup_days": 7,
         "calibration_days": 24,
         "test_days": 4,
+        "retrain_every_days": 0,
+        "train_window_days": [0],
+        "recalibration": "rolling_24",
+        "recalibration_windows": [12, 24],
+        "half_life_days": 12.0,
         "recalibration_days": 24,
+        "adaptive_steps": [0.02, 0.05],
         "min_group_size": 40,
     },
     "scenarios": {"dependence": "copula", "n_scenarios": 6, "seed": 7, "gibbs_sweeps": 4},
@@ -220,7 +226,7 @@ class Study:
     market: Market
     features: pd.DataFrame
     splits: forecast.Splits
-    models: Mapping[str, Mapping]  # by market and level
+    models: Mapping[str, Mapping]  # by market and training window
     original: Mapping[str, forecast.QuantileForecast]  # by market; days out of sample
     recalibrated: Mapping[str, forecast.QuantileForecast]  # by market; test days
     deltas: pd.DataFrame
@@ -233,21 +239,16 @@ def make_study(params: Params, market: Market) -> Study:
     rules = params.market
     splits = forecast.split_days(market, params.forecast)
     features = feature_frame(market, market.dates[params.forecast.warmup_days :], rules)
-    day = features["delivery_start"].dt.tz_localize(None).to_numpy().astype("datetime64[D]")
-    trained_on = np.isin(day, splits.train)
-    rows = [market.index_of(date) for date in splits.train]
-    split = np.repeat(["calibration", "test"], [len(splits.calibration), len(splits.test)])
     models, original, recalibrated, deltas = {}, {}, {}, []
-    for name, prices in (("dam", market.dam_mcp), ("rtm", market.rtm_mcp)):
-        target = prices[rows].ravel()
-        models[name] = forecast.train(name, features[trained_on], target, params.forecast)
-        original[name], _ = forecast.forecast_days(
-            models[name], features, name, splits.out_of_sample, split, rules
-        )
-        recalibrated[name], table = forecast.recalibrate(
-            original[name], market, splits.test, params.forecast, rules
-        )
-        deltas.append(table)
+    for name in forecast.MARKETS:
+        walk = forecast.walk_forward(name, features, market, splits, params.forecast, rules)
+        models[name], original[name] = walk.models, walk.forecast
+        method = params.forecast.recalibration
+        made = recalibration.recalibrate(
+            original[name], market, splits.test, [method], params.forecast, rules
+        )[method]
+        recalibrated[name] = made.forecast
+        deltas.append(made.shifts)
     known = market.known_at(gate_time(splits.test[0], rules.dam_gate), rules)
     correlation = scenarios.copula_correlation(original, known, rules, params.scenarios)
     fans = {}

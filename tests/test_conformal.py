@@ -6,10 +6,29 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from bessvpp.conformal import day_shifts, shift_rank, shifted
+from bessvpp.conformal import (
+    AdaptiveLevels,
+    ExpertWeights,
+    KnownResiduals,
+    recency_weights,
+    shift_rank,
+    shifted,
+    two_sided_shifts,
+)
+from bessvpp.conformal import day_shifts as shifts_of_known
 from bessvpp.errors import DataError
 
 LEVELS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+
+
+def one_regime(residuals) -> KnownResiduals:
+    """Residuals of days that were all forecast to be alike."""
+    regime = np.zeros(residuals.shape[:2], dtype=int)
+    return KnownResiduals(residuals, regime, np.zeros(residuals.shape[1], dtype=int))
+
+
+def day_shifts(residuals, levels, min_group_size, **options):
+    return shifts_of_known(one_regime(residuals), levels, min_group_size, **options)
 
 
 @pytest.mark.parametrize(
@@ -167,3 +186,162 @@ def test_shifted_forecasts_rise_and_stay_within_floor_and_cap():
         shifted(quantiles, delta, 0.0, 10_000.0),
         [[0.0, 50.0, 350.0], [9000.0, 9500.0, 10_000.0]],
     )
+
+
+# ------------------------------------------------------------------------------ regimes, weights
+
+
+def regimes_by_slow_loop(known, levels, min_group_size, weights):
+    """A block and a level at a time: sort the group, walk up until the weight is reached."""
+    _, n_blocks, _ = known.values.shape
+    hour = np.arange(n_blocks) * 24 // n_blocks
+    delta = np.full((n_blocks, len(levels)), np.nan)
+    for t in range(n_blocks):
+        for k, level in enumerate(levels):
+            for width, of_regime in ((1, True), (4, True), (24, True), (24, False)):
+                near = hour // width == hour[t] // width
+                chosen = np.isfinite(known.values).all(axis=2) & near & (weights > 0)[:, None]
+                if of_regime:
+                    chosen &= known.regime == known.today[t]
+                pairs = sorted((known.values[d, b, k], weights[d]) for d, b in np.argwhere(chosen))
+                total = sum(weight for _, weight in pairs) + 1
+                if of_regime and total - 1 < min_group_size - 1e-9:
+                    continue
+                ordered = pairs if level >= 0.5 else pairs[::-1]
+                needed = (level if level >= 0.5 else 1 - level) * total - 1e-9
+                reached, found = 0.0, None
+                for value, weight in ordered:
+                    reached += weight
+                    if reached >= needed:
+                        found = value
+                        break
+                if found is not None:
+                    delta[t, k] = found
+                    break
+    return delta
+
+
+@pytest.mark.parametrize("half_life", [None, 6.0])
+@pytest.mark.parametrize("min_group_size", [1, 12, 60])
+def test_shifts_by_regime_and_weight_agree_with_the_slow_loop(min_group_size, half_life):
+    rng = np.random.default_rng(min_group_size)
+    residuals = rng.normal(size=(25, 24, 4))
+    residuals[rng.random((25, 24)) < 0.1] = np.nan
+    known = KnownResiduals(residuals, rng.integers(0, 3, (25, 24)), rng.integers(0, 3, 24))
+    levels = (0.05, 0.25, 0.5, 0.9)
+    weights = np.ones(25) if half_life is None else recency_weights(25, half_life)
+    shifts = shifts_of_known(known, levels, min_group_size, weights)
+    expected = regimes_by_slow_loop(known, levels, min_group_size, weights)
+    np.testing.assert_array_equal(shifts.delta, expected)
+    assert (shifts.rank >= 1).all()
+    assert (shifts.rank <= shifts.n).all()
+    assert set(shifts.group_hours[~shifts.same_regime]) <= {24}
+
+
+def test_a_day_of_weight_nought_does_not_count_and_equal_weights_change_nothing():
+    residuals = np.random.default_rng(1).normal(size=(40, 24, len(LEVELS)))
+    plain = day_shifts(residuals, LEVELS, 20)
+    weights = np.r_[np.zeros(15), np.ones(25)]
+    np.testing.assert_array_equal(
+        day_shifts(residuals, LEVELS, 20, weights=weights).delta,
+        day_shifts(residuals[15:], LEVELS, 20).delta,
+    )
+    equal = day_shifts(residuals, LEVELS, 20, weights=np.ones(40))
+    np.testing.assert_array_equal(equal.delta, plain.delta)
+
+
+def test_recency_weights_halve_and_too_little_weight_is_an_error_that_says_so():
+    np.testing.assert_allclose(recency_weights(3, 1.0), [0.125, 0.25, 0.5])
+    residuals = np.random.default_rng(1).normal(size=(40, 24, 1))
+    with pytest.raises(DataError, match=r"960 residuals, worth 0\.8 recent ones, .* level 0\.99"):
+        day_shifts(residuals, (0.99,), 20, weights=recency_weights(40, 0.2))
+
+
+def test_two_sided_shifts_by_hand():
+    # One hour has 9 scores; the interval .1 to .9 takes the ceil(.8 * 10) = 8th smallest.
+    residuals = np.zeros((9, 24, 3))
+    residuals[:, :, 0] = np.arange(9)[:, None] - 2.0  # y - q_lo: -2 .. 6, scores 2 .. -6
+    residuals[:, :, 2] = np.arange(9)[:, None] - 6.0  # y - q_hi: -6 .. 2
+    delta = two_sided_shifts(one_regime(residuals), (0.1, 0.5, 0.9))
+    scores = sorted(max(2 - k, k - 6) for k in range(9))
+    assert delta[0].tolist() == [-scores[7], 0, scores[7]]
+    with pytest.raises(ValueError, match="no mirror images"):
+        two_sided_shifts(one_regime(residuals), (0.1, 0.5, 0.8))
+
+
+def test_two_sided_shifts_agree_with_an_independent_implementation():
+    """MAPIE's conformalised quantile regression, symmetric correction, on the same scores."""
+    mapie = pytest.importorskip("mapie.regression")
+    rng = np.random.default_rng(2)
+    n, alpha = 137, 0.2
+    forecast = np.column_stack([np.full(n, -1.0), np.full(n, 0.0), np.full(n, 1.0)])
+    y = rng.normal(0, 1.5, n)
+
+    class Fixed:
+        """A quantile model that says the same for every row."""
+
+        def __init__(self, value):
+            self.value, self.fitted_ = value, True
+
+        def fit(self, x, y):
+            return self
+
+        def predict(self, x):
+            return np.full(len(x), self.value)
+
+        def __sklearn_is_fitted__(self):
+            return True
+
+    regressor = mapie.ConformalizedQuantileRegressor(
+        [Fixed(-1.0), Fixed(1.0), Fixed(0.0)], confidence_level=1 - alpha, prefit=True
+    )
+    regressor.conformalize(np.zeros((n, 1)), y)
+    _, interval = regressor.predict_interval(np.zeros((1, 1)), symmetric_correction=True)
+    residuals = np.repeat((y[:, None] - forecast)[:, None], 24, axis=1)
+    delta = two_sided_shifts(one_regime(residuals), (alpha / 2, 0.5, 1 - alpha / 2))
+    ours = np.array([-1.0, 1.0]) + delta[0, [0, 2]]
+    np.testing.assert_allclose(ours, interval[0, :, 0], atol=1e-12)
+
+
+# ------------------------------------------------------------------------------ adaptive
+
+
+def test_an_adaptive_level_rises_after_misses_and_an_atom_moves_nothing():
+    levels = AdaptiveLevels.start((0.1, 0.9), gamma=0.05)
+    outcome = np.array([5.0, 5.0])
+    levels.observe(3, outcome, np.array([[4.0, 4.0], [4.0, 4.0]]))  # all above both
+    np.testing.assert_allclose(levels.asked[3], [0.1 + 0.05 * 0.1, 0.9 + 0.05 * 0.9])
+    levels.observe(3, outcome, np.array([[6.0, 6.0], [6.0, 6.0]]))  # all below both
+    np.testing.assert_allclose(levels.asked[3], [0.105 - 0.045, 0.945 - 0.005])
+    before = levels.asked.copy()
+    levels.observe(3, outcome, np.array([[5.0, 5.0], [5.0, 5.0]]))  # on both: 0 to 1 is kept
+    np.testing.assert_array_equal(levels.asked, before)
+    assert (levels.asked[[0, 4]] == [0.1, 0.9]).all()
+
+
+def test_adaptive_levels_keep_their_promise_under_drift_where_a_fixed_level_does_not():
+    """Long-run error at most 2 / (gamma n) off (Gibbs and Candes, 2021, proposition 4.1)."""
+    rng = np.random.default_rng(3)
+    n, level, gamma, window = 600, 0.9, 0.05, 60
+    scores = rng.normal(size=n) + 0.02 * np.arange(n)
+    adaptive = AdaptiveLevels.start((level,), gamma)
+    kept, fixed = [], []
+    for day in range(window, n):
+        past = np.tile(scores[day - window : day, None, None], (1, 24, 1))
+        asked = shifts_of_known(one_regime(past), (level,), 10, asked=adaptive.asked).delta[0, 0]
+        fixed.append(scores[day] <= day_shifts(past, (level,), 10).delta[0, 0])
+        kept.append(scores[day] <= asked)
+        adaptive.observe(0, scores[day : day + 1], np.array([[asked]]))
+    assert np.mean(fixed) < 0.85
+    assert np.mean(kept) == pytest.approx(level, abs=0.03)
+
+
+def test_the_better_forecaster_gains_the_weight_and_the_weights_sum_to_one():
+    experts = ExpertWeights.start(3, 2)
+    np.testing.assert_allclose(experts.weights, 1 / 3)
+    rng = np.random.default_rng(4)
+    for _ in range(200):
+        experts.observe(rng.uniform(0, 1, (3, 2)) + np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
+        np.testing.assert_allclose(experts.weights.sum(axis=0), 1)
+    assert experts.weights[0, 0] > 0.95
+    assert experts.weights[1, 1] > 0.95

@@ -10,7 +10,14 @@ import pytest
 from small_cases import make_market, make_params
 
 from bessvpp.errors import DataError
-from bessvpp.features import anchor, delivery_starts, feature_frame, gate_features, gate_time
+from bessvpp.features import (
+    anchor,
+    delivery_starts,
+    design,
+    feature_frame,
+    gate_features,
+    gate_time,
+)
 from bessvpp.market import Market
 from bessvpp.params import parse_clock
 
@@ -207,7 +214,7 @@ def test_caps_need_not_reach_further_back_than_the_data():
     assert same(frame, feature_frame(MARKET, MARKET.dates[[8]], RULES))
 
 
-def test_the_anchor_is_half_the_latest_price_and_half_the_week():
+def test_the_anchor_is_the_latest_price_and_in_the_rtm_half_the_week():
     frame = pd.DataFrame(
         {
             "dam_lag_1d": [1000.0, np.nan],
@@ -216,5 +223,53 @@ def test_the_anchor_is_half_the_latest_price_and_half_the_week():
             "rtm_mean_7d": [700.0, np.nan],
         }
     )
-    assert anchor(frame, "dam").tolist() == [2000.0, 500.0]
+    assert anchor(frame, "dam").tolist() == [1000.0, 500.0]
     np.testing.assert_array_equal(anchor(frame, "rtm"), [400.0, np.nan])
+
+
+def test_models_see_each_price_and_its_distance_from_the_anchor_and_no_other_distances():
+    frame = feature_frame(MARKET, MARKET.dates[[-1]], RULES)
+    seen = design(frame, "dam")
+    distances = {name.removesuffix("_off_anchor") for name in seen if name.endswith("_off_anchor")}
+    assert {"dam_lag_2d", "dam_mean_28d", "dam_evening_1d", "rtm_latest"} <= distances
+    strangers = {"sd", "share", "mw", "ratio", "days", "spread"}
+    assert not [name for name in distances if set(name.split("_")) & strangers]
+    np.testing.assert_allclose(
+        seen["dam_mean_7d_off_anchor"], frame["dam_mean_7d"] - frame["dam_lag_1d"]
+    )
+
+
+@pytest.mark.parametrize("n_blocks", [24, 96])
+def test_neighbours_parts_of_the_day_and_runs_at_the_cap_from_their_definition(n_blocks):
+    market = make_market(40, n_blocks, bids=True)
+    day, near = 35, n_blocks // 48 or 1
+    dam = market.dam_mcp.copy()
+    dam[[31, 33, 34], 3] = 10_000.0  # the cap; not on day 32
+    market = changed(market, dam_mcp=(slice(None), slice(None), dam))
+    frame = feature_frame(market, market.dates[[day]], RULES)
+    last, hour = dam[day - 1], n_blocks // 24
+    np.testing.assert_array_equal(frame["dam_half_hour_before_1d"][near:], last[:-near])
+    np.testing.assert_array_equal(frame["dam_half_hour_after_1d"][:-near], last[near:])
+    around = [last[max(t - hour, 0) : t + hour + 1].mean() for t in range(n_blocks)]
+    np.testing.assert_allclose(frame["dam_around_1d"], around)
+    np.testing.assert_allclose(frame["dam_evening_1d"], last[18 * hour :].mean())
+    runs = np.zeros(n_blocks)
+    runs[3] = 2
+    np.testing.assert_array_equal(frame["dam_days_at_cap"], runs)
+    weights = 0.75 ** np.arange(14, 0, -1)
+    expected = weights @ dam[day - 14 : day] / weights.sum()
+    np.testing.assert_allclose(frame["dam_recent"], expected)
+
+
+def test_a_sunday_is_compared_with_sundays_and_a_holiday_is_one():
+    market = make_market(60)  # 1 March 2024 was a Friday; 14 April a Sunday, 26 January a holiday
+    sunday = feature_frame(market, np.array(["2024-04-14"], "M8[D]"), RULES)
+    places = [market.index_of("2024-03-31"), market.index_of("2024-04-07")]
+    np.testing.assert_allclose(sunday["dam_day_type_mean"], market.dam_mcp[places].mean(axis=0))
+    tuesday = feature_frame(market, np.array(["2024-04-16"], "M8[D]"), RULES)
+    days = ["2024-04-09", "2024-04-10", "2024-04-11", "2024-04-12", "2024-04-13", "2024-04-15"]
+    places = [market.index_of(day) for day in days]
+    np.testing.assert_allclose(tuesday["dam_day_type_mean"], market.dam_mcp[places].mean(axis=0))
+    january = make_market(40, first="2024-01-01")
+    dates = np.array(["2024-01-25", "2024-01-26"], "M8[D]")
+    assert feature_frame(january, dates, RULES)["is_holiday"].tolist() == [0] * 24 + [1] * 24

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
 from small_cases import make_market, make_params
 
 from bessvpp import forecast
-from bessvpp.conformal import day_shifts, shifted
 from bessvpp.errors import DataError, MissingArtefactError
-from bessvpp.features import gate_time
-from bessvpp.forecast import MARKETS, QuantileForecast
+from bessvpp.features import design
+from bessvpp.forecast import MARKETS, MarketModels
 from bessvpp.market import Market
 
 LEVELS = make_params().forecast.levels
@@ -78,16 +75,17 @@ def rows_of(study, days) -> pd.DataFrame:
 @pytest.mark.parametrize("market", MARKETS)
 def test_a_reloaded_model_predicts_exactly_the_same(study, study_run, market):
     loaded = forecast.load_models(study_run, market, LEVELS)
-    assert tuple(loaded) == LEVELS
-    first = forecast.predict(study.models[market], study.features, market)
-    again = forecast.predict(loaded, study.features, market)
+    assert tuple(loaded[0].quantiles) == LEVELS
+    assert list(loaded) == [0]
+    first = forecast.predict(study.models[market][0], study.features, market)
+    again = forecast.predict(loaded[0], study.features, market)
     np.testing.assert_array_equal(first, again)
     assert np.unique(first[:, 2]).size > 100  # the models say something
 
 
 def test_models_are_kept_as_text_one_file_a_level(study_run):
     names = sorted(path.name for path in (study_run.path / "models" / "dam").iterdir())
-    assert names == ["q05.txt", "q25.txt", "q50.txt", "q75.txt", "q95.txt"]
+    assert names == ["models.json", "q05.txt", "q25.txt", "q50.txt", "q75.txt", "q95.txt"]
     text = (study_run.path / "models" / "dam" / "q05.txt").read_text()
     assert "objective=quantile" in text
     assert "[alpha: 0.05]" in text
@@ -98,27 +96,32 @@ def test_a_missing_model_names_the_file_and_the_notebook(study_run):
         forecast.load_models(study_run, "dam", (0.1,))
 
 
+def trained(study, market, target, rows=slice(None), jobs=1):
+    """Models on the training days, of some of their rows."""
+    features = rows_of(study, study.splits.train)[rows]
+    return forecast.train(market, features, target[rows], {}, study.params.forecast, jobs)
+
+
 def test_training_is_the_same_whatever_the_number_of_workers(study):
-    train = rows_of(study, study.splits.train)
     rows = [study.market.index_of(day) for day in study.splits.train]
     target = study.market.dam_mcp[rows].ravel()
     for jobs in (1, 2):
-        models = forecast.train("dam", train, target, study.params.forecast, jobs)
+        models = trained(study, "dam", target, jobs=jobs)
         for level in LEVELS:
-            expected = study.models["dam"][level].model_to_string()
-            assert models[level].model_to_string() == expected
+            expected = study.models["dam"][0].quantiles[level].model_to_string()
+            assert models.quantiles[level].model_to_string() == expected
 
 
 def test_rows_without_a_price_are_left_out_of_training(study):
-    train = rows_of(study, study.splits.train)
     rows = [study.market.index_of(day) for day in study.splits.train]
     target = study.market.rtm_mcp[rows].ravel()
     missing = np.arange(target.size) % 11 == 3
     holed = np.where(missing, np.nan, target)
-    first = forecast.train("rtm", train, holed, study.params.forecast)
-    again = forecast.train("rtm", train[~missing], target[~missing], study.params.forecast)
+    first = trained(study, "rtm", holed)
+    again = trained(study, "rtm", target, ~missing)
     for level in LEVELS:
-        assert first[level].model_to_string() == again[level].model_to_string()
+        expected = again.quantiles[level].model_to_string()
+        assert first.quantiles[level].model_to_string() == expected
 
 
 def test_each_level_is_fitted_to_its_own_quantile():
@@ -135,26 +138,32 @@ def test_each_level_is_fitted_to_its_own_quantile():
     )
     target = 4500 + 50 * features["hour"].to_numpy() + rng.gumbel(0, 300, n)
     params = make_params(n_estimators=60).forecast
-    models = forecast.train("dam", features, target, params)
+    models = forecast.train("dam", features, target, {}, params)
     predicted = forecast.predict(models, features, "dam")
     for k, level in enumerate(LEVELS):
         assert np.mean(target <= predicted[:, k]) == pytest.approx(level, abs=0.03)
-    # 4500, half of each, is the anchor: the models learnt the distance from it.
-    raw = models[0.5].predict(features.drop(columns="delivery_start").to_numpy())
-    np.testing.assert_allclose(predicted[:, 2], 4500 + raw)
+    # 4000, the latest price, is the anchor: the models learnt the distance from it.
+    raw = models.quantiles[0.5].predict(design(features, "dam").to_numpy())
+    np.testing.assert_allclose(predicted[:, 2], 4000 + raw)
 
 
 class Line:
-    """Stands in for a model: the same distance from the anchor in every row."""
+    """Stands in for a model: the same distance from the anchor, or chance, in every row."""
 
-    def __init__(self, distance, names=("dam_lag_1d", "dam_mean_7d")):
-        self.distance, self.names = distance, list(names)
+    def __init__(self, value, names=("dam_lag_1d", "dam_mean_7d")):
+        self.value, self.names = value, [*names, *(f"{name}_off_anchor" for name in names)]
 
     def predict(self, x, num_threads):
-        return np.broadcast_to(self.distance, len(x)).astype(float)
+        return np.broadcast_to(self.value, len(x)).astype(float)
 
     def feature_name(self):
         return self.names
+
+
+def lines(distances, atoms=None, names=("dam_lag_1d", "dam_mean_7d")):
+    """Models of one training window that know nothing but a distance a level."""
+    quantiles = {level: Line(value, names) for level, value in distances.items()}
+    return {0: MarketModels(quantiles, {k: Line(v) for k, v in (atoms or {}).items()})}
 
 
 def two_days(n_blocks: int = 24) -> pd.DataFrame:
@@ -168,7 +177,7 @@ SPLIT = np.array(["calibration", "test"])
 
 
 def test_crossings_are_counted_then_removed_by_sorting():
-    models = {0.1: Line(200.0), 0.5: Line(0.0), 0.9: Line(100.0)}
+    models = lines({0.1: 200.0, 0.5: 0.0, 0.9: 100.0})
     found, crossings = forecast.forecast_days(
         models, two_days(), "dam", DAYS, SPLIT, make_params().market
     )
@@ -185,7 +194,7 @@ def test_forecasts_stay_within_the_floor_and_the_cap_of_their_own_day():
         {"effective_from": "2024-03-02", "cap_rs_per_mwh": 8000.0},
     ]
     rules = make_params(price_caps=caps, price_floor_rs_per_mwh=1500.0).market
-    models = {0.1: Line(-300.0), 0.5: Line(0.0), 0.9: Line(300.0)}
+    models = lines({0.1: -300.0, 0.5: 0.0, 0.9: 300.0})
     found, _ = forecast.forecast_days(models, two_days(), "dam", DAYS, SPLIT, rules)
     assert found.values.min() == 1500
     assert found.values[0].max() == 4000
@@ -193,7 +202,7 @@ def test_forecasts_stay_within_the_floor_and_the_cap_of_their_own_day():
 
 
 def test_forecasts_of_a_day_that_the_features_do_not_hold_are_refused():
-    models = {0.1: Line(-300.0), 0.5: Line(0.0), 0.9: Line(300.0)}
+    models = lines({0.1: -300.0, 0.5: 0.0, 0.9: 300.0})
     days = np.array(["2024-03-01", "2024-03-02", "2024-03-05"], dtype="datetime64[D]")
     split = np.repeat("test", 3)
     with pytest.raises(DataError, match="2024-03-05"):
@@ -201,10 +210,12 @@ def test_forecasts_of_a_day_that_the_features_do_not_hold_are_refused():
 
 
 def test_features_other_than_those_trained_on_are_refused_by_name():
-    models = {0.5: Line(0.0, ("dam_lag_1d", "dam_lag_2d"))}
-    with pytest.raises(DataError, match=r"differing: dam_lag_2d, dam_mean_7d"):
+    models = lines({0.5: 0.0}, names=("dam_lag_1d", "dam_lag_2d"))[0]
+    with pytest.raises(
+        DataError, match=r"differing: dam_lag_2d, dam_lag_2d_off_anchor, dam_mean_7d"
+    ):
         forecast.predict(models, two_days(), "dam")
-    models = {0.5: Line(0.0, ("dam_mean_7d", "dam_lag_1d"))}  # the same in another order
+    models = lines({0.5: 0.0}, names=("dam_mean_7d", "dam_lag_1d"))[0]  # the same in another order
     with pytest.raises(DataError, match="other features"):
         forecast.predict(models, two_days(), "dam")
 
@@ -212,7 +223,7 @@ def test_features_other_than_those_trained_on_are_refused_by_name():
 def test_a_day_without_any_price_in_its_last_week_is_left_out():
     frame = two_days()
     frame.loc[30, ["dam_lag_1d", "dam_mean_7d"]] = np.nan
-    models = {0.1: Line(-300.0), 0.5: Line(0.0), 0.9: Line(300.0)}
+    models = lines({0.1: -300.0, 0.5: 0.0, 0.9: 300.0})
     found, _ = forecast.forecast_days(models, frame, "dam", DAYS, SPLIT, make_params().market)
     np.testing.assert_array_equal(found.dates, DAYS[:1])
     assert found.split.tolist() == ["calibration"]
@@ -238,7 +249,18 @@ def test_forecasts_are_read_back_as_they_were_written(study, study_run):
 
 def test_a_forecast_file_has_a_row_a_block_and_a_column_a_level(study, study_run):
     frame = pd.read_parquet(study_run.path / "forecasts_original.parquet")
-    assert list(frame) == ["delivery_start", "market", "split", "q05", "q25", "q50", "q75", "q95"]
+    assert list(frame) == [
+        "delivery_start",
+        "market",
+        "split",
+        "q05",
+        "q25",
+        "q50",
+        "q75",
+        "q95",
+        "p_floor",
+        "p_cap",
+    ]
     assert len(frame) == 2 * 28 * 24
     row = frame[(frame["market"] == "rtm") & (frame["split"] == "test")].iloc[30]
     assert row["delivery_start"] == pd.Timestamp(study.splits.test[1]).tz_localize(
@@ -271,89 +293,3 @@ def test_forecasts_rise_along_the_levels(study):
             assert (np.diff(values, axis=2) >= 0).all()
             assert values.min() >= 0
             assert values.max() <= 10_000
-
-
-# ------------------------------------------------------------------------------ recalibration
-
-
-@pytest.mark.parametrize("name", MARKETS)
-def test_a_day_is_recalibrated_by_the_residuals_known_at_its_gate(study, name):
-    """From the definition: the last 24 days out of sample, RTM of yesterday to the gate."""
-    market, params = study.market, study.params.forecast
-    prices = market.dam_mcp if name == "dam" else market.rtm_mcp
-    whole = study.original[name]
-    for k, date in enumerate(study.splits.test):
-        place = market.index_of(date)
-        outcome = prices[place - 24 : place].copy()
-        if name == "rtm":
-            outcome[-1, 11:] = np.nan
-        past = whole.on(market.dates[place - 24 : place]).values
-        shifts = day_shifts(outcome[:, :, None] - past, LEVELS, params.min_group_size)
-        today = whole.on(np.array([date])).values[0]
-        expected = shifted(today, shifts.delta, 0.0, 10_000.0)
-        np.testing.assert_array_equal(study.recalibrated[name].values[k], expected)
-        table = study.deltas.query("market == @name and date == @date.astype('str')")
-        assert len(table) == 24 * len(LEVELS)
-        for row in table.itertuples():
-            level = LEVELS.index(row.level)
-            assert row.delta_rs_per_mwh == shifts.delta[row.hour, level]
-            assert (row.n, row.rank) == (shifts.n[row.hour, level], shifts.rank[row.hour, level])
-            assert row.group_hours == shifts.group_hours[row.hour, level]
-
-
-def test_only_the_last_days_of_the_window_count(study):
-    rules, params = study.params.market, study.params.forecast
-    market, whole = study.market, study.original["dam"]
-    short = params.model_copy(update={"recalibration_days": 10})
-    date = study.splits.test[1]
-    today = whole.on(np.array([date]))
-    known = market.known_at(gate_time(date, rules.dam_gate), rules)
-    values, shifts = forecast.recalibrate_day(whole, today, known, short, rules)
-    assert shifts.n.max() <= 10 * 24
-    # Forecasts of days before the window, and of that day and later ones, do not matter.
-    place = int(np.searchsorted(whole.dates, date))
-    moved = whole.values.copy()
-    moved[: place - 10] += 5000
-    moved[place:] -= 3000
-    other = replace(whole, values=moved)
-    again, _ = forecast.recalibrate_day(other, today, known, short, rules)
-    np.testing.assert_array_equal(values, again)
-    moved[place - 10] += 4000
-    again, _ = forecast.recalibrate_day(replace(whole, values=moved), today, known, short, rules)
-    assert not np.array_equal(values, again)
-
-
-def test_a_recalibration_without_enough_days_names_n_and_the_level(study):
-    rules, params = study.params.market, study.params.forecast
-    whole = study.original["dam"]
-    date = whole.dates[0]  # no day out of sample comes before it
-    known = study.market.known_at(gate_time(date, rules.dam_gate), rules)
-    with pytest.raises(DataError, match=r"0 residuals .* level 0\.05"):
-        forecast.recalibrate_day(whole, whole.on(whole.dates[:1]), known, params, rules)
-
-
-def test_recalibrating_some_days_does_not_depend_on_the_others(study):
-    rules, params = study.params.market, study.params.forecast
-    one, _ = forecast.recalibrate(
-        study.original["rtm"], study.market, study.splits.test[[2]], params, rules
-    )
-    np.testing.assert_array_equal(one.values[0], study.recalibrated["rtm"].values[2])
-
-
-def test_recalibration_repairs_a_biased_forecast_on_days_that_no_fit_saw():
-    """Every level 800 Rs/MWh too low before, within sampling error of its share after."""
-    market = make_market(120, seed=4)
-    params = make_params(min_group_size=50).forecast
-    rules = make_params().market
-    days = market.dates[20:]
-    centre = market.dam_mcp[20:] - np.random.default_rng(1).normal(0, 400, (100, 24))
-    spread = np.array([-658.0, -270.0, 0.0, 270.0, 658.0])  # quantiles of that error
-    biased = np.clip(centre[:, :, None] + spread - 800, 0, 10_000)
-    wrong = QuantileForecast("dam", days, np.repeat("test", 100), LEVELS, biased)
-    right, _ = forecast.recalibrate(wrong, market, days[30:], params, rules)
-    outcome = market.dam_mcp[50:]
-    for k, level in enumerate(LEVELS):
-        before = np.mean(outcome <= wrong.values[30:, :, k])
-        after = np.mean(outcome <= right.values[:, :, k])
-        assert after == pytest.approx(level, abs=0.03)
-        assert abs(before - level) > 0.04

@@ -1,0 +1,152 @@
+"""Accuracy of the DAM forecast on the real quarter-hours of 2024, against simple forecasts.
+
+Train to August, calibrate September and October, test November and December; five levels,
+average pinball loss in Rs/MWh. Features, anchor and settings were chosen on June to August
+(the first table), the method of recalibration is chosen on September and October by
+``choose_method``, and November and December serve the last table alone.
+
+    python benchmarks/forecast.py
+
+Needs ``../shared/data/real/dam_15min_2024.csv``; says so and stops where it is absent.
+Writes ``outputs/bench/forecast.json``.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+
+from bessvpp import forecast
+from bessvpp.artefacts import RunFolder
+from bessvpp.benchmark_forecasts import (
+    climatology,
+    lear,
+    persistence,
+    quantile_regression_average,
+)
+from bessvpp.features import feature_frame
+from bessvpp.market import Market, read_market
+from bessvpp.params import PROJECT_ROOT, ForecastParams, MarketParams, load_params
+from bessvpp.recalibration import choose_method, method_names, recalibrate
+from bessvpp.scores import score_table
+
+DATA = PROJECT_ROOT.parent / "shared" / "data" / "real" / "dam_15min_2024.csv"
+LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
+EARLIER_SETTINGS = {  # LightGBM's, before they were chosen
+    "learning_rate": 0.06,
+    "num_leaves": 15,
+    "min_data_in_leaf": 30,
+    "feature_fraction": 0.8,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "lambda_l2": 1.0,
+}
+
+
+def splits_of(market: Market, warmup: int, *ends: str) -> forecast.Splits:
+    """Days to the end of training, of calibration and of the test."""
+    days, last = market.dates[warmup:], [np.datetime64(end) for end in ends]
+    return forecast.Splits(
+        days[days <= last[0]],
+        days[(days > last[0]) & (days <= last[1])],
+        days[(days > last[1]) & (days <= last[2])],
+    )
+
+
+def simple_fans(
+    market: Market, features: pd.DataFrame, splits: forecast.Splits, rules: MarketParams
+) -> dict[str, forecast.QuantileForecast]:
+    """The benchmarks on the test days."""
+    points = lear("dam", features, market, splits.out_of_sample, rules)
+    test = splits.test
+    return {
+        "persistence": persistence("dam", market, test, LEVELS, rules),
+        "climatology": climatology("dam", market, test, LEVELS, rules),
+        "LEAR": quantile_regression_average(
+            "dam", points, market, splits.calibration, test, LEVELS, rules
+        ),
+    }
+
+
+def table_of(
+    market: Market, fans: dict[str, forecast.QuantileForecast], test: np.ndarray, reference: str
+) -> pd.DataFrame:
+    """A row a forecast, with Diebold-Mariano against one of them."""
+    outcome = market.dam_mcp[[market.index_of(day) for day in test]]
+    return score_table(outcome, {name: fan.values for name, fan in fans.items()}, LEVELS, reference)
+
+
+def settings(params: ForecastParams, **changes: object) -> ForecastParams:
+    """The parameters with the five levels and some changes."""
+    return ForecastParams.model_validate(params.model_dump() | {"levels": LEVELS} | changes)
+
+
+def main() -> None:
+    if not DATA.exists():
+        print(f"skipped: {DATA} is not there (real prices are not part of the project)")
+        return
+    started = time.perf_counter()
+    params = load_params()
+    rules, chosen = params.market, settings(params.forecast)
+    market = read_market(DATA, rules)
+    features = feature_frame(market, market.dates[chosen.warmup_days :], rules)
+
+    def walk(splits: forecast.Splits, fitted: ForecastParams) -> forecast.QuantileForecast:
+        return forecast.walk_forward("dam", features, market, splits, fitted, rules).forecast
+
+    development = splits_of(market, chosen.warmup_days, "2024-04-30", "2024-05-31", "2024-08-31")
+    variants = {
+        "earlier settings": settings(params.forecast, lightgbm=EARLIER_SETTINGS),
+        "fitted once": settings(params.forecast, retrain_every_days=0),
+        "all days and the last 120": settings(params.forecast, train_window_days=(0, 120)),
+        "chosen": chosen,
+    }
+    fans = simple_fans(market, features, development, rules)
+    fans |= {name: walk(development, fit).on(development.test) for name, fit in variants.items()}
+    developed = table_of(market, fans, development.test, "chosen")
+    show("Development, June to August 2024 (trained on what came before)", developed)
+
+    final = splits_of(market, chosen.warmup_days, "2024-08-31", "2024-10-31", "2024-12-31")
+    original = walk(final, chosen)
+    method, judged = choose_method(original, market, chosen, rules)
+    show(f"Recalibration, later half of September and October: {method} is taken", judged)
+
+    once = walk(final, settings(params.forecast, retrain_every_days=0))
+    test = final.test
+    fans = simple_fans(market, features, final, rules)
+    fans |= {"model": original.on(test), "model, fitted once": once.on(test)}
+    names = (*method_names(chosen), "two_sided")
+    made = recalibrate(original, market, test, names, chosen, rules)
+    fans |= {name: made[name].forecast for name in names}
+    tested = table_of(market, fans, test, method)
+    show("Test, November and December 2024", tested)
+    headline = tested.loc[method, "pinball"]
+    print(f"average pinball loss of the recalibrated model: {headline:.1f} Rs/MWh")
+    RunFolder(PROJECT_ROOT / "outputs" / "bench").write_json(
+        "forecast.json",
+        {
+            "levels": LEVELS,
+            "method": method,
+            "pinball_rs_per_mwh": headline,
+            "development": plain(developed),
+            "calibration": plain(judged),
+            "test": plain(tested),
+            "seconds": time.perf_counter() - started,
+        },
+    )
+
+
+def show(title: str, table: pd.DataFrame) -> None:
+    """Print a table."""
+    print(f"\n{title}\n{table.round(3).to_string()}\n", flush=True)
+
+
+def plain(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """A table as JSON without what is not defined."""
+    return {name: row.dropna().to_dict() for name, row in table.iterrows()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The simple forecasts from their formulas, and that none of them sees past its gate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_cases import make_market, make_params
+
+from bessvpp import benchmark_forecasts as simple
+from bessvpp.features import feature_frame
+
+RULES = make_params().market
+LEVELS = (0.1, 0.5, 0.9)
+MARKET = make_market(130, seed=9)
+
+
+def test_persistence_is_the_latest_price_and_the_quantiles_of_its_errors():
+    date = MARKET.dates[[120]]
+    fan = simple.persistence("dam", MARKET, date, LEVELS, RULES)
+    errors = np.diff(MARKET.dam_mcp[:120], axis=0)[-90:]
+    expected = MARKET.dam_mcp[119][:, None] + np.quantile(errors, LEVELS, axis=0).T
+    np.testing.assert_allclose(fan.values[0], np.clip(expected, 0, 10_000))
+    fan = simple.persistence("rtm", MARKET, date, LEVELS, RULES)
+    late = MARKET.rtm_mcp[:119, 15]  # of the day before only ten o'clock and earlier is known
+    expected = late[-1] + np.quantile((late[2:] - late[:-2])[-89:], LEVELS)
+    np.testing.assert_allclose(fan.values[0, 15], np.clip(expected, 0, 10_000))
+
+
+def test_climatology_is_the_quantiles_of_28_days():
+    fan = simple.climatology("dam", MARKET, MARKET.dates[[120]], LEVELS, RULES)
+    expected = np.quantile(MARKET.dam_mcp[92:120], LEVELS, axis=0).T
+    np.testing.assert_allclose(fan.values[0], expected)
+
+
+def experts(market, name, n_days):
+    """Point forecasts of the last days, and the fan of the last ten."""
+    features = feature_frame(market, market.dates[7:], RULES)
+    days = market.dates[-n_days:]
+    points = simple.lear(name, features, market, days, RULES)
+    fan = simple.quantile_regression_average(
+        name, points, market, days[:-10], days[-10:], LEVELS, RULES
+    )
+    return points, fan
+
+
+@pytest.mark.parametrize("name", ["dam", "rtm"])
+def test_the_linear_expert_sees_nothing_after_its_gate(name):
+    points, fan = experts(MARKET, name, 28)
+    dam, rtm = MARKET.dam_mcp.copy(), MARKET.rtm_mcp.copy()
+    dam[-10:], rtm[-10:], rtm[-11, 11:] = 1.0, 2.0, 3.0
+    later = replace(MARKET, dam_mcp=dam, rtm_mcp=rtm)
+    again, moved = experts(later, name, 28)
+    np.testing.assert_array_equal(points[:19], again[:19])
+    np.testing.assert_array_equal(fan.values[0], moved.values[0])
+    assert not np.array_equal(fan.values[-1], moved.values[-1])
+
+
+def test_the_linear_expert_learns_a_linear_market_and_its_average_covers():
+    """Each day's level goes back to the mean, which persistence does not know."""
+    rng = np.random.default_rng(3)
+    prices = np.full((200, 24), 4000.0)
+    for day in range(1, 200):
+        level = prices[day - 1].mean()
+        prices[day] = 4000 + 0.1 * (level - 4000) + rng.normal(0, 500) + rng.normal(0, 60, 24)
+    market = replace(make_market(200), dam_mcp=prices)
+    points, fan = experts(market, "dam", 40)
+    outcome = prices[-40:]
+    naive = np.abs(outcome - prices[-41:-1]).mean()
+    assert np.abs(outcome[:, :, None] - points).mean() < 0.9 * naive
+    inside = (prices[-10:] >= fan.values[:, :, 0]) & (prices[-10:] <= fan.values[:, :, 2])
+    assert 0.5 < inside.mean() <= 1
+    assert (np.diff(fan.values, axis=2) >= 0).all()
+
+
+def test_too_few_days_for_a_quantile_regression_are_an_error_that_counts_them():
+    points = np.zeros((15, 24, 2))
+    days = MARKET.dates[-15:]
+    with pytest.raises(ValueError, match="10 days are too few"):
+        simple.quantile_regression_average(
+            "dam", points, MARKET, days[:10], days[10:], LEVELS, RULES
+        )

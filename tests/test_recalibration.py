@@ -1,0 +1,275 @@
+"""Recalibration day by day: what a gate knows, every method, and the choice among them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_cases import make_market, make_params
+
+from bessvpp import forecast, recalibration
+from bessvpp.conformal import KnownResiduals, day_shifts, shifted
+from bessvpp.errors import DataError, ParameterError
+from bessvpp.features import feature_frame, gate_time
+from bessvpp.forecast import MARKETS, QuantileForecast
+from bessvpp.market import Market
+from bessvpp.recalibration import Gate, calibrated_chances, choose_method, method_names
+
+PARAMS = make_params()
+LEVELS = PARAMS.forecast.levels
+METHODS = (*method_names(PARAMS.forecast), "two_sided")
+
+
+def capped_market(n_days: int, seed: int = 0) -> Market:
+    """Dear evenings: many of their blocks sit at the cap, in spells of days."""
+    market = make_market(n_days, seed=seed)
+    rng = np.random.default_rng(seed + 100)
+    tight = np.cumsum(rng.normal(0, 1, n_days)) * 700
+    evening = 3000 * np.exp(-(((np.arange(24) - 20) / 2.5) ** 2))
+    lift = evening + tight[:, None] * (evening > 500)
+    return replace(
+        market,
+        dam_mcp=np.clip(market.dam_mcp + lift, 0, 10_000),
+        rtm_mcp=np.clip(market.rtm_mcp + lift, 0, 10_000),
+    )
+
+
+@pytest.fixture(scope="module")
+def walked():
+    """A market with a cap, and its walk-forward forecasts by market."""
+    params = make_params(
+        calibration_days=50, test_days=10, retrain_every_days=20, min_group_size=30
+    )
+    market = capped_market(120)
+    splits = forecast.split_days(market, params.forecast)
+    features = features_of(market, params)
+    walks = {
+        name: forecast.walk_forward(name, features, market, splits, params.forecast, params.market)
+        for name in MARKETS
+    }
+    return params, market, splits, walks
+
+
+def features_of(market, params):
+    return feature_frame(market, market.dates[params.forecast.warmup_days :], params.market)
+
+
+@pytest.mark.parametrize("name", MARKETS)
+def test_a_day_is_recalibrated_by_the_residuals_known_at_its_gate(study, name):
+    """From the definition: the last 24 days out of sample, RTM of yesterday to the gate."""
+    market, params = study.market, study.params.forecast
+    prices = forecast.prices_of(market, name)
+    whole = study.original[name]
+    for k, date in enumerate(study.splits.test):
+        place = market.index_of(date)
+        outcome = prices[place - 24 : place].copy()
+        if name == "rtm":
+            outcome[-1, 11:] = np.nan
+        past = whole.on(market.dates[place - 24 : place]).values
+        alike = np.zeros(outcome.shape, dtype=int)  # no atom is modelled: one regime
+        known = KnownResiduals(outcome[:, :, None] - past, alike, alike[0])
+        shifts = day_shifts(known, LEVELS, params.min_group_size)
+        today = whole.on(np.array([date])).values[0]
+        expected = shifted(today, shifts.delta, 0.0, 10_000.0)
+        np.testing.assert_array_equal(study.recalibrated[name].values[k], expected)
+        table = study.deltas.query("market == @name and date == @date.astype('str')")
+        assert len(table) == 24 * len(LEVELS)
+        for row in table.itertuples():
+            level = LEVELS.index(row.level)
+            assert row.delta_rs_per_mwh == shifts.delta[row.hour, level]
+            assert (row.n, row.rank) == (shifts.n[row.hour, level], shifts.rank[row.hour, level])
+            assert row.group_hours == shifts.group_hours[row.hour, level]
+
+
+def after_the_gate(market: Market, date: np.datetime64) -> Market:
+    """The market with everything changed that the day's gate does not know."""
+    day = market.index_of(date)
+    dam, rtm = market.dam_mcp.copy(), market.rtm_mcp.copy()
+    dam[day:], rtm[day:], rtm[day - 1, 11:] = 1111.0, 2222.0, 3333.0
+    return replace(market, dam_mcp=dam, rtm_mcp=rtm)
+
+
+@pytest.mark.parametrize("name", MARKETS)
+def test_nothing_after_the_gate_reaches_a_refit_a_group_a_window_or_a_chance(walked, name):
+    """Over two chained days: from changed prices to the recalibrated fan of each method."""
+    params, market, splits, walks = walked
+    days = splits.test[3:5]
+    whole = walks[name].forecast
+    before = recalibration.recalibrate(whole, market, days, METHODS, params.forecast, params.market)
+    for k, date in enumerate(days):
+        other = after_the_gate(market, date)
+        features = features_of(other, params)
+        shorter = replace(splits, test=splits.test[splits.test <= date])
+        again = forecast.walk_forward(
+            name, features, other, shorter, params.forecast, params.market
+        ).forecast
+        np.testing.assert_array_equal(again.values[-1], whole.on(days[k : k + 1]).values[0])
+        np.testing.assert_array_equal(again.p_cap[-1], whole.on(days[k : k + 1]).p_cap[0])
+        made = recalibration.recalibrate(
+            again, other, days[k : k + 1], METHODS, params.forecast, params.market
+        )
+        for method in METHODS:
+            expected = before[method].forecast
+            np.testing.assert_array_equal(made[method].forecast.values[0], expected.values[k])
+            np.testing.assert_array_equal(made[method].forecast.p_cap[0], expected.p_cap[k])
+
+
+def test_the_last_price_before_the_gate_does_reach_them(walked):
+    params, market, splits, walks = walked
+    date, whole = splits.test[3:4], walks["dam"].forecast
+    dam = market.dam_mcp.copy()
+    dam[market.index_of(date[0]) - 1] += 900.0
+    moved = replace(market, dam_mcp=np.clip(dam, 0, 10_000))
+    for method in set(METHODS) - {"static"}:
+        first, again = (
+            recalibration.recalibrate(whole, one, date, [method], params.forecast, params.market)[
+                method
+            ].forecast.values
+            for one in (market, moved)
+        )
+        assert not np.array_equal(first, again), method
+
+
+@pytest.mark.parametrize("name", MARKETS)
+def test_refits_see_the_days_wholly_known_at_their_gate(walked, name):
+    _, _, splits, walks = walked
+    refits = walks[name].refits
+    first = splits.out_of_sample[0]
+    assert refits["first_day"].tolist() == [first, first + 20, first + 40]
+    lag = 1 if name == "dam" else 2  # the RTM of the day before is known to half past ten
+    assert (refits["first_day"] - refits["last_train_day"]).dt.days.tolist() == [lag] * 3
+    n_days = (
+        refits["last_train_day"].to_numpy() - splits.train[0].astype("M8[s]")
+    ) // np.timedelta64(1, "D")
+    assert refits["n_train_days"].tolist() == (n_days + 1).tolist()
+    assert "cap" in walks[name].models[0].atoms
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gives_rising_fans_within_floor_and_cap(walked, method):
+    params, market, splits, walks = walked
+    made = recalibration.recalibrate(
+        walks["dam"].forecast, market, splits.test[:3], [method], params.forecast, params.market
+    )[method]
+    values = made.forecast.values
+    assert (np.diff(values, axis=2) >= 0).all()
+    assert values.min() >= 0
+    assert values.max() <= 10_000
+    assert np.isfinite(made.shifts["delta_rs_per_mwh"]).all()
+
+
+def test_a_fan_sits_on_the_cap_exactly_as_often_as_its_chance_says(walked):
+    _, _, splits, walks = walked
+    fan = walks["dam"].forecast.on(splits.test)
+    on_cap = fan.values >= 10_000
+    expected = np.array(LEVELS) >= 1 - fan.p_cap[:, :, None]
+    np.testing.assert_array_equal(on_cap, expected)
+    assert on_cap.any()
+
+
+def test_chances_of_the_cap_that_were_too_high_are_brought_down(walked):
+    params, market, splits, walks = walked
+    whole = walks["dam"].forecast
+    odds = whole.p_cap / (1 - whole.p_cap)
+    wrong = replace(whole, p_cap=8 * odds / (1 + 8 * odds))
+    day = splits.test[-1]
+    gates = [Gate.of(one, market, day, params.market) for one in (whole, wrong)]
+    right, repaired = (calibrated_chances(gate)[1] for gate in gates)
+    np.testing.assert_allclose(repaired, right, atol=0.01)
+    hit = (gates[0].outcome >= 10_000).mean()
+    past = [
+        calibrated_chances(replace(gates[1], today=gates[1].past.on(gates[1].past.dates[[d]])))[1]
+        for d in range(len(gates[1].past.dates))
+    ]
+    assert np.mean(past) == pytest.approx(hit, abs=0.01)
+    assert np.mean(wrong.p_cap) > 1.5 * hit
+
+
+def test_static_shifts_stay_and_rolling_ones_move(walked):
+    params, market, splits, walks = walked
+    made = recalibration.recalibrate(
+        walks["dam"].forecast,
+        market,
+        splits.test[:4],
+        ["static", "rolling_12"],
+        params.forecast.model_copy(update={"min_group_size": 10_000}),  # one group for all
+        params.market,
+    )
+
+    def shifts(method):
+        return made[method].shifts.pivot_table("delta_rs_per_mwh", "date", ["hour", "level"])
+
+    assert (shifts("static").nunique() == 1).all()
+    assert (shifts("rolling_12").nunique() > 1).any()
+
+
+def test_the_method_is_chosen_without_a_look_at_test_days(walked):
+    params, market, splits, walks = walked
+    whole = walks["dam"].forecast
+    chosen, table = choose_method(whole, market, params.forecast, params.market)
+    assert list(table.index) == list(method_names(params.forecast))
+    equal = table[table["pinball"] <= 1.01 * table["pinball"].min()]
+    assert table.loc[chosen, "miscoverage"] == equal["miscoverage"].min()
+    other = after_the_gate(market, splits.test[0])
+    moved = whole.values.copy()
+    moved[np.isin(whole.dates, splits.test)] = 1.0
+    again, same = choose_method(replace(whole, values=moved), other, params.forecast, params.market)
+    assert again == chosen
+    assert same.equals(table)
+
+
+def test_a_recalibration_without_enough_days_names_n_and_the_level(study):
+    rules, params = study.params.market, study.params.forecast
+    whole = study.original["dam"]
+    with pytest.raises(DataError, match=r"0 residuals .* level 0\.05"):
+        recalibration.recalibrate(
+            whole, study.market, whole.dates[:1], ["rolling_24"], params, rules
+        )
+
+
+def test_an_unknown_method_is_refused_by_name(study):
+    with pytest.raises(ParameterError, match="no recalibration method 'magic'"):
+        recalibration.recalibrate(
+            study.original["dam"],
+            study.market,
+            study.splits.test,
+            ["magic"],
+            study.params.forecast,
+            study.params.market,
+        )
+
+
+def test_one_day_alone_is_recalibrated_as_among_many(walked):
+    params, market, splits, walks = walked
+    whole = walks["rtm"].forecast
+    for method in ("rolling_24", "aggregated"):
+        many = recalibration.recalibrate(
+            whole, market, splits.test, [method], params.forecast, params.market
+        )[method].forecast
+        date = splits.test[2:3]
+        known = market.known_at(gate_time(date[0], params.market.dam_gate), params.market)
+        one, _ = recalibration.recalibrate_day(
+            whole, whole.on(date), known, method, params.forecast, params.market
+        )
+        np.testing.assert_array_equal(one.values[0], many.values[2])
+
+
+def test_recalibration_repairs_a_biased_forecast_on_days_that_no_fit_saw():
+    """Every level 800 Rs/MWh too low before, within sampling error of its share after."""
+    market = make_market(120, seed=4)
+    params = make_params(min_group_size=50).forecast
+    days = market.dates[20:]
+    centre = market.dam_mcp[20:] - np.random.default_rng(1).normal(0, 400, (100, 24))
+    spread = np.array([-658.0, -270.0, 0.0, 270.0, 658.0])  # quantiles of that error
+    biased = np.clip(centre[:, :, None] + spread - 800, 0, 10_000)
+    wrong = QuantileForecast("dam", days, np.repeat("calibration", 100), LEVELS, biased)
+    outcome = market.dam_mcp[50:]
+    methods = ("rolling_24", "exponential", "adaptive", "aggregated")
+    made = recalibration.recalibrate(wrong, market, days[30:], methods, params, PARAMS.market)
+    for method in methods:
+        for k, level in enumerate(LEVELS):
+            before = np.mean(outcome <= wrong.values[30:, :, k])
+            after = np.mean(outcome <= made[method].forecast.values[:, :, k])
+            assert after == pytest.approx(level, abs=0.03), method
+            assert abs(before - level) > 0.04

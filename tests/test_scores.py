@@ -1,0 +1,167 @@
+"""Scores, bands and tests of coverage against definitions and known cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from bessvpp import scores
+from bessvpp.metrics import mean_pinball
+
+LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+
+
+def normal_days(n_days: int, seed: int = 0, n_blocks: int = 24):
+    """Outcomes of a standard normal, and its true fan."""
+    y = np.random.default_rng(seed).normal(size=(n_days, n_blocks))
+    return y, np.broadcast_to(norm.ppf(LEVELS), (n_days, n_blocks, len(LEVELS)))
+
+
+def test_a_score_table_by_hand():
+    y = np.array([[3.0, 8.0, np.nan]])
+    fan = np.array([[[2.0, 4.0, 6.0]] * 3])
+    levels = (0.1, 0.5, 0.9)
+    table = scores.score_table(y, {"a": fan, "b": fan + 1}, levels, "a")
+    # Pinball: y = 3: .1, .5, .3; y = 8: .6, 2, 1.8.
+    assert table.loc["a", "pinball"] == pytest.approx((0.1 + 0.5 + 0.3 + 0.6 + 2 + 1.8) / 6)
+    assert table.loc["a", "crps"] == pytest.approx(2 * table.loc["a", "pinball"])
+    # Interval score: width 4, and 2 / .2 times the 2 by which 8 lies above 6.
+    assert table.loc["a", "interval_score"] == pytest.approx((4 + 4 + 10 * 2) / 2)
+    assert table.loc["a", "inside"] == 0.5
+    assert table.loc["a", "width"] == 4
+    assert np.isnan(table.loc["a", "dm"])
+
+
+def test_diebold_and_mariano_tell_the_better_forecast_and_are_blind_to_none():
+    rng = np.random.default_rng(1)
+    day = rng.gamma(3, 50, 300)
+    statistic, p = scores.diebold_mariano(day + rng.normal(0, 10, 300), day + 5)
+    assert statistic < -5
+    assert p < 1e-6
+    rejected = [scores.diebold_mariano(*rng.normal(0, 1, (2, 200)))[1] < 0.05 for _ in range(400)]
+    assert 0.02 < np.mean(rejected) < 0.09
+
+
+def test_correlation_from_day_to_day_makes_the_comparison_less_sure():
+    rng = np.random.default_rng(2)
+    rejected = []
+    for _ in range(200):
+        noise = rng.normal(size=260)
+        drift = np.convolve(noise, np.ones(10) / 10, "valid")
+        rejected.append(scores.diebold_mariano(drift, np.zeros(len(drift)))[1] < 0.05)
+    naive = 0.5  # a t test that took days for independent would reject about this often
+    assert np.mean(rejected) < naive / 2
+
+
+def test_the_bootstrap_band_is_as_wide_as_whole_days_that_miss_together_make_it():
+    """All blocks of a day alike: the standard error is that of days, not of blocks."""
+    n_days = 400
+    day, fan = normal_days(n_days, 3, 1)
+    y, fan = np.repeat(day, 24, axis=1), np.repeat(fan, 24, axis=1)
+    bands = scores.coverage_bands(y, fan, np.random.default_rng(0), n_draws=2000)
+    assert bands.shape == (2, 2, len(LEVELS))
+    width = bands[0, 1] - bands[0, 0]
+    expected = 2 * 1.645 * np.sqrt(np.array(LEVELS) * (1 - np.array(LEVELS)) / n_days)
+    np.testing.assert_allclose(width, expected, rtol=0.3)
+    inside = (bands[0, 0] <= LEVELS) & (bands[0, 1] >= LEVELS)
+    assert inside.mean() > 0.5
+
+
+def test_mean_miscoverage_counts_an_atom_as_kept_and_looks_at_its_group_alone():
+    y = np.array([[10.0, 10.0, 1.0, 1.0]])
+    fan = np.array([[[10.0]] * 2 + [[0.0]] * 2])
+    assert scores.mean_miscoverage(y, fan, (0.9,), np.array([[True, True, False, False]])) == 0
+    alone = scores.mean_miscoverage(y, fan, (0.9,), np.array([[False, False, True, True]]))
+    assert alone == pytest.approx(0.9)
+    assert np.isnan(scores.mean_miscoverage(y, fan, (0.9,), np.zeros((1, 4), bool)))
+
+
+def test_groups_are_thirds_regimes_and_sundays():
+    dates = np.arange("2024-03-01", "2024-03-11", dtype="M8[D]")  # 3 and 10 March are Sundays
+    fan = np.linspace(0, 1, 240).reshape(10, 24, 1) + np.array([-1.0, 0.0, 1.0])
+    regimes = np.tile(np.arange(24) % 3, (10, 1))
+    groups = scores.known_groups(dates, fan, (0.1, 0.5, 0.9), regimes)
+    thirds = [groups[name] for name in ("low third", "middle", "high third")]
+    assert [part.sum() for part in thirds] == [80, 80, 80]
+    assert groups["high third"][-1].all()
+    assert groups["cap likely"].sum() == 80
+    assert np.flatnonzero(groups["Sundays"].all(axis=1)).tolist() == [2, 9]
+
+
+def test_the_pit_of_the_true_fan_is_flat_and_of_a_narrow_one_high_at_the_ends():
+    y, fan = normal_days(600, 4)
+    np.testing.assert_allclose(scores.pit_histogram(y, fan, LEVELS), 1, atol=0.12)
+    narrow = scores.pit_histogram(y, fan / 2, LEVELS)
+    assert narrow[0] > 2
+    assert narrow[-1] > 2
+    assert narrow[3] < 0.7
+    assert narrow @ np.diff([0, *LEVELS, 1]) == pytest.approx(1)
+
+
+def test_the_pit_spreads_an_atom_over_what_it_may_stand_for():
+    y = np.full((1, 24), 10.0)
+    fan = np.broadcast_to([1.0, 10.0, 10.0], (1, 24, 3))  # the cap from the level .5 on
+    np.testing.assert_allclose(scores.pit_histogram(y, fan, (0.2, 0.5, 0.9)), [0, 1.25, 1.25, 1.25])
+
+
+def test_kupiec_and_christoffersen_reject_what_they_should_and_one_in_twenty_else():
+    rng = np.random.default_rng(5)
+    right = [rng.random(250) < 0.1 for _ in range(400)]
+    assert 0.02 < np.mean([scores.kupiec(hits, 0.1) < 0.05 for hits in right]) < 0.09
+    assert 0.02 < np.mean([scores.christoffersen(hits) < 0.05 for hits in right]) < 0.1
+    assert scores.kupiec(rng.random(250) < 0.25, 0.1) < 1e-4
+    spells = np.repeat(rng.random(50) < 0.2, 5)
+    assert scores.christoffersen(spells) < 1e-4
+    # By hand: 1 of 4 hits against .5: -2 ln(.0625 / (.25 * .75^3)) = 1.0465
+    assert scores.kupiec(np.array([1, 0, 0, 0], bool), 0.5) == pytest.approx(0.30632, abs=1e-4)
+    assert scores.kupiec(np.zeros(10, bool), 0.1) > 0.05
+
+
+def test_hours_with_too_few_telling_days_are_not_tested():
+    y, fan = normal_days(60, 6)
+    table = scores.hourly_tests(y, fan, LEVELS)
+    assert table["hours_tested"].tolist() == [24] * len(LEVELS)
+    assert (table["kupiec"] < 0.3).all()
+    capped = np.minimum(fan, y[:, :, None])  # every outcome at or above its quantile
+    capped[:, :, -1] = y
+    assert scores.hourly_tests(y, capped, LEVELS)["hours_tested"].iloc[-1] == 0
+    assert scores.hourly_tests(y[:10], fan[:10], LEVELS)["kupiec"].isna().all()
+
+
+def test_an_hour_without_any_outcome_is_missing_and_stops_nothing():
+    y, fan = normal_days(30, 7, 96)
+    y[:, 8:12] = np.nan
+    dates = np.arange("2024-03-15", "2024-04-14", dtype="M8[D]")
+    months, errors = scores.miscoverage_by_hour_and_month(y, fan, LEVELS, dates)
+    assert months == ["2024-03", "2024-04"]
+    assert np.isnan(errors[:, 2]).all()
+    assert np.isfinite(np.delete(errors, 2, axis=1)).all()
+    assert np.isfinite(scores.hourly_miscoverage(y, fan, LEVELS))
+    by_hour = scores.pinball_by_hour(y, fan, LEVELS)
+    assert np.isnan(by_hour[2])
+    assert np.nanmean(by_hour) == pytest.approx(mean_pinball(y, fan, LEVELS))
+
+
+def test_shares_inside_the_interval_roll_over_days():
+    y, fan = normal_days(50, 8)
+    rolling = scores.inside_share(y, fan, LEVELS, 10)
+    inside = (y >= fan[:, :, 1]) & (y <= fan[:, :, 5])
+    assert np.isnan(rolling[:9]).all()
+    assert rolling[9] == pytest.approx(inside[:10].mean())
+    assert rolling[-1] == pytest.approx(inside[-10:].mean())
+
+
+def test_the_reliability_of_a_chance_is_that_of_its_bins():
+    chance = np.array([[0.05, 0.05, 0.6, 0.6, np.nan]])
+    hit = np.array([[True, False, True, True, True]])
+    table = scores.chance_reliability(chance, hit)
+    assert table["forecast"].tolist() == pytest.approx([0.05, 0.6])
+    assert table["observed"].tolist() == [0.5, 1]
+    assert table["n"].tolist() == [2, 2]
+
+
+def test_a_table_shows_at_most_seven_levels():
+    assert scores.shown_levels((0.01, *LEVELS, 0.99)) == [
+        "q01", "q10", "q25", "q50", "q75", "q90", "q99",
+    ]  # fmt: skip
