@@ -16,6 +16,8 @@ import pandas as pd
 from bessvpp.market import Market
 from bessvpp.params import MarketParams
 
+DAY_AHEAD_SPAN = (np.datetime64("2024-01-01"), np.datetime64("2024-12-31"))
+REAL_TIME_SPAN = (np.datetime64("2025-02-01"), np.datetime64("2025-06-24"))
 AT_CAP = 0.011  # Rs/MWh below the cap that still are the cap, once rounded
 
 # Day-ahead market, 2024, Rs/MWh by hour 0 to 23 and month January to December
@@ -135,12 +137,39 @@ def real_time_statistics(market: Market, rules: MarketParams) -> pd.Series:
         100 * np.nanmean(dam_cap),
         100 * np.nanmean(rtm_cap),
         100 * _mean(rtm_cap[dam_cap == 1]),
-        np.corrcoef(dam[both], rtm[both])[0, 1],
+        _correlation(dam.ravel(), rtm.ravel()),
         _by_hour(spread[..., None], np.nanmean),
         _by_hour(spread[..., None], np.nanstd),
         *(_autocorrelation(spread.ravel(), lag) for lag in (1, 2, 24)),
     ]
     return _series(dict(zip(REAL_TIME, values, strict=True)))
+
+
+def cap_shares(market: Market, rules: MarketParams) -> dict[str, pd.DataFrame]:
+    """Share of blocks at the cap by month (rows) and hour, of each market; NaN without prices."""
+    months = market.dates.astype("M8[M]")
+    shares = {}
+    for name, price in (("dam", market.dam_mcp), ("rtm", market.rtm_mcp)):
+        at_cap = pd.DataFrame(_at_cap(price, market, rules), index=months.astype(str))
+        hours = at_cap.T.groupby(np.arange(market.n_blocks) * 24 // market.n_blocks).mean().T
+        shares[name] = hours.groupby(level=0).mean()
+    return shares
+
+
+def tables(market: Market, rules: MarketParams) -> dict[str, pd.DataFrame]:
+    """Both markets compared with the published figures (``compared``), by the market's name.
+
+    Each over its published months where the market has all of them, else over all days.
+    """
+    spans = {}
+    for name, (first, last) in {"dam": DAY_AHEAD_SPAN, "rtm": REAL_TIME_SPAN}.items():
+        covered = market.dates[0] <= first and market.dates[-1] >= last
+        where = (market.index_of(first), market.index_of(last) + 1) if covered else (0, None)
+        spans[name] = market.days(*where)
+    return {
+        "dam": compared(day_ahead_statistics(spans["dam"], rules), DAY_AHEAD),
+        "rtm": compared(real_time_statistics(spans["rtm"], rules), REAL_TIME),
+    }
 
 
 def compared(statistics: pd.Series, published: dict) -> pd.DataFrame:
@@ -159,11 +188,21 @@ def compared(statistics: pd.Series, published: dict) -> pd.DataFrame:
     return table.reset_index()
 
 
-def furthest(table: pd.DataFrame) -> pd.DataFrame:
-    """Of each statistic the part, an hour or a month, that lies furthest from the published."""
+def furthest(table: pd.DataFrame, judged: bool = True) -> pd.DataFrame:
+    """One row a statistic: its part, an hour or a month, that lies furthest from the published.
+
+    ``within`` counts the parts within their tolerance. A market that is not ``judged``, being of
+    another time than the published one, has neither that nor a tolerance.
+    """
     used = (table["simulated"] - table["published"]).abs() / table["tolerance"]
+    by_statistic = table.groupby("statistic", sort=False)["within"]
+    count = by_statistic.transform("sum").astype(str) + " of "
     rows = used.fillna(-1.0).groupby(table["statistic"], sort=False).idxmax()
-    return table.loc[rows].reset_index(drop=True)
+    shown = table.assign(within=count + by_statistic.transform("size").astype(str)).loc[rows]
+    if not judged:
+        shown = shown.drop(columns=["tolerance", "within"])
+        shown = shown.rename(columns={"simulated": "this data"})
+    return shown.reset_index(drop=True)
 
 
 def _series(values: dict[str, object]) -> pd.Series:
@@ -193,10 +232,13 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _autocorrelation(values: np.ndarray, lag: int) -> float:
-    """Correlation of values with those ``lag`` earlier, over the pairs that are there."""
-    early, late = values[:-lag], values[lag:]
-    there = np.isfinite(early) & np.isfinite(late)
-    early, late = early[there], late[there]
-    if not len(early) or np.ptp(early) == 0 or np.ptp(late) == 0:
+    return _correlation(values[:-lag], values[lag:])
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Over the pairs that are there; NaN where one of the two does not vary."""
+    there = np.isfinite(one) & np.isfinite(other)
+    one, other = one[there], other[there]
+    if not len(one) or np.ptp(one) == 0 or np.ptp(other) == 0:
         return np.nan
-    return float(np.corrcoef(early, late)[0, 1])
+    return float(np.corrcoef(one, other)[0, 1])

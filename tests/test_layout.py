@@ -14,7 +14,16 @@ MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
 ROWS = (
     {"__init__", "errors", "params", "metrics", "conformal", "artefacts"},
     {"exchange_files", "market", "battery"},
-    {"synthetic", "market_statistics", "features", "forecast", "problem", "programme", "dispatch", "scenarios"},
+    {
+        "synthetic",
+        "market_statistics",
+        "features",
+        "forecast",
+        "problem",
+        "programme",
+        "dispatch",
+        "scenarios",
+    },
     {"backtest"},
     {"frontier", "plan"},
     {"plots"},

@@ -8,10 +8,12 @@ from bessvpp.market import Market, read_market
 from bessvpp.market_statistics import (
     DAY_AHEAD,
     REAL_TIME,
+    cap_shares,
     compared,
     day_ahead_statistics,
     furthest,
     real_time_statistics,
+    tables,
 )
 from bessvpp.params import PROJECT_ROOT, load_params
 
@@ -100,6 +102,29 @@ def test_real_time_statistics_are_those_of_hourly_means_over_blocks_with_trade()
     assert found["RTM at the cap [%]", ""] == pytest.approx(100 * 5 / there)
 
 
+def test_published_months_are_compared_where_a_market_has_them_all():
+    dam = np.full((541, 96), 3000.0)
+    dam[366:] = 1000.0
+    rtm = np.full((541, 96), 2000.0)
+    rtm[397:] = 4000.0
+    by_market = tables(market(dam, rtm), RULES)
+    means = {name: table["simulated"][0] for name, table in by_market.items()}
+    assert means == {"dam": 3000, "rtm": 1000}
+    assert by_market["rtm"]["simulated"][1] == 4000
+    less = tables(market(dam[:-1], rtm[:-1]), RULES)  # without the last day: all days
+    assert less["dam"]["simulated"][0] == 3000
+    assert less["rtm"]["simulated"][1] == pytest.approx((397 * 2000 + 143 * 4000) / 540)
+
+
+def test_shares_at_the_cap_by_month_and_hour():
+    dam = np.full((60, 96), 3000.0)
+    dam[31:, 40:42] = CAP
+    shares = cap_shares(market(dam), RULES)["dam"]
+    assert list(shares.index) == ["2024-01", "2024-02"]
+    assert shares.loc["2024-02", 10] == pytest.approx(0.5)
+    assert shares.to_numpy().sum() == pytest.approx(0.5)
+
+
 def test_the_cap_is_that_of_the_date():
     dam = np.full((2, 96), 12_000.0)
     dam[:, 0] = 1.0
@@ -130,4 +155,6 @@ def test_the_furthest_part_stands_for_its_statistic():
     dam[:, 76:80] += 600  # more, but less in units of its tolerance
     row = furthest(compared(day_ahead_statistics(market(dam), RULES), DAY_AHEAD))
     row = row.set_index("statistic").loc["mean by hour [Rs/MWh]"]
-    assert (row["part"], row["within"]) == ("10 h", True)
+    assert (row["part"], row["within"]) == ("10 h", "24 of 24")
+    free = furthest(compared(day_ahead_statistics(market(dam), RULES), DAY_AHEAD), judged=False)
+    assert list(free) == ["statistic", "part", "published", "this data"]
