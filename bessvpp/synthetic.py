@@ -45,9 +45,9 @@ CAP = 10_000.0  # Rs/MWh, in force when the statistics were taken
 # fmt: off
 # The supply curve: price [Rs/MWh] at a fuel cost of 1 by tightness, straight in between
 CURVE_TIGHTNESS = [
-    -3.2, -1.775, -1.636, -1.542, -1.497, -1.399, -1.37, -1.335, -1.292, -1.247, -1.227, -1.177,
-    -1.134, -1.072, -0.968, -0.877, -0.79, -0.707, -0.549, -0.396, -0.238, -0.057, 0.05, 0.177,
-    0.235, 0.271, 0.3, 0.8
+    -3.2, -1.739, -1.629, -1.542, -1.503, -1.413, -1.385, -1.352, -1.308, -1.263, -1.243,
+    -1.192, -1.147, -1.084, -0.976, -0.883, -0.797, -0.715, -0.56, -0.41, -0.255, -0.078, 0.028,
+    0.154, 0.212, 0.249, 0.278, 0.778
 ]
 CURVE_PRICE = [
     0, 300, 550, 880, 960, 1040, 1280, 1480, 1680, 1880, 1960, 2010, 2070, 2274, 2600, 2794,
@@ -56,39 +56,39 @@ CURVE_PRICE = [
 
 # Mean tightness [1/100] by month (rows) and hour
 TIGHTNESS = [
-    [-62, -79, -90, -92, -88, -56, 20, 58, 127, 101, 124, 43,
-     10, -38, -22, -6, 44, 99, 106, 112, 37, -14, -45, -50],
-    [-60, -65, -71, -79, -68, -56, 18, 47, 37, 17, -10, -33,
-     -34, -52, -50, -40, -13, 14, 27, 44, 10, -10, -36, -42],
-    [-20, -51, -54, -58, -53, -32, -25, 4, -17, -24, -42, -47,
-     -62, -87, -57, -50, -26, -43, -8, 11, -23, -18, -28, -32],
-    [56, 37, 22, 14, 2, 2, 19, -9, -44, -49, -70, -79,
-     -92, -95, -78, -47, -20, -8, 6, 40, 16, 48, 61, 83],
-    [73, 29, -23, -44, -38, -33, -32, -64, -85, -84, -82, -90,
-     -82, -96, -37, -30, -15, -34, -25, 41, 64, 89, 94, 78],
-    [80, 37, 24, 1, 7, -1, 7, -35, -88, -93, -90, -98,
-     -90, -97, -37, -26, -23, -23, -25, 32, 58, 85, 126, 282],
-    [31, 16, -22, -18, -18, -56, 0, -41, -66, -85, -103, -104,
-     -117, -124, -100, -72, -63, -60, -36, 65, 78, 119, 134, 128],
-    [4, -15, -42, -44, -32, -53, -6, -24, -78, -89, -97, -110,
-     -114, -119, -106, -87, -52, -64, -30, 44, 41, 42, 29, 15],
-    [-8, -33, -44, -56, -53, -60, -22, -61, -100, -105, -108, -104,
-     -117, -120, -95, -65, -54, -17, 5, 92, 52, 58, 34, 36],
-    [3, -42, -44, -56, -65, -47, -46, -43, -68, -84, -102, -107,
-     -107, -109, -86, -65, -44, -10, 62, 28, 7, 9, 8, 5],
-    [-86, -91, -89, -90, -90, -84, -51, -24, -55, -71, -104, -112,
-     -121, -127, -106, -81, -50, 40, 47, -45, -51, -65, -80, -88],
-    [-108, -108, -112, -111, -110, -84, -40, 24, 27, 16, -48, -62,
-     -80, -96, -74, -57, -26, 48, 78, -29, -54, -61, -86, -87],
+    [-63, -79, -90, -92, -88, -56, 18, 58, 108, 93, 128, 42,
+     6, -39, -24, -11, 45, 95, 99, 109, 36, -19, -48, -52],
+    [-66, -71, -77, -84, -72, -59, 12, 50, 42, 17, -13, -38,
+     -37, -53, -52, -42, -19, 12, 28, 44, 4, -19, -42, -47],
+    [-22, -48, -54, -58, -53, -34, -25, -1, -23, -28, -45, -49,
+     -65, -90, -60, -53, -28, -47, -13, 5, -28, -23, -30, -33],
+    [56, 28, 14, 7, -4, -4, 13, -13, -45, -51, -72, -82,
+     -94, -97, -80, -50, -25, -12, -3, 37, 10, 43, 57, 79],
+    [72, 35, -18, -35, -30, -27, -24, -59, -83, -82, -80, -88,
+     -80, -94, -35, -27, -12, -30, -18, 43, 65, 86, 95, 75],
+    [76, 36, 20, -4, 4, -4, 5, -35, -86, -92, -89, -97,
+     -90, -96, -37, -26, -24, -22, -27, 31, 58, 93, 120, 282],
+    [27, 12, -20, -16, -16, -58, 0, -44, -69, -87, -106, -106,
+     -119, -126, -103, -74, -66, -64, -38, 57, 70, 101, 105, 101],
+    [1, -22, -47, -48, -37, -55, -10, -26, -79, -91, -98, -112,
+     -116, -122, -108, -87, -53, -63, -33, 47, 46, 49, 36, 23],
+    [-15, -36, -47, -59, -55, -62, -25, -62, -99, -104, -107, -104,
+     -117, -120, -95, -66, -55, -20, 2, 90, 50, 55, 30, 28],
+    [4, -36, -40, -54, -63, -45, -44, -44, -70, -86, -105, -109,
+     -109, -112, -87, -67, -45, -11, 61, 26, 4, 8, 7, 8],
+    [-88, -93, -91, -92, -92, -85, -52, -25, -55, -71, -102, -111,
+     -121, -127, -107, -81, -49, 39, 45, -46, -52, -67, -81, -90],
+    [-108, -109, -113, -113, -112, -86, -46, 20, 25, 14, -62, -67,
+     -83, -98, -78, -60, -36, 46, 78, -36, -61, -63, -86, -88],
 ]
 # What a Sunday adds, by two hours of the day; the working days Monday to Saturday
 SUNDAY = [
-    -0.08, -0.04, -0.07, -0.22, -0.28, -0.32, -0.29, -0.33, -0.45, -0.55, -0.45, -0.36
+    -0.08, -0.04, -0.06, -0.22, -0.27, -0.31, -0.29, -0.33, -0.44, -0.54, -0.44, -0.35
 ]
 WORKING_DAYS = [-0.04, -0.01, 0.02, 0.04, 0.01, -0.02]
 HOLIDAY_SHARE = 0.6  # of a Sunday
-FROM_2025 = -0.004  # new plants, and new panels at noon, added in January 2025
-SUN_FROM_2025 = -0.743
+FROM_2025 = -0.019  # new plants, and new panels at noon, added in January 2025
+SUN_FROM_2025 = -0.400
 DAYLIGHT = [0, 0, 0, 0.15, 0.6, 0.95, 1, 0.8, 0.35, 0, 0, 0]  # by two hours of the day
 
 # Purchase bids in the DAM by hour of the day [MW], and the share of tightness that is demand
@@ -105,22 +105,22 @@ def _cycle(days: float, persistence: float) -> complex:
 # Persistence from day to day of what moves the DAM, and its effect on tightness by two hours
 # of the day. A complex persistence is a cycle: spells of weather follow each other.
 BY_DAY = {
-    "heat": _cycle(30.8, 0.967),
+    "heat": _cycle(27.7, 0.977),
     "wind": 0.0,
-    "clouds": _cycle(16.5, 0.927),
-    "evening": 0.31,
+    "clouds": _cycle(10.0, 0.934),
+    "evening": 0.29,
     "morning": 0.25,
     "outages": 0.9,
     "fuel": 0.98,
     "size": 0.9,  # of both bids
 }
 EFFECTS = {
-    "heat": [0.195, 0.171, 0.158, 0.128, 0.116, 0.110, 0.110, 0.116, 0.134, 0.171, 0.207, 0.207],
+    "heat": [0.196, 0.171, 0.159, 0.129, 0.116, 0.110, 0.110, 0.116, 0.135, 0.171, 0.208, 0.208],
     "wind": [0.116, 0.103, 0.097, 0.077, 0.071, 0.064, 0.064, 0.071, 0.077, 0.103, 0.129, 0.129],
     "clouds": [-0.097, -0.051, -0.023, 0.046, 0.114, 0.114, 0.085, 0.074, 0.074, 0.028, -0.051,
         -0.097],
-    "evening": [-0.116, -0.128, -0.128, -0.058, -0.012, -0.012, -0.012, -0.012, 0.035, 0.058,
-        0.140, 0.093],
+    "evening": [-0.115, -0.126, -0.126, -0.057, -0.011, -0.011, -0.011, -0.011, 0.034, 0.057,
+        0.137, 0.092],
     "morning": [0.004, -0.004, 0.000, 0.019, 0.015, -0.006, -0.017, -0.015, 0.000, 0.006, 0.000,
         -0.004],
     "outages": [0.03] * 12,
@@ -133,22 +133,22 @@ LOAD_SD, STACK_SD = 0.036, 0.033  # the stack is the supply curve's own noise, n
 # What real time adds: surprises that recur at a time of the day and turn over some days, sudden
 # ones [h], and a volatility that drifts [days]
 RECURRING = {f"recurring_{hour:02d}": hour for hour in range(1, 24, 2)}  # centres [h]
-RECURRING_CYCLE = (5.30, 0.862)  # days, persistence from day to day
-RECURRING_WIDTH_H = 2.46
+RECURRING_CYCLE = (5.55, 0.844)  # days, persistence from day to day
+RECURRING_WIDTH_H = 2.20
 RECURRING_SHARE = 0.89  # of the surprise's variance
-SUDDEN_H = 1.08
+SUDDEN_H = 0.30
 VOLATILITY_CYCLE = (30.0, 0.95)
-VOLATILITY_SD = 0.127
-SURPRISE_GROWTH = 0.293  # of its size with tightness
-RELIEF = 0.120  # of what is tight in the DAM, by supply that only real time sees
+VOLATILITY_SD = 0.101
+SURPRISE_GROWTH = 0.260  # of its size with tightness
+RELIEF = 0.099  # of what is tight in the DAM, by supply that only real time sees
 # by hour
 SURPRISE_BIAS = [
-    0.056, -0.169, -0.191, -0.207, -0.154, -0.138, -0.199, -0.156, -0.004, 0.056, 0.104, 0.060,
-    0.053, -0.133, 0.165, 0.172, 0.183, -0.033, -0.375, -0.025, -0.251, -0.232, -0.241, -0.493
+    0.045, -0.184, -0.169, -0.194, -0.142, -0.131, -0.202, -0.128, 0.009, 0.058, 0.110, 0.079,
+    0.075, -0.018, 0.178, 0.143, 0.141, -0.038, -0.388, -0.047, -0.290, -0.269, -0.229, -0.462
 ]
 SURPRISE_SIZE = [
-    0.372, 0.303, 0.276, 0.322, 0.360, 0.392, 0.390, 0.213, 0.203, 0.360, 0.272, 0.402, 0.375,
-    0.595, 0.413, 0.385, 0.310, 0.354, 0.354, 0.266, 0.317, 0.351, 0.410, 0.486
+    0.362, 0.323, 0.266, 0.287, 0.312, 0.326, 0.373, 0.173, 0.174, 0.277, 0.214, 0.329, 0.311,
+    0.407, 0.404, 0.283, 0.222, 0.313, 0.353, 0.261, 0.343, 0.390, 0.440, 0.528
 ]
 # fmt: on
 NO_TRADE_SHARE = 0.0004  # of sessions
@@ -249,19 +249,30 @@ def _shocks(n_days: int, seed: int, *n_paths: int) -> dict[str, np.ndarray]:
 def _states(
     persistence: Mapping[str, complex], shocks: States, before: States | None = None
 ) -> States:
-    """Stationary AR(1) paths of unit variance (..., length); the real part acts on the market.
+    """Stationary paths of unit variance (..., length) after ``before`` (...), where given.
 
-    They follow ``before`` (...), the last state that happened, where it is given.
+    A real persistence makes an AR(1). A complex one makes a cycle of even amplitude, whose
+    phase wanders so that its autocorrelation at lag k is the real part of persistence**k. The
+    real part of a state acts on the market.
     """
     states = {}
     for name, phi in persistence.items():
-        draws = shocks[name] * np.sqrt(1 - abs(phi) ** 2)
-        carried = np.zeros((*draws.shape[:-1], 1), complex)
-        if before is None:
-            draws[..., 0] = shocks[name][..., 0]
+        shock = shocks[name]
+        if np.iscomplex(phi):
+            turns = np.angle(phi) + np.sqrt(-2 * np.log(abs(phi))) * shock.real
+            if before is None:
+                turns[..., 0] = np.angle(shock[..., 0])
+            else:
+                turns[..., 0] += np.angle(before[name])
+            states[name] = np.sqrt(2) * np.exp(1j * np.cumsum(turns, axis=-1))
         else:
-            carried = carried + phi * before[name][..., None]
-        states[name] = lfilter([1.0], [1.0, -phi], draws, axis=-1, zi=carried)[0]
+            draws = shock.real * np.sqrt(1 - phi**2)
+            carried = np.zeros((*draws.shape[:-1], 1))
+            if before is None:
+                draws[..., 0] = shock[..., 0].real
+            else:
+                carried = carried + phi * before[name][..., None]
+            states[name] = lfilter([1.0], [1.0, -phi], draws, axis=-1, zi=carried)[0]
     return states
 
 
