@@ -90,6 +90,7 @@ def show_figures(table: pd.DataFrame) -> None:
     html = table.to_html(
         index=False,
         border=0,
+        justify="left",
         na_rep="–",
         float_format=lambda value: f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}",
     )

@@ -2,18 +2,21 @@
 
 It is structural, not resampled. The *tightness* of a block is the log of purchase over sell
 bids: demand with its season, week, holidays and heat, less sun, wind and the plant that is not
-out. One convex supply curve, scaled by the cost of fuel, turns tightness into a price up to
-the cap. The DAM clears on what is foreseen at its gate. The RTM clears on the same with
-surprises of demand and renewables, persistent and of drifting size, drawn from random streams
-that the DAM never reads: no DAM price knows anything of what happens after its gate.
+out. One supply curve for all hours, scaled by the cost of fuel, turns tightness into a price:
+steps of cheap plant at its foot, and ever steeper towards the cap. The DAM clears on what is
+foreseen at its gate. The RTM clears on the same with surprises of demand and renewables,
+persistent and of drifting size, drawn from random streams that the DAM never reads: no DAM
+price knows anything of what happens after its gate.
 
 Every random force is a Markov process, so the market can be continued from its own state at
 a gate (``continuations``): the true distribution that a forecast is up against.
 
-The tables below were fitted once to monthly and hourly averages of the DAM 2024 and to the
-published spread of February to June 2025 (module ``market_statistics``): tightness from the
-monthly averages of the published bids by hour, corrected, as the surprise's bias and size
-were, until the simulated averages over ten seeds met the published ones.
+The tables below were fitted once, over seeds 1 to 20. Tightness started as the monthly means by
+hour of log purchase over sell bids in the DAM of 2024 and was corrected until the mean prices
+by month and hour were met; the curve was then laid through the quantiles of that year's prices.
+The bias and size of the surprise were corrected by hour until the published spread of February
+to June 2025 was met (module ``market_statistics``). The other constants minimise the distance
+of all published statistics from the simulated ones in units of their tolerance.
 """
 
 from __future__ import annotations
@@ -103,7 +106,8 @@ def _cycle(days: float, persistence: float) -> complex:
 
 
 # Persistence from day to day of what moves the DAM, and its effect on tightness by two hours
-# of the day. A complex persistence is a cycle: spells of weather follow each other.
+# of the day. A complex persistence is a cycle: spells of weather that follow each other keep the
+# mean of a month or year near its table, as independent or slowly reverting days would not.
 BY_DAY = {
     "heat": _cycle(27.7, 0.977),
     "wind": 0.0,
@@ -141,7 +145,7 @@ VOLATILITY_CYCLE = (30.0, 0.95)
 VOLATILITY_SD = 0.101
 SURPRISE_GROWTH = 0.260  # of its size with tightness
 RELIEF = 0.099  # of what is tight in the DAM, by supply that only real time sees
-# by hour
+# Bias and size of the surprise by hour
 SURPRISE_BIAS = [
     0.045, -0.184, -0.169, -0.194, -0.142, -0.131, -0.202, -0.128, 0.009, 0.058, 0.110, 0.079,
     0.075, -0.018, 0.178, 0.143, 0.141, -0.038, -0.388, -0.047, -0.290, -0.269, -0.229, -0.462
