@@ -1,13 +1,22 @@
 """A made-up DAM and RTM market with the statistics of the real one, for use without data.
 
-It is structural, not resampled. A latent scarcity z (standard normal over a year) drives
-every block; a supply curve for each time of day turns it into a price that climbs steeply
-to the cap, as the exchange's does. The DAM clears on the outlook z. The RTM clears on z plus
-a surprise that is persistent and of changing size, drawn from random streams that the DAM
-never reads: no DAM price knows anything of what happens after its gate.
+It is structural, not resampled. The *tightness* of a block is the log of purchase over sell
+bids: demand with its season, week, holidays and heat, less sun, wind and the plant that is not
+out. One supply curve for all hours, scaled by the cost of fuel, turns tightness into a price:
+steps of cheap plant at its foot, and ever steeper towards the cap. The DAM clears on what is
+foreseen at its gate. The RTM clears on the same with surprises of demand and renewables,
+persistent and of drifting size, drawn from random streams that the DAM never reads: no DAM
+price knows anything of what happens after its gate.
 
-The published statistics that it is fitted to are the tables below (DAM 2024; spread RTM - DAM
-February to June 2025).
+Every random force is a Markov process, so the market can be continued from its own state at
+a gate (``continuations``): the true distribution that a forecast is up against.
+
+The tables below were fitted once, over seeds 1 to 20. Tightness started as the monthly means by
+hour of log purchase over sell bids in the DAM of 2024 and was corrected until the mean prices
+by month and hour were met; the curve was then laid through the quantiles of that year's prices.
+The bias and size of the surprise were corrected by hour until the published spread of February
+to June 2025 was met (module ``market_statistics``). The other constants minimise the distance
+of all published statistics from the simulated ones in units of their tolerance.
 """
 
 from __future__ import annotations
@@ -19,208 +28,336 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import holidays
 import numpy as np
 from scipy.signal import lfilter
-from scipy.special import ndtr
 
 from bessvpp.errors import DataError, StorageError
 from bessvpp.exchange_files import MARKER, VOLUMES
 from bessvpp.market import Market
-from bessvpp.params import PROJECT_ROOT, MarketParams
+from bessvpp.params import MINUTES_PER_DAY, PROJECT_ROOT, MarketParams
 
-VERSION = 1  # raise it whenever the same seed gives other prices
+VERSION = 2  # raise it whenever the same seed gives other prices
 BLOCKS = 96
 HOURS = (np.arange(BLOCKS) + 0.5) / 4  # the middle of each block
 CAP = 10_000.0  # Rs/MWh, in force when the statistics were taken
 
-# By hour of the day, Rs/MWh (DAM 2024)
-MEAN = [5670, 4770, 3960, 3610, 3610, 3690, 4510, 4890, 4490, 4060, 3540, 3020]
-MEAN += [2640, 2430, 2880, 3330, 4050, 5220, 6280, 7280, 6800, 6660, 6390, 6260]
-Q10 = [2650, 2490, 2350, 2260, 2400, 2770, 3110, 3010, 2380, 2000, 1800, 1650]
-Q10 += [1500, 1330, 1960, 2510, 2890, 3000, 3420, 3990, 3510, 3190, 2850, 2750]
-CAP_SHARE = [0.31, 0.17, 0.06, 0.03, 0.02, 0, 0.04, 0.15, 0.17, 0.13, 0.09, 0.03]
-CAP_SHARE += [0, 0, 0, 0, 0.04, 0.20, 0.30, 0.42, 0.37, 0.41, 0.41, 0.41]
-# Spread RTM - DAM by hour of the day, Rs/MWh (2025)
-SPREAD_MEAN = [-570, -870, -650, -490, -300, -170, -300, -460, -20, 230, 280, 210]
-SPREAD_MEAN += [160, 50, 310, 360, 460, -10, -1000, -910, -1380, -1290, -1170, -1390]
-SPREAD_SD = [2040, 1970, 1540, 1280, 1330, 1370, 1550, 1150, 910, 940, 650, 640]
-SPREAD_SD += [640, 750, 750, 670, 940, 1220, 1560, 2110, 2150, 2230, 2260, 2330]
-# Bids in the DAM by hour of the day, MW (2024)
+# fmt: off
+# The supply curve: price [Rs/MWh] at a fuel cost of 1 by tightness, straight in between
+CURVE_TIGHTNESS = [
+    -3.2, -1.739, -1.629, -1.542, -1.503, -1.413, -1.385, -1.352, -1.308, -1.263, -1.243,
+    -1.192, -1.147, -1.084, -0.976, -0.883, -0.797, -0.715, -0.56, -0.41, -0.255, -0.078, 0.028,
+    0.154, 0.212, 0.249, 0.278, 0.778
+]
+CURVE_PRICE = [
+    0, 300, 550, 880, 960, 1040, 1280, 1480, 1680, 1880, 1960, 2010, 2070, 2274, 2600, 2794,
+    2909, 3021, 3323, 3590, 3970, 4501, 5001, 6000, 7000, 8298, 10000, 40000
+]
+
+# Mean tightness [1/100] by month (rows) and hour
+TIGHTNESS = [
+    [-63, -79, -90, -92, -88, -56, 18, 58, 108, 93, 128, 42,
+     6, -39, -24, -11, 45, 95, 99, 109, 36, -19, -48, -52],
+    [-66, -71, -77, -84, -72, -59, 12, 50, 42, 17, -13, -38,
+     -37, -53, -52, -42, -19, 12, 28, 44, 4, -19, -42, -47],
+    [-22, -48, -54, -58, -53, -34, -25, -1, -23, -28, -45, -49,
+     -65, -90, -60, -53, -28, -47, -13, 5, -28, -23, -30, -33],
+    [56, 28, 14, 7, -4, -4, 13, -13, -45, -51, -72, -82,
+     -94, -97, -80, -50, -25, -12, -3, 37, 10, 43, 57, 79],
+    [72, 35, -18, -35, -30, -27, -24, -59, -83, -82, -80, -88,
+     -80, -94, -35, -27, -12, -30, -18, 43, 65, 86, 95, 75],
+    [76, 36, 20, -4, 4, -4, 5, -35, -86, -92, -89, -97,
+     -90, -96, -37, -26, -24, -22, -27, 31, 58, 93, 120, 282],
+    [27, 12, -20, -16, -16, -58, 0, -44, -69, -87, -106, -106,
+     -119, -126, -103, -74, -66, -64, -38, 57, 70, 101, 105, 101],
+    [1, -22, -47, -48, -37, -55, -10, -26, -79, -91, -98, -112,
+     -116, -122, -108, -87, -53, -63, -33, 47, 46, 49, 36, 23],
+    [-15, -36, -47, -59, -55, -62, -25, -62, -99, -104, -107, -104,
+     -117, -120, -95, -66, -55, -20, 2, 90, 50, 55, 30, 28],
+    [4, -36, -40, -54, -63, -45, -44, -44, -70, -86, -105, -109,
+     -109, -112, -87, -67, -45, -11, 61, 26, 4, 8, 7, 8],
+    [-88, -93, -91, -92, -92, -85, -52, -25, -55, -71, -102, -111,
+     -121, -127, -107, -81, -49, 39, 45, -46, -52, -67, -81, -90],
+    [-108, -109, -113, -113, -112, -86, -46, 20, 25, 14, -62, -67,
+     -83, -98, -78, -60, -36, 46, 78, -36, -61, -63, -86, -88],
+]
+# What a Sunday adds, by two hours of the day; the working days Monday to Saturday
+SUNDAY = [
+    -0.08, -0.04, -0.06, -0.22, -0.27, -0.31, -0.29, -0.33, -0.44, -0.54, -0.44, -0.35
+]
+WORKING_DAYS = [-0.04, -0.01, 0.02, 0.04, 0.01, -0.02]
+HOLIDAY_SHARE = 0.6  # of a Sunday
+FROM_2025 = -0.019  # new plants, and new panels at noon, added in January 2025
+SUN_FROM_2025 = -0.400
+DAYLIGHT = [0, 0, 0, 0.15, 0.6, 0.95, 1, 0.8, 0.35, 0, 0, 0]  # by two hours of the day
+
+# Purchase bids in the DAM by hour of the day [MW], and the share of tightness that is demand
 PURCHASE = [11500, 10300, 9500, 9200, 9300, 10100, 11900, 13300, 12100, 11200, 10300, 9600]
 PURCHASE += [9000, 8600, 10000, 11300, 12500, 12200, 12400, 12600, 11900, 12500, 13000, 13000]
-SELL = [12400, 14000, 15200, 15800, 15300, 13800, 12600, 13800, 15700, 17200, 18800, 20200]
-SELL += [21300, 22300, 20700, 17800, 14700, 11400, 9100, 7500, 8200, 8800, 9800, 10500]
+DEMAND_SHARE = 0.35
+RTM_PURCHASE_SHARE = 0.55  # of the size of the DAM
 
-# Mean normal score of the DAM price by month (rows) and part of the day, centred at 2, 6, 10,
-# 14, 18 and 22 h; what a Sunday adds (DAM 2024)
-PART_CENTRES_H = np.array([2.0, 6.0, 10.0, 14.0, 18.0, 22.0])
-SEASON = [
-    [-0.9, 0.3, 1.7, 1.4, 1.2, -0.4],
-    [-0.5, 0.4, 1.2, 0.9, 0.5, -0.3],
-    [0.0, 0.2, 0.5, 0.2, -0.4, -0.4],
-    [1.0, 0.8, 0.1, 0.0, 0.0, 0.5],
-    [1.0, 0.2, -0.3, 0.5, 0.0, 0.8],
-    [1.1, 0.5, -0.5, 0.3, -0.2, 0.9],
-    [0.8, 0.1, -0.5, -0.5, -0.5, 0.9],
-    [0.1, -0.2, -0.7, -0.9, -0.6, 0.6],
-    [0.0, -0.5, -0.9, -0.7, -0.2, 0.4],
-    [0.0, -0.5, -0.7, -0.6, 0.0, -0.1],
-    [-1.0, -0.8, -0.4, -0.8, 0.0, -1.3],
-    [-1.7, -0.6, 0.7, -0.1, 0.3, -1.6],
+
+def _cycle(days: float, persistence: float) -> complex:
+    return persistence * np.exp(2j * np.pi / days)
+
+
+# Persistence from day to day of what moves the DAM, and its effect on tightness by two hours
+# of the day. A complex persistence is a cycle: spells of weather that follow each other keep the
+# mean of a month or year near its table, as independent or slowly reverting days would not.
+BY_DAY = {
+    "heat": _cycle(27.7, 0.977),
+    "wind": 0.0,
+    "clouds": _cycle(10.0, 0.934),
+    "evening": 0.29,
+    "morning": 0.25,
+    "outages": 0.9,
+    "fuel": 0.98,
+    "size": 0.9,  # of both bids
+}
+EFFECTS = {
+    "heat": [0.196, 0.171, 0.159, 0.129, 0.116, 0.110, 0.110, 0.116, 0.135, 0.171, 0.208, 0.208],
+    "wind": [0.116, 0.103, 0.097, 0.077, 0.071, 0.064, 0.064, 0.071, 0.077, 0.103, 0.129, 0.129],
+    "clouds": [-0.097, -0.051, -0.023, 0.046, 0.114, 0.114, 0.085, 0.074, 0.074, 0.028, -0.051,
+        -0.097],
+    "evening": [-0.115, -0.126, -0.126, -0.057, -0.011, -0.011, -0.011, -0.011, 0.034, 0.057,
+        0.137, 0.092],
+    "morning": [0.004, -0.004, 0.000, 0.019, 0.015, -0.006, -0.017, -0.015, 0.000, 0.006, 0.000,
+        -0.004],
+    "outages": [0.03] * 12,
+}
+FUEL_SD = 0.018
+# Within the day: correlation time [h] and effect on tightness
+WITHIN_DAY = {"load": 3.64, "stack": 0.30}
+LOAD_SD, STACK_SD = 0.036, 0.033  # the stack is the supply curve's own noise, not in the bids
+
+# What real time adds: surprises that recur at a time of the day and turn over some days, sudden
+# ones [h], and a volatility that drifts [days]
+RECURRING = {f"recurring_{hour:02d}": hour for hour in range(1, 24, 2)}  # centres [h]
+RECURRING_CYCLE = (5.55, 0.844)  # days, persistence from day to day
+RECURRING_WIDTH_H = 2.20
+RECURRING_SHARE = 0.89  # of the surprise's variance
+SUDDEN_H = 0.30
+VOLATILITY_CYCLE = (30.0, 0.95)
+VOLATILITY_SD = 0.101
+SURPRISE_GROWTH = 0.260  # of its size with tightness
+RELIEF = 0.099  # of what is tight in the DAM, by supply that only real time sees
+# Bias and size of the surprise by hour
+SURPRISE_BIAS = [
+    0.045, -0.184, -0.169, -0.194, -0.142, -0.131, -0.202, -0.128, 0.009, 0.058, 0.110, 0.079,
+    0.075, -0.018, 0.178, 0.143, 0.141, -0.038, -0.388, -0.047, -0.290, -0.269, -0.229, -0.462
 ]
-SUNDAY = [-0.05, -0.28, -0.67, -0.84, -1.06, -0.43]
-
-# Structure of the scarcity z: standard deviations and persistences, chosen by simulation so
-# that z has unit variance over a year
-SEASON_SCALE = 1.2  # scores at the cap understate the scarcity behind them
-SLOW_SD, SLOW_PHI = 0.12, 0.97  # regime, by day
-DAY_SD, DAY_PHI = 0.34, 0.70  # the day as a whole
-SHAPE_SD, SHAPE_PHI = 0.36, 0.93  # parts of the day, by day
-HOURLY_SD, HOURLY_TAU_H = 0.22, 3.0  # within the day
-STEEPNESS = 14  # of the supply curve towards the cap
-# Structure of the surprise, of unit variance
-SURPRISE_SHAPE_SD, SURPRISE_SHAPE_PHI = 0.63, 0.75
-SURPRISE_TAU_H = 1.4
-VOLATILITY_SD, VOLATILITY_PHI = 0.25, 0.96
+SURPRISE_SIZE = [
+    0.362, 0.323, 0.266, 0.287, 0.312, 0.326, 0.373, 0.173, 0.174, 0.277, 0.214, 0.329, 0.311,
+    0.407, 0.404, 0.283, 0.222, 0.313, 0.353, 0.261, 0.343, 0.390, 0.440, 0.528
+]
+# fmt: on
 NO_TRADE_SHARE = 0.0004  # of sessions
 
-
-class SupplyCurve:
-    """Price of a scarcity z at each block of the day, by the published tables.
-
-    With u = Phi(z) and v = u / (1 - cap share): ``base + slope v + climb v**STEEPNESS`` below
-    the cap share and the cap within it. Base and slope meet the 10 % quantile and the mean.
-    Far below the usual scarcity the price falls towards zero.
-    """
-
-    def __init__(self) -> None:
-        mean, q10, share = _by_block(MEAN), _by_block(Q10), _by_block(CAP_SHARE)
-        self.free = 1 - share  # (T,) share of days below the cap
-        top = np.where(share > 0.005, CAP, np.minimum(CAP, 2.2 * mean))
-        v10, m = 0.1 / self.free, STEEPNESS
-        below = (mean - share * CAP) / self.free  # mean of the days below the cap
-        # base (1 - 1/(m+1)) + slope (1/2 - 1/(m+1)) = below - top / (m+1)
-        # base (1 - v10^m)   + slope (v10 - v10^m)   = q10 - top v10^m
-        a, b, c = m / (m + 1), 0.5 - 1 / (m + 1), below - top / (m + 1)
-        d, e, f = 1 - v10**m, v10 - v10**m, q10 - top * v10**m
-        self.base = (c * e - b * f) / (a * e - b * d)
-        self.slope = (a * f - c * d) / (a * e - b * d)
-        self.climb = top - self.base - self.slope
-
-    def price(self, z: np.ndarray) -> np.ndarray:
-        """Rs/MWh for z of shape (..., T)."""
-        u = ndtr(z)
-        v = np.minimum(u / self.free, 1.0)
-        price = self.base + self.slope * v + self.climb * v**STEEPNESS
-        price = np.where((u >= self.free) & (self.free < 0.995), CAP, price)
-        return np.clip(price, 150.0, CAP) * np.clip((z + 3.3) / 1.2, 0.03, 1.0)
+States = Mapping[str, np.ndarray]
 
 
 def simulate(start: dt.date, n_days: int, seed: int) -> Market:
     """The market of ``n_days`` from ``start`` on; a longer one begins like a shorter one."""
-    streams = iter([np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(16)])
     dates = np.datetime64(start, "D") + np.arange(n_days)
-    curve = SupplyCurve()
-
-    z = _outlook(dates, streams)
-    dam = np.round(curve.price(z), 2)
-    dam_bids = _bids(z, 1.0, 1.0, streams)
-
-    bias, size = _surprise_scale(curve)
-    z_rtm = z + bias + size * _surprise(n_days, streams)
-    rtm = np.round(curve.price(z_rtm), 2)
-    rtm_bids = _bids(z_rtm, 0.55, 0.80, streams)
-    no_trade = np.repeat(next(streams).random((n_days, BLOCKS // 2)) < NO_TRADE_SHARE, 2, axis=1)
-    extras = {f"dam_{name}": values for name, values in dam_bids.items()}
-    extras |= {f"rtm_{name}": np.where(no_trade, 0.0, v) for name, v in rtm_bids.items()}
-    rtm = np.where(no_trade, np.nan, rtm)
-    return Market(dates, dam, rtm, no_trade, extras, is_synthetic=True)
+    shocks = _shocks(n_days, seed)
+    day_ahead, real_time = _persistence()
+    outlook = _states(day_ahead, shocks)
+    tightness, dam = _day_ahead(dates, outlook)
+    adds, rtm = _real_time(dates, tightness, outlook, _states(real_time, shocks))
+    no_trade = _no_trade(shocks["no_trade"])
+    bids = _bids(tightness, outlook["size"].real, 1.0)
+    extras = {f"dam_{name}": values for name, values in bids.items()}
+    bids = _bids(tightness + adds, outlook["size"].real, RTM_PURCHASE_SHARE)
+    extras |= {f"rtm_{name}": np.where(no_trade, 0.0, v) for name, v in bids.items()}
+    return Market(dates, dam, np.where(no_trade, np.nan, rtm), no_trade, extras, is_synthetic=True)
 
 
-def _outlook(dates: np.ndarray, streams: Iterator[np.random.Generator]) -> np.ndarray:
-    """Scarcity z (D, T) that the DAM clears on."""
-    n_days = len(dates)
-    month = (dates - dates.astype("M8[Y]")).astype(int) / 30.5
-    scores = np.array(SEASON).T
-    season = [np.interp(month, np.arange(12) + 0.5, part, period=12) for part in scores]
-    sunday = (dates.astype(int) + 4) % 7 == 0  # 1 January 1970 was a Thursday
-    by_part = SEASON_SCALE * np.array(season).T + np.outer(sunday - 1 / 7, SUNDAY)  # (D, 6)
-    z = np.array([np.interp(HOURS, PART_CENTRES_H, day, period=24) for day in by_part])
-    z += SLOW_SD * _ar(n_days, SLOW_PHI, next(streams))[:, None]
-    z += DAY_SD * _ar(n_days, DAY_PHI, next(streams))[:, None]
-    z += SHAPE_SD * _shapes(n_days, SHAPE_PHI, next(streams))
-    return z + HOURLY_SD * _within_days(n_days, HOURLY_TAU_H, next(streams))
+def continuations(
+    rules: MarketParams, date: dt.date, n_paths: int, path_seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the embedded market of ``rules`` may do on ``date``, seen from its DAM gate.
 
+    Draws from the generator itself, given the state of all its forces at the gate on the day
+    before: those behind the DAM to the end of that day, for which the DAM has cleared, and the
+    surprises of real time through the last session that ``Market.known_at`` shows. Whatever
+    happens later is drawn anew. No forecast from prices can know more.
 
-def _surprise(n_days: int, streams: Iterator[np.random.Generator]) -> np.ndarray:
-    """What real time adds to the outlook (D, T): unit variance, its size drifting by day."""
-    rest_sd = np.sqrt(1 - SURPRISE_SHAPE_SD**2)
-    shape = SURPRISE_SHAPE_SD * _shapes(n_days, SURPRISE_SHAPE_PHI, next(streams))
-    surprise = shape + rest_sd * _within_days(n_days, SURPRISE_TAU_H, next(streams))
-    log_size = VOLATILITY_SD * _ar(n_days, VOLATILITY_PHI, next(streams))
-    return surprise * np.exp(log_size - VOLATILITY_SD**2)[:, None]
-
-
-def _surprise_scale(curve: SupplyCurve) -> tuple[np.ndarray, np.ndarray]:
-    """Bias and size of the surprise (T,), so that the spread has its mean and sd by hour.
-
-    Fixed-point iteration on Gauss-Hermite expectations over z and the surprise.
+    Returns
+    -------
+    dam, rtm : (n_paths, T) Rs/MWh; NaN in ``rtm`` is a session without trade
     """
-    nodes, weights = np.polynomial.hermite_e.hermegauss(21)
-    weights = np.outer(weights, weights)[:, :, None] / weights.sum() ** 2
-    z, surprise = nodes[:, None, None], nodes[None, :, None]
-    target_mean, target_sd = _by_block(SPREAD_MEAN), _by_block(SPREAD_SD)
-    bias, size = np.zeros(BLOCKS), np.full(BLOCKS, 0.6)
-    dam = curve.price(z + np.zeros(BLOCKS))
-    for _ in range(40):
-        spread = curve.price(z + bias + size * surprise) - dam
-        mean = (weights * spread).sum((0, 1))
-        sd = np.sqrt((weights * (spread - mean) ** 2).sum((0, 1)))
-        bias = np.clip(bias + 0.7 * (target_mean - mean) / 2000.0, -1.5, 1.5)
-        size = np.clip(size * (target_sd / sd) ** 0.6, 0.05, 2.0)
-    return bias, size
+    known = rules.dam_gate // rules.rtm_session_minutes + 1
+    known *= rules.rtm_session_minutes * BLOCKS // MINUTES_PER_DAY
+    later = _shocks(2, path_seed, n_paths)
+    start, seed = rules.synthetic_start, rules.synthetic_seed
+    n_days = int((np.datetime64(date, "D") - np.datetime64(start, "D")).astype(int))
+    if n_days < 1:
+        raise ValueError(f"{date}: the market starts on {start}, a continuation a day later")
+    return _continued(np.datetime64(start, "D"), n_days, _shocks(n_days, seed), later, known)
 
 
-def _bids(
-    z: np.ndarray, purchase_share: float, sell_share: float, streams: Iterator[np.random.Generator]
-) -> dict[str, np.ndarray]:
-    """Bids and cleared volume [MW] (D, T): scarcity is more demand and less supply."""
-    rng = next(streams)
-    noise = [0.10 * _ar(len(z), 0.9, rng)[:, None] for _ in range(2)]
-    noise = [n + 0.03 * rng.standard_normal(z.shape) for n in noise]
-    purchase = purchase_share * _by_block(PURCHASE) * np.exp(0.20 * z + noise[0])
-    sell = sell_share * _by_block(SELL) * np.exp(-0.30 * z + noise[1])
-    volumes = (purchase, sell, purchase * sell / (purchase + sell))
+def _continued(
+    start: np.datetime64, n_days: int, past: States, later: States, known: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Prices (..., T) of the day after ``n_days`` of past shocks, of which ``later`` holds two
+    days: of the last of the past, what follows its first ``known`` blocks, and the day itself.
+    """
+    day_ahead, real_time = _persistence()
+    before = _states(day_ahead, past)
+    by_day = {name: values[..., 1:] for name, values in later.items() if name in BY_DAY}
+    by_block = {name: values[..., BLOCKS:] for name, values in later.items() if name in WITHIN_DAY}
+    outlook = _states(day_ahead, by_day | by_block, {k: v[..., -1] for k, v in before.items()})
+    so_far = (n_days - 1) * BLOCKS + known
+    at_gate = _states(real_time, {name: past[name][:so_far] for name in real_time})
+    rest = {name: later[name][..., known:] for name in real_time}
+    surprise = _states(real_time, rest, {k: v[..., -1] for k, v in at_gate.items()})
+    surprise = {name: values[..., -BLOCKS:] for name, values in surprise.items()}
+    dates = start + np.array([n_days])
+    tightness, dam = _day_ahead(dates, outlook)
+    rtm = _real_time(dates, tightness, outlook, surprise)[1]
+    no_trade = _no_trade(later["no_trade"][..., BLOCKS // 2 :])
+    return dam[..., 0, :], np.where(no_trade, np.nan, rtm)[..., 0, :]
+
+
+# --- random forces -------------------------------------------------------------------------
+
+
+def _persistence() -> tuple[dict[str, complex], dict[str, complex]]:
+    """From one day or block to the next, of the forces behind the DAM and of the surprises."""
+    within = {name: np.exp(-0.25 / hours) for name, hours in WITHIN_DAY.items()}
+    recurring = _cycle(*RECURRING_CYCLE) ** (1 / BLOCKS)
+    sudden, volatility = np.exp(-0.25 / SUDDEN_H), _cycle(*VOLATILITY_CYCLE) ** (1 / BLOCKS)
+    surprises = dict.fromkeys(RECURRING, recurring) | {"sudden": sudden, "volatility": volatility}
+    return BY_DAY | within, surprises
+
+
+def _shocks(n_days: int, seed: int, *n_paths: int) -> dict[str, np.ndarray]:
+    """Complex standard normal numbers, (*n_paths, days or blocks), and the lots of no trade.
+
+    Each force has a stream of its own; a longer market's stream begins like a shorter one's.
+    """
+    names = [name for group in _persistence() for name in group]
+    seeds = np.random.SeedSequence(seed).spawn(len(names) + 1)
+    streams = [np.random.default_rng(sequence) for sequence in seeds]
+    shocks = {}
+    for name, stream in zip(names, streams[:-1], strict=True):
+        length = n_days if name in BY_DAY else n_days * BLOCKS
+        shocks[name] = stream.standard_normal((*n_paths, length, 2)).view(complex)[..., 0]
+    return shocks | {"no_trade": streams[-1].random((*n_paths, n_days * BLOCKS // 2))}
+
+
+def _states(
+    persistence: Mapping[str, complex], shocks: States, before: States | None = None
+) -> States:
+    """Stationary paths of unit variance (..., length) after ``before`` (...), where given.
+
+    A real persistence makes an AR(1). A complex one makes a cycle of even amplitude, whose
+    phase wanders so that its autocorrelation at lag k is the real part of persistence**k. The
+    real part of a state acts on the market.
+    """
+    states = {}
+    for name, phi in persistence.items():
+        shock = shocks[name]
+        if np.iscomplex(phi):
+            turns = np.angle(phi) + np.sqrt(-2 * np.log(abs(phi))) * shock.real
+            if before is None:
+                turns[..., 0] = np.angle(shock[..., 0])
+            else:
+                turns[..., 0] += np.angle(before[name])
+            states[name] = np.sqrt(2) * np.exp(1j * np.cumsum(turns, axis=-1))
+        else:
+            draws = shock.real * np.sqrt(1 - phi**2)
+            carried = np.zeros((*draws.shape[:-1], 1))
+            if before is None:
+                draws[..., 0] = shock[..., 0].real
+            else:
+                carried = carried + phi * before[name][..., None]
+            states[name] = lfilter([1.0], [1.0, -phi], draws, axis=-1, zi=carried)[0]
+    return states
+
+
+# --- the two markets -----------------------------------------------------------------------
+
+
+def _day_ahead(dates: np.ndarray, outlook: States) -> tuple[np.ndarray, np.ndarray]:
+    """Tightness and DAM price (..., D, T) of days by the states behind them."""
+    tightness = _calendar(dates)
+    for name, effect in EFFECTS.items():
+        tightness = tightness + outlook[name].real[..., None] * _by_block(effect)
+    tightness = tightness + LOAD_SD * _by_days(outlook["load"])
+    return tightness, _price(dates, tightness, outlook)
+
+
+def _real_time(
+    dates: np.ndarray, tightness: np.ndarray, outlook: States, surprise: States
+) -> tuple[np.ndarray, np.ndarray]:
+    """What real time adds to the tightness, and the RTM price (..., D, T)."""
+    apart = np.abs(HOURS - np.array(list(RECURRING.values()))[:, None])
+    weight = np.exp(-0.5 * (np.minimum(apart, 24 - apart) / RECURRING_WIDTH_H) ** 2)
+    weight *= np.sqrt(RECURRING_SHARE / (weight**2).sum(axis=0))
+    adds = np.sqrt(1 - RECURRING_SHARE) * _by_days(surprise["sudden"])
+    for name, by_block in zip(RECURRING, weight, strict=True):
+        adds = adds + by_block * _by_days(surprise[name])
+    adds = adds * np.exp(VOLATILITY_SD * _by_days(surprise["volatility"]) - VOLATILITY_SD**2)
+    adds = adds * _by_block(SURPRISE_SIZE) * np.exp(SURPRISE_GROWTH * np.clip(tightness, -1, 1))
+    adds = adds + _by_block(SURPRISE_BIAS) - RELIEF * np.maximum(tightness, 0)
+    return adds, _price(dates, tightness + adds, outlook)
+
+
+def _calendar(dates: np.ndarray) -> np.ndarray:
+    """Mean tightness (D, T): season, hour, day of the week, holidays, new plants."""
+    years = dates.astype("M8[Y]")
+    month = (dates - years).astype(int) / 30.5
+    by_block = np.array([_by_block(row) for row in TIGHTNESS]) / 100
+    low = np.floor(month - 0.5).astype(int)
+    share = (month - 0.5 - low)[:, None]
+    season = (1 - share) * by_block[low % 12] + share * by_block[(low + 1) % 12]
+    weekday = (dates.astype(int) + 3) % 7  # 1 January 1970 was a Thursday
+    calendar = holidays.India(years=np.unique(years).astype(str).astype(int).tolist())
+    holiday = np.isin(dates, np.array(list(calendar), "M8[D]"))
+    sunday = np.where(weekday == 6, 1.0, HOLIDAY_SHARE * holiday)
+    working = np.array([*WORKING_DAYS, 0.0])[weekday]
+    since_2025 = np.clip((dates - np.datetime64("2025-01-01")).astype(int) / 31, 0, 1)
+    added = FROM_2025 + SUN_FROM_2025 * _by_block(DAYLIGHT)
+    season = season + working[:, None] + sunday[:, None] * _by_block(SUNDAY)
+    return season + since_2025[:, None] * added
+
+
+def _price(dates: np.ndarray, tightness: np.ndarray, outlook: States) -> np.ndarray:
+    """Rs/MWh (..., D, T): the supply curve, scaled by the cost of fuel, up to the cap."""
+    fuel = np.exp(FUEL_SD * outlook["fuel"].real)[..., None]
+    stack = tightness + STACK_SD * _by_days(outlook["stack"])
+    return np.round(np.minimum(fuel * np.interp(stack, CURVE_TIGHTNESS, CURVE_PRICE), CAP), 2)
+
+
+def _no_trade(lots: np.ndarray) -> np.ndarray:
+    """Blocks (..., D, T) of the sessions without trade."""
+    return np.repeat(_by_days(lots, BLOCKS // 2) < NO_TRADE_SHARE, 2, axis=-1)
+
+
+def _bids(tightness: np.ndarray, size: np.ndarray, share: float) -> dict[str, np.ndarray]:
+    """Bids and cleared volume [MW] (D, T): tightness is the log of purchase over sell bids."""
+    level = share * _by_block(PURCHASE) * np.exp(0.08 * size)[:, None]
+    purchase = level * np.exp(DEMAND_SHARE * tightness)
+    sell = level * np.exp((DEMAND_SHARE - 1) * tightness)
+    cleared = (purchase**-3 + sell**-3) ** (-1 / 3)
+    volumes = (purchase, sell, cleared)
     return {name: np.round(values, 1) for name, values in zip(VOLUMES, volumes, strict=True)}
 
 
-def _by_block(by_hour: list[float]) -> np.ndarray:
-    """(T,) values at the middle of each block, between the middles of the hours."""
-    return np.interp(HOURS, np.arange(24) + 0.5, by_hour, period=24)
+def _by_block(values: list[float]) -> np.ndarray:
+    """(T,) values at the middle of each block, between the middles of equal parts of a day."""
+    width = 24 / len(values)
+    return np.interp(HOURS, width * (np.arange(len(values)) + 0.5), values, period=24)
 
 
-def _ar(n_days: int, phi: float, rng: np.random.Generator, n_series: int = 0) -> np.ndarray:
-    """Stationary AR(1) by day, unit variance, (D,) or (D, n_series)."""
-    draws = rng.standard_normal((n_days, n_series) if n_series else n_days)
-    draws[1:] *= np.sqrt(1 - phi**2)
-    return lfilter([1.0], [1.0, -phi], draws, axis=0)
-
-
-def _shapes(n_days: int, phi: float, rng: np.random.Generator) -> np.ndarray:
-    """Unit-variance curves over the day (D, T) from six parts of the day, each an AR(1)."""
-    apart = np.abs(HOURS[None, :] - PART_CENTRES_H[:, None])
-    weights = np.exp(-0.5 * (np.minimum(apart, 24 - apart) / 2.2) ** 2)
-    weights /= np.sqrt((weights**2).sum(axis=0))
-    parts = _ar(n_days, phi, rng, len(PART_CENTRES_H))
-    return np.einsum("dk,kt->dt", parts, weights)
-
-
-def _within_days(n_days: int, tau_h: float, rng: np.random.Generator) -> np.ndarray:
-    """AR(1) along all blocks (D, T), unit variance, correlation time ``tau_h``."""
-    return _ar(n_days * BLOCKS, np.exp(-0.25 / tau_h), rng).reshape(n_days, BLOCKS)
+def _by_days(line: np.ndarray, blocks: int = BLOCKS) -> np.ndarray:
+    """The real part of (..., D * blocks) as (..., D, blocks)."""
+    return line.real.reshape(*line.shape[:-1], -1, blocks)
 
 
 # --- the exchange's files ------------------------------------------------------------------
