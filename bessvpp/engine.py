@@ -10,10 +10,11 @@ What depends on the battery and on the
 numbers of blocks and scenarios alone is built once for each shape; a day then sets prices and
 bounds, and a risk weight changes the cost of :math:`\zeta` and :math:`u_s` only.
 
-The first solve of a model is at risk weight 0, with presolve; every later one goes on from the
-last basis by the dual simplex method with devex weights and unperturbed costs, which was the
-fastest of what was tried. A model never starts from another day's basis, so that no plan
-depends on which days were solved before it, on whose machine, or on an interruption.
+The first solve of a model is at risk weight 0, with presolve, or, with many scenarios, from a
+basis put together from parts; every later one goes on from the last basis by the dual simplex
+method with devex weights and unperturbed costs, which was the fastest of what was tried. A model
+never starts from another day's basis, so that no plan depends on which days were solved before
+it, on whose machine, or on an interruption.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ from bessvpp.problem import (
     tie_break,
     worst_burning,
 )
+
+PART = 50
+"""Scenarios solved together on the way to a first basis of twice as many or more."""
 
 TOLERANCE = 1e-9
 """Primal and dual feasibility; tie-breaks of single scenarios lie below HiGHS's own 1e-7."""
@@ -227,6 +231,8 @@ class Structure:
     zeta: int | None
     tail: np.ndarray | None  # (S,) u_s
     start_rows: np.ndarray  # (S, U)
+    n_first: tuple[int, int]  # rows and columns of the first stage
+    n_each: tuple[int, int]  # rows and columns of a scenario
     matrix: sparse.csr_array
     row_low: np.ndarray
     row_high: np.ndarray
@@ -305,6 +311,8 @@ def structure(shape: Shape) -> Structure:
         zeta=zeta,
         tail=tail,
         start_rows=each(paths.start_rows[:, 0], n_rows),
+        n_first=(n_first_rows, n_first_columns),
+        n_each=(n_rows, n_columns),
         matrix=sparse.csr_array((value_all, (row_all, column_all)), shape=size),
         row_low=row_low,
         row_high=row_high,
@@ -358,25 +366,39 @@ class Model:
             unless HiGHS proves an optimum; names the day, the risk weight, the status, and the
             file with the model.
         """
+        if not self.is_optimal():
+            path = model_file(self.problem, risk_aversion)
+            self.highs.writeModel(str(path))
+            status = self.highs.modelStatusToString(self.highs.getModelStatus())
+            n_columns = self.highs.getNumCol()
+            raise InfeasibleError(no_optimum(self.problem, risk_aversion, status, n_columns, path))
+
+    def is_optimal(self) -> bool:
+        """Solve; whether HiGHS proves an optimum."""
         limit = self.highs.getRunTime() + self.problem.solver_time_limit_s
         self.highs.setOptionValue("time_limit", limit)
         self.highs.run()
-        status = self.highs.getModelStatus()
-        if status != highspy.HighsModelStatus.kOptimal:
-            path = model_file(self.problem, risk_aversion)
-            self.highs.writeModel(str(path))
-            raise InfeasibleError(
-                no_optimum(
-                    self.problem,
-                    risk_aversion,
-                    self.highs.modelStatusToString(status),
-                    self.highs.getNumCol(),
-                    path,
-                )
-            )
+        if self.highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            return False
         self.values = np.array(self.highs.getSolution().col_value)
-        # from here on a basis is there, and costs and bounds change little
+        self._keep_costs()
+        return True
+
+    def _keep_costs(self) -> None:
+        """From here on there is a basis that is nearly optimal: perturb no costs."""
         self.highs.setOptionValue("dual_simplex_cost_perturbation_multiplier", 0.0)
+
+    def basis(self) -> tuple[list, list]:
+        """Status of each row and of each column."""
+        basis = self.highs.getBasis()
+        return basis.row_status, basis.col_status
+
+    def start_from(self, rows: list, columns: list) -> None:
+        """Begin with a basis."""
+        basis = highspy.HighsBasis()
+        basis.row_status, basis.col_status, basis.valid = rows, columns, True
+        self.highs.setBasis(basis)
+        self._keep_costs()
 
     def set_costs(self, columns: np.ndarray, cost: np.ndarray) -> None:
         """Change the cost of columns."""
@@ -559,6 +581,8 @@ class ArrayProgramme:
             freed = np.array(sorted(self.barred))
             self._model.set_limits(freed, self._low[freed], self._high[freed])
             self.barred.clear()
+        if not self._model.is_solved and self.n_scenarios >= 2 * PART:
+            self._begin()
         if risk_aversion > 0:
             if not self._model.is_solved:  # the way to a plan is the fastest in a sweep
                 self._model.run(risk_aversion)
@@ -568,6 +592,56 @@ class ArrayProgramme:
             self._model.set_costs(columns, cost)
         self._solve_once(risk_aversion)
         return self._plan(risk_aversion, alpha)
+
+    def _begin(self) -> None:
+        """A first basis: the plan of some scenarios, and each other part's recourse to it.
+
+        Pivots in a small model are cheap and all parts together are one basis of the whole,
+        since scenarios meet in the DAM schedule alone. Where a part cannot follow the schedule
+        (its RTM is closed where that of others is open), the model begins without a basis.
+        """
+        status = highspy.HighsBasisStatus
+        n_lines = sum(self.shape.n_lines)
+        size = self._model.highs.getNumRow(), self._model.highs.getNumCol()
+        whole = [status.kBasic] * size[0], [status.kLower] * size[1]
+        dam_mw = None
+        for low in range(0, self.n_scenarios, PART):
+            high = min(low + PART, self.n_scenarios)
+            part = self._part(low, high, dam_mw)
+            if not part._model.is_optimal():
+                return
+            basis = part._model.basis()
+            for kind in (0, 1):
+                first, of_part = self.s.n_first[kind], part.s.n_first[kind]
+                each = self.s.n_each[kind]
+                whole[kind][first + low * each : first + high * each] = basis[kind][
+                    of_part : of_part + (high - low) * each
+                ]
+                if dam_mw is None:
+                    whole[kind][:first] = basis[kind][:first]
+            for k in range(n_lines):
+                at, there = self.s.matrix.shape[0] + k * self.n_scenarios, part.s.matrix.shape[0]
+                lines = slice(there + k * (high - low), there + (k + 1) * (high - low))
+                whole[0][at + low : at + high] = basis[0][lines]
+            if dam_mw is None:
+                dam_mw = [part._model.values[c] for c in (part.s.sale, part.s.purchase)]
+        if self.s.zeta is not None:
+            whole[1][self.s.zeta] = status.kZero
+        self._model.start_from(*whole)
+
+    def _part(self, low: int, high: int, dam_mw: list[np.ndarray] | None) -> ArrayProgramme:
+        """Some of the scenarios at risk weight 0, sales and purchases given or not."""
+        weights = self.scenarios.weights[low:high]
+        prices = PriceScenarios(
+            self.scenarios.dam[low:high], self.scenarios.rtm[low:high], weights / weights.sum()
+        )
+        if dam_mw is None:
+            return ArrayProgramme(self.problem, prices, is_risk_averse=False)
+        free = replace(self.problem, commitment="financial")
+        part = ArrayProgramme(free, prices, is_risk_averse=False)
+        for columns, mw in zip((part.s.sale, part.s.purchase), dam_mw, strict=True):
+            part._model.set_limits(columns, mw, mw)
+        return part
 
     def _solve_once(self, risk_aversion: float) -> None:
         self._model.run(risk_aversion)

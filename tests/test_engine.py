@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import highspy
 import numpy as np
@@ -115,8 +116,9 @@ def test_a_random_programme_has_the_plan_of_the_readable_statement(drawn):
         with pytest.raises(InfeasibleError):
             ArrayProgramme(problem, prices).solve(risk_aversion, alpha)
         return
-    plan = ArrayProgramme(problem, prices).solve(risk_aversion, alpha)
-    assert_same_plan(plan, other)
+    assert_same_plan(ArrayProgramme(problem, prices).solve(risk_aversion, alpha), other)
+    with mock.patch.object(engine, "PART", 2):  # begin with parts, as many scenarios do
+        assert_same_plan(ArrayProgramme(problem, prices).solve(risk_aversion, alpha), other)
 
 
 def two_days() -> PriceScenarios:
@@ -207,6 +209,32 @@ def test_a_solve_that_does_not_finish_says_so_and_keeps_the_model(solver):
     assert solved_again(path)[0] == "Optimal"  # given time
     path.unlink()
     path.parent.rmdir()
+
+
+@pytest.mark.parametrize("params", [make_params(), make_params(terminal="value")])
+def test_parts_are_a_basis_of_the_whole(params, monkeypatch):
+    """Nonsingular and nearly optimal: few pivots are left."""
+    problem, prices = make_problem(params), price_scenarios(40, seed=5)
+    if params.backtest.terminal == "value":
+        problem = replace(problem, energy_values=dispatch.energy_values(problem, day_shape(24)))
+    pivots = []
+    for part in (50, 10):
+        monkeypatch.setattr(engine, "PART", part)
+        programme = ArrayProgramme(problem, prices, is_risk_averse=False)
+        programme.solve_relaxed()
+        pivots.append(programme._model.highs.getInfo().simplex_iteration_count)
+    assert pivots[1] < pivots[0] / 3
+
+
+def test_parts_that_cannot_follow_one_schedule_are_no_basis_and_no_harm(monkeypatch):
+    monkeypatch.setattr(engine, "PART", 2)
+    prices = price_scenarios(6, seed=5)
+    rtm = prices.rtm.copy()
+    rtm[2:] = np.nan  # the first part alone can trade its way out
+    prices = replace(prices, rtm=rtm)
+    problem = make_problem(make_params(commitment="financial"))
+    plan = ArrayProgramme(problem, prices).solve(0.3, 0.5)
+    assert_same_plan(plan, TwoStageProgramme(problem, prices).solve(0.3, 0.5))
 
 
 def test_the_energy_balances_of_a_plan_hold_to_the_tolerance_told():

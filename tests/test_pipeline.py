@@ -22,6 +22,7 @@ from bessvpp.__main__ import main
 from bessvpp.errors import DataError, ParameterError, RunError, StorageError
 from bessvpp.manifest import read_manifest
 from bessvpp.params import PROJECT_ROOT
+from bessvpp.workers import PROGRESS_FILE
 
 FOLDERS = 'outputs = ""\nparams = ""\n'
 LOG = """
@@ -490,3 +491,18 @@ def test_help_names_the_commands_and_errors_have_no_traceback():
     assert failed.returncode in (ParameterError.exit_code, RunError.exit_code)
     assert failed.stderr.startswith("error: ")
     assert "Traceback" not in failed.stderr
+
+
+def test_a_long_loop_in_a_notebook_is_seen_on_the_live_line_and_leaves_nothing(tmp_path, capsys):
+    bar = tmp_path / "bar"
+    progress = pipeline._Progress("[1/7] 07", time.monotonic(), False, bar)
+    progress.live = True
+    with progress:
+        assert os.environ[PROGRESS_FILE] == str(bar)  # a kernel inherits it
+        bar.write_text("plans:  10% 2/20", encoding="utf-8")
+        time.sleep(0.5)
+    shown = capsys.readouterr().out
+    assert "[1/7] 07  cell 0" in shown
+    assert "plans:  10% 2/20" in shown
+    assert PROGRESS_FILE not in os.environ
+    assert not bar.exists()
