@@ -1,0 +1,154 @@
+"""Coverage and sharpness over a test year of the embedded market, against the truth.
+
+Two years of hourly prices on five seeds that played no part in development. The first year
+trains and calibrates, the second is the test. The generator itself gives the true quantiles of
+every test day, from 400 continuations of its state at the gate: not even they cover exactly on
+one year, so a forecast is asked to miss by no more than they do in 95 of 100 redrawn years.
+
+    python benchmarks/coverage.py [SEED ...]
+
+Writes ``outputs/bench/coverage.json``. Half an hour on two cores; with one seed five minutes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from _cases import judged, report
+
+from bessvpp import forecast, scores
+from bessvpp.features import feature_frame
+from bessvpp.market import Market
+from bessvpp.metrics import daily_pinball
+from bessvpp.params import MarketParams, Params, load_params
+from bessvpp.recalibration import choose_method, recalibrate, regimes
+from bessvpp.synthetic import continuations, simulate
+
+SEEDS = (401, 402, 403, 404, 405)
+START, N_DAYS, TEST_DAYS, CALIBRATION_DAYS = dt.date(2024, 1, 1), 731, 365, 90
+N_PATHS, N_DRAWS, BLOCK_DAYS = 400, 300, 7
+PER_HOUR = 4
+
+
+def hourly(prices: np.ndarray) -> np.ndarray:
+    """Means over the hours of prices (..., 96); over the blocks with trade where some have none."""
+    parts = prices.reshape(*prices.shape[:-1], -1, PER_HOUR)
+    traded = np.isfinite(parts)
+    total = np.where(traded, parts, 0.0).sum(axis=-1)
+    return np.where(traded.any(axis=-1), total / np.maximum(traded.sum(axis=-1), 1), np.nan)
+
+
+def hourly_market(seed: int) -> Market:
+    """Two years of the embedded market in hours."""
+    market = simulate(START, N_DAYS, seed)
+    dam, rtm = hourly(market.dam_mcp), hourly(market.rtm_mcp)
+    return Market(market.dates, dam, rtm, np.isnan(rtm), {}, is_synthetic=True)
+
+
+def true_quantiles(
+    rules: MarketParams, dates: np.ndarray, levels: tuple[float, ...]
+) -> dict[str, np.ndarray]:
+    """Quantiles (D, 24, L) of both markets from the generator's own state at each gate."""
+    found: dict[str, list[np.ndarray]] = {name: [] for name in forecast.MARKETS}
+    for k, date in enumerate(dates):
+        both = continuations(rules, date.item(), N_PATHS, path_seed=10_000 + k)
+        for name, paths in zip(forecast.MARKETS, both, strict=True):
+            found[name].append(np.nanquantile(hourly(paths), levels, axis=0).T)
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def redrawn_misses(
+    y: np.ndarray, quantiles: np.ndarray, levels: tuple[float, ...], group: np.ndarray
+) -> np.ndarray:
+    """(N_DRAWS,) mean miscoverage in redrawn years: weeks of days drawn with replacement."""
+    rng = np.random.default_rng(0)
+    n_days = len(y)
+    starts = rng.integers(0, n_days - BLOCK_DAYS + 1, (N_DRAWS, -(-n_days // BLOCK_DAYS)))
+    days = (starts[:, :, None] + np.arange(BLOCK_DAYS)).reshape(N_DRAWS, -1)[:, :n_days]
+    chosen = np.where(group, y, np.nan)
+    below, at_or_below, n = scores.hit_counts(chosen, quantiles)
+    counted = np.maximum(n[days].sum(axis=1), 1)[:, None]
+    low, high = (part[days].sum(axis=1) / counted for part in (below, at_or_below))
+    nominal = np.array(levels)
+    return np.maximum(0, np.maximum(low - nominal, nominal - high)).mean(axis=1)
+
+
+def study(seed: int, params: Params) -> pd.DataFrame:
+    """A row a market and group: misses [points] of truth, its 95 % point, and each forecast."""
+    rules = params.market.model_copy(
+        update={"synthetic_start": START, "synthetic_days": N_DAYS, "synthetic_seed": seed}
+    )
+    settings = params.forecast.model_copy(
+        update={"test_days": TEST_DAYS, "calibration_days": CALIBRATION_DAYS, "min_group_size": 60}
+    )
+    market = hourly_market(seed)
+    splits = forecast.split_days(market, settings)
+    features = feature_frame(market, market.dates[settings.warmup_days :], rules)
+    test, levels = splits.test, settings.levels
+    truth = true_quantiles(rules, test, levels)
+    rows = []
+    for name in forecast.MARKETS:
+        original = forecast.walk_forward(name, features, market, splits, settings, rules).forecast
+        method, _ = choose_method(original, market, settings, rules)
+        constant = replace(
+            original, values=np.full_like(original.values, 4000.0), p_floor=None, p_cap=None
+        )
+        made = recalibrate(original, market, test, ["static", method], settings, rules)
+        flat = recalibrate(constant, market, test, [method], settings, rules)[method]
+        y = forecast.prices_of(market, name)[[market.index_of(day) for day in test]]
+        fans = {
+            "true": truth[name],
+            "original": original.on(test).values,
+            "static": made["static"].forecast.values,
+            "recalibrated": made[method].forecast.values,
+            "constant": flat.forecast.values,
+        }
+        before = original.on(test)
+        groups = {"all": np.ones(y.shape, dtype=bool)}
+        groups |= scores.known_groups(test, before.values, levels, regimes(before))
+        groups |= {f"{hour:02d} h": np.arange(24) == hour for hour in range(24)}
+        pinball = {key: float(daily_pinball(y, fan, levels).mean()) for key, fan in fans.items()}
+        for group, blocks in groups.items():
+            blocks = np.broadcast_to(blocks, y.shape)
+            miss = {k: 100 * scores.mean_miscoverage(y, f, levels, blocks) for k, f in fans.items()}
+            if np.isnan(miss["true"]):
+                continue
+            limit = 100 * np.quantile(redrawn_misses(y, truth[name], levels, blocks), 0.95)
+            rows.append(
+                {"seed": seed, "market": name, "method": method, "group": group}
+                | miss
+                | {"limit": float(limit), "within": miss["recalibrated"] <= limit}
+                | {f"pinball {key}": value for key, value in pinball.items()}
+            )
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    seeds = tuple(int(word) for word in sys.argv[1:]) or SEEDS
+    params = load_params()
+    table = pd.concat([study(seed, params) for seed in seeds], ignore_index=True)
+    whole = table[table["group"] == "all"]
+    columns = ["true", "original", "static", "recalibrated", "limit"]
+    print(whole[["seed", "market", "method", *columns]].round(2).to_string(index=False), "\n")
+    kind = np.where(table["group"].str.endswith(" h"), "hours of the day", "known groups")
+    table["kind"] = np.where(table["group"] == "all", "all blocks", kind)
+    by = table.groupby(["market", "kind"])
+    parts = by[columns].mean()
+    parts["within limit"] = by["within"].mean()
+    gain = 1 - whole["pinball recalibrated"] / whole["pinball constant"]
+    within = {
+        f"{market}, {kind}": f"{share:.0%}" for (market, kind), share in by["within"].mean().items()
+    }
+    targets = {
+        "miscoverage within the limit of the true quantiles": str(within),
+        "pinball below the recalibrated constant": judged(float(gain.min()), 0.20, at_least=True),
+    }
+    report("coverage", parts.reset_index().to_dict(orient="records"), targets)
+
+
+if __name__ == "__main__":
+    main()
