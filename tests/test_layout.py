@@ -20,6 +20,7 @@ ROWS = (
         "forecast",
         "recalibration",
         "benchmark_forecasts",
+        "scores",
         "problem",
         "programme",
         "dispatch",
