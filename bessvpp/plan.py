@@ -124,19 +124,17 @@ def plan_day_ahead(
         name: forecast.on(forecast.dates[forecast.dates < date])
         for name, forecast in forecasts.items()
     }
-    quantiles = {}
+    quantiles, chances = {}, {}
     for name, forecast in forecasts.items():
         today = forecast.on(np.array([date]))
-        quantiles[name] = today.values[0]
         if fan == "recalibrated":
             method = recorded_method(run, name, params.forecast)
             today, _ = recalibrate_day(history[name], today, known, method, params.forecast, rules)
-            quantiles[name] = today.values[0]
+        quantiles[name], chances[name] = today.values[0], today.chances_on(date)
     levels = params.forecast.levels
     correlation = copula_correlation(history, known, rules, params.scenarios)
-    scenarios = draw_day(
-        correlation, quantiles["dam"], quantiles["rtm"], levels, date, rules, params.scenarios
-    )
+    both = quantiles["dam"], quantiles["rtm"]
+    scenarios = draw_day(correlation, *both, levels, date, rules, params.scenarios, chances)
     if e_start_mwh is None:
         e_start_mwh = start_energy(params.bess)
     problem = with_energy_value(day_problem(params, known.block_hours, e_start_mwh), known)

@@ -52,13 +52,50 @@ def quantile_knots(
     return probability, np.concatenate([low, values, high], axis=-1)
 
 
+def with_atom_knots(
+    probability: np.ndarray,
+    price: np.ndarray,
+    p_floor: np.ndarray,
+    p_cap: np.ndarray,
+    floor: float,
+    cap: float | np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same marginals, each with a knot where its atom at the floor and at the cap begins.
+
+    Without them the line from the last level below the cap to the first one on it would
+    take from the atom. A chance that is not modelled, or smaller than what lies beyond the
+    outer level, adds nothing.
+
+    Parameters
+    ----------
+    probability, price : (K,) and (..., K), as of ``quantile_knots``
+    p_floor, p_cap : (...) chances, NaN where not modelled
+
+    Returns
+    -------
+    (..., K + 2) probabilities and prices.
+    """
+    low, high = price[..., 0], price[..., -1]
+    has_floor, has_cap = p_floor >= probability[1], p_cap >= 1 - probability[-2]
+    added = [
+        (np.where(has_floor, p_floor, 0.0), np.where(has_floor, floor, low)),
+        (np.where(has_cap, 1 - p_cap, 1.0), np.where(has_cap, cap, high)),
+    ]
+    probability = np.broadcast_to(probability, price.shape)
+    probability = np.concatenate([probability, np.stack([p for p, _ in added], -1)], axis=-1)
+    price = np.concatenate([price, np.stack([v for _, v in added], -1)], axis=-1)
+    order = np.lexsort((price, probability), axis=-1)
+    return np.take_along_axis(probability, order, -1), np.take_along_axis(price, order, -1)
+
+
 def inverse_marginal(u: np.ndarray, probability: np.ndarray, price: np.ndarray) -> np.ndarray:
-    """Prices at probabilities ``u`` (S, T) of the marginals ``price`` (T, K), shape (S, T)."""
-    k = np.clip(np.searchsorted(probability, u, side="right") - 1, 0, len(probability) - 2)
-    share = (u - probability[k]) / (probability[k + 1] - probability[k])
-    blocks = np.arange(price.shape[0])
-    low, high = price[blocks, k], price[blocks, k + 1]
-    return low + share * (high - low)
+    """Prices at probabilities ``u`` (S, T) of the marginals ``price`` (T, K), shape (S, T).
+
+    ``probability`` is (K,), or (T, K) where it differs from block to block.
+    """
+    probability = np.broadcast_to(probability, price.shape)
+    columns = zip(u.T, probability, price, strict=True)
+    return np.column_stack([np.interp(*column) for column in columns])
 
 
 def normal_scores(
@@ -72,7 +109,7 @@ def normal_scores(
     Parameters
     ----------
     y : (D, T) outcomes
-    price : (D, T, K) marginals of the same days
+    probability, price : (K,) or (D, T, K), and (D, T, K): marginals of the same days
     cap : price cap, one or (D, 1)
 
     Returns
@@ -80,10 +117,11 @@ def normal_scores(
     lower and upper scores, (D, T) each, within +-SCORE_LIMIT.
     """
     low, high = np.empty(y.shape), np.empty(y.shape)
+    probability = np.broadcast_to(probability, price.shape)
     for index in np.ndindex(y.shape):
-        knots, outcome = price[index], y[index]
-        low[index] = _probability_below(outcome, probability, knots)
-        high[index] = 1 - _probability_below(-outcome, 1 - probability[::-1], -knots[::-1])
+        at, knots, outcome = probability[index], price[index], y[index]
+        low[index] = _probability_below(outcome, at, knots)
+        high[index] = 1 - _probability_below(-outcome, 1 - at[::-1], -knots[::-1])
     atom = (y <= floor) | (y >= cap)
     middle = np.where(atom, 0, (low + high) / 2)
     low, high = np.where(atom, low, middle), np.where(atom, high, middle)
@@ -232,6 +270,7 @@ def copula_correlation(
     for market, prices in zip(MARKETS, (known.dam_mcp, known.rtm_mcp), strict=True):
         forecast = forecasts[market].on(days)
         knots = quantile_knots(forecast.values, forecast.levels, floor, cap[:, None, None])
+        knots = with_atom_knots(*knots, forecast.p_floor, forecast.p_cap, floor, cap[:, None])
         ranges.append(normal_scores(prices[rows], *knots, floor, cap[:, None]))
     low, high = (np.hstack(side) for side in zip(*ranges, strict=True))
     rng = np.random.default_rng(np.random.SeedSequence([params.seed, len(days)]))
@@ -246,6 +285,7 @@ def draw_day(
     date: np.datetime64,
     rules: MarketParams,
     params: ScenarioParams,
+    chances: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> PriceScenarios:
     """Equally likely joint paths of one day.
 
@@ -253,12 +293,17 @@ def draw_day(
     ----------
     correlation : (2T, 2T) of the scores, DAM first
     dam, rtm : (T, L) quantiles of the day
+    chances : for each market, (T,) chances of the floor and of the cap; where None, the atoms
+        are what the levels alone say
     """
     uniforms = correlated_uniforms(correlation, params.n_scenarios, params.seed, date)
     cap = rules.cap_rs_per_mwh(date.astype(dt.date))
     paths = []
-    for values, u in zip((dam, rtm), np.split(uniforms, 2, axis=1), strict=True):
-        knots = quantile_knots(values, levels, rules.price_floor_rs_per_mwh, cap)
+    floor = rules.price_floor_rs_per_mwh
+    for name, values, u in zip(MARKETS, (dam, rtm), np.split(uniforms, 2, axis=1), strict=True):
+        knots = quantile_knots(values, levels, floor, cap)
+        if chances is not None:
+            knots = with_atom_knots(*knots, *chances[name], floor, cap)
         paths.append(inverse_marginal(u, *knots))
     return PriceScenarios(*paths, np.full(params.n_scenarios, 1 / params.n_scenarios))
 

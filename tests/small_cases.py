@@ -243,7 +243,14 @@ def make_study(params: Params, market: Market) -> Study:
         quantiles = [by_market[name].on(splits.test).values for name in forecast.MARKETS]
         fans[fan] = [
             scenarios.draw_day(
-                correlation, dam, rtm, params.forecast.levels, date, rules, params.scenarios
+                correlation,
+                dam,
+                rtm,
+                params.forecast.levels,
+                date,
+                rules,
+                params.scenarios,
+                {name: by_market[name].chances_on(date) for name in forecast.MARKETS},
             )
             for date, dam, rtm in zip(splits.test, *quantiles, strict=True)
         ]
