@@ -28,6 +28,16 @@ def test_persistence_is_the_latest_price_and_the_quantiles_of_its_errors():
     np.testing.assert_allclose(fan.values[0, 15], np.clip(expected, 0, 10_000))
 
 
+def test_a_block_without_trade_persists_from_its_latest_price():
+    rtm = MARKET.rtm_mcp.copy()
+    rtm[117:120, 3] = np.nan
+    market = replace(MARKET, rtm_mcp=rtm, rtm_no_trade=np.isnan(rtm))
+    fan = simple.persistence("rtm", market, MARKET.dates[[120]], LEVELS, RULES)
+    errors = (rtm[2:120, 3] - rtm[:118, 3])[-90:]
+    expected = rtm[116, 3] + np.nanquantile(errors, LEVELS)
+    np.testing.assert_allclose(fan.values[0, 3], np.clip(expected, 0, 10_000))
+
+
 def test_climatology_is_the_quantiles_of_28_days():
     fan = simple.climatology("dam", MARKET, MARKET.dates[[120]], LEVELS, RULES)
     expected = np.quantile(MARKET.dam_mcp[92:120], LEVELS, axis=0).T
