@@ -45,8 +45,9 @@ def persistence(
     """
     rows = []
     for prices in _known_prices(name, market, dates, rules):
-        lag = np.where(np.isfinite(prices[-1]), 1, 2)
-        latest = np.where(lag == 1, prices[-1], prices[-2])
+        known = np.isfinite(prices)
+        lag = 1 + np.argmax(known[::-1], axis=0)  # days since the block's latest price
+        latest = prices[-lag, np.arange(prices.shape[1])]
         moves = prices[1:] - prices[:-1], prices[2:] - prices[:-2]
         errors = [np.nanquantile(over[-ERROR_DAYS:], levels, axis=0).T for over in moves]
         rows.append(latest[:, None] + np.where((lag == 1)[:, None], *errors))

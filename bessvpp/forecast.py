@@ -131,6 +131,11 @@ class QuantileForecast:
         }
         return replace(self, **arrays)
 
+    def chances_on(self, date: np.datetime64) -> tuple[np.ndarray, np.ndarray]:
+        """(T,) chances of the floor and of the cap on one day."""
+        day = self.on(np.array([date]))
+        return day.p_floor[0], day.p_cap[0]
+
     def level(self, level: float) -> np.ndarray:
         """(D, T) forecasts of one level."""
         return self.values[:, :, self.levels.index(level)]

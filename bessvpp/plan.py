@@ -124,18 +124,18 @@ def plan_day_ahead(
         name: forecast.on(forecast.dates[forecast.dates < date])
         for name, forecast in forecasts.items()
     }
-    quantiles = {}
+    quantiles, chances = {}, {}
     for name, forecast in forecasts.items():
         today = forecast.on(np.array([date]))
-        quantiles[name] = today.values[0]
         if fan == "recalibrated":
             method = recorded_method(run, name, params.forecast)
             today, _ = recalibrate_day(history[name], today, known, method, params.forecast, rules)
-            quantiles[name] = today.values[0]
+        quantiles[name], chances[name] = today.values[0], today.chances_on(date)
     levels = params.forecast.levels
     correlation = copula_correlation(history, known, rules, params.scenarios)
+    both = quantiles["dam"], quantiles["rtm"]
     uniforms = joint_uniforms(correlation, known, date, params.scenarios)
-    scenarios = draw_day(uniforms, quantiles["dam"], quantiles["rtm"], levels, date, rules)
+    scenarios = draw_day(uniforms, *both, levels, date, rules, chances)
     if e_start_mwh is None:
         e_start_mwh = start_energy(params.bess)
     problem = with_energy_value(day_problem(params, known.block_hours, e_start_mwh), known)

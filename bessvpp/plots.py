@@ -18,7 +18,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from bessvpp.market import Market
 from bessvpp.plan import DayAheadPlan
@@ -508,32 +508,38 @@ def rolling_coverage(
         axis.xaxis.set_major_formatter(ConciseDateFormatter(axis.xaxis.get_major_locator()))
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes[0, 0].set_ylabel(f"inside the {nominal:.0%} interval")
-    axes[0, 0].legend(loc="lower left")
+    axes[0, 0].legend(loc="best", fontsize=8)
     return _finish(figure, synthetic)
 
 
 def sharpness_against_coverage(
-    tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, str], synthetic: bool
+    tables: Mapping[str, pd.DataFrame],
+    chosen: Mapping[str, str],
+    labelled: Sequence[str],
+    synthetic: bool,
 ) -> Figure:
-    """Miscoverage over pinball loss, a point a method; the lower left corner is best."""
+    """Miscoverage over pinball loss, a point a method; the lower left corner is best.
+
+    The chosen method is drawn in colour and named, and so are those in ``labelled``.
+    """
     figure, axes = _figure(1, 2, 3.6)
     for axis, (market, table) in zip(axes[0], tables.items(), strict=True):
-        places = table[["pinball", "miscoverage"]].round({"pinball": 1, "miscoverage": 4})
-        for k, (place, names) in enumerate(places.groupby(list(places)).groups.items()):
-            mine = chosen[market] in names
+        for name, row in table.iterrows():
+            mine = name == chosen[market]
             colour = COLOURS["recalibrated"] if mine else COLOURS["original"]
-            axis.plot(place[0], 100 * place[1], "o", color=colour, ms=9 if mine else 6)
-            axis.annotate(
-                ", ".join(names).replace("_", " "),
-                (place[0], 100 * place[1]),
-                (6, 4) if k % 2 else (-6, -10),
-                textcoords="offset points",
-                ha="left" if k % 2 else "right",
-                fontsize=8,
-                color=colour,
-                weight="bold" if mine else "normal",
-            )
+            place = row["pinball"], 100 * row["miscoverage"]
+            axis.plot(*place, "o", color=colour, ms=9 if mine else 6)
+            if mine or name in labelled:
+                axis.annotate(
+                    name.replace("_", " "),
+                    place,
+                    (7, 4),
+                    textcoords="offset points",
+                    color=colour,
+                    weight="bold" if mine else "normal",
+                )
         axis.margins(x=0.3, y=0.15)
+        axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.set_title(NAMES[market])
         axis.set_xlabel("pinball loss [Rs/MWh]")
     axes[0, 0].set_ylabel("miscoverage within hours [points]")

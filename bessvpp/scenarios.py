@@ -17,6 +17,7 @@ from sklearn.covariance import ledoit_wolf
 
 from bessvpp.artefacts import RunFolder
 from bessvpp.errors import DataError
+from bessvpp.features import gate_time
 from bessvpp.forecast import MARKETS, QuantileForecast
 from bessvpp.market import Market
 from bessvpp.params import MarketParams, ScenarioParams
@@ -52,13 +53,50 @@ def quantile_knots(
     return probability, np.concatenate([low, values, high], axis=-1)
 
 
+def with_atom_knots(
+    probability: np.ndarray,
+    price: np.ndarray,
+    p_floor: np.ndarray,
+    p_cap: np.ndarray,
+    floor: float,
+    cap: float | np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same marginals, each with a knot where its atom at the floor and at the cap begins.
+
+    Without them the line from the last level below the cap to the first one on it would
+    take from the atom. A chance that is not modelled, or smaller than what lies beyond the
+    outer level, adds nothing.
+
+    Parameters
+    ----------
+    probability, price : (K,) and (..., K), as of ``quantile_knots``
+    p_floor, p_cap : (...) chances, NaN where not modelled
+
+    Returns
+    -------
+    (..., K + 2) probabilities and prices.
+    """
+    low, high = price[..., 0], price[..., -1]
+    has_floor, has_cap = p_floor >= probability[1], p_cap >= 1 - probability[-2]
+    added = [
+        (np.where(has_floor, p_floor, 0.0), np.where(has_floor, floor, low)),
+        (np.where(has_cap, 1 - p_cap, 1.0), np.where(has_cap, cap, high)),
+    ]
+    probability = np.broadcast_to(probability, price.shape)
+    probability = np.concatenate([probability, np.stack([p for p, _ in added], -1)], axis=-1)
+    price = np.concatenate([price, np.stack([v for _, v in added], -1)], axis=-1)
+    order = np.lexsort((price, probability), axis=-1)
+    return np.take_along_axis(probability, order, -1), np.take_along_axis(price, order, -1)
+
+
 def inverse_marginal(u: np.ndarray, probability: np.ndarray, price: np.ndarray) -> np.ndarray:
-    """Prices at probabilities ``u`` (S, T) of the marginals ``price`` (T, K), shape (S, T)."""
-    k = np.clip(np.searchsorted(probability, u, side="right") - 1, 0, len(probability) - 2)
-    share = (u - probability[k]) / (probability[k + 1] - probability[k])
-    blocks = np.arange(price.shape[0])
-    low, high = price[blocks, k], price[blocks, k + 1]
-    return low + share * (high - low)
+    """Prices at probabilities ``u`` (S, T) of the marginals ``price`` (T, K), shape (S, T).
+
+    ``probability`` is (K,), or (T, K) where it differs from block to block.
+    """
+    probability = np.broadcast_to(probability, price.shape)
+    columns = zip(u.T, probability, price, strict=True)
+    return np.column_stack([np.interp(*column) for column in columns])
 
 
 def normal_scores(
@@ -72,7 +110,7 @@ def normal_scores(
     Parameters
     ----------
     y : (D, T) outcomes
-    price : (D, T, K) marginals of the same days
+    probability, price : (K,) or (D, T, K), and (D, T, K): marginals of the same days
     cap : price cap, one or (D, 1)
 
     Returns
@@ -80,10 +118,11 @@ def normal_scores(
     lower and upper scores, (D, T) each, within +-SCORE_LIMIT.
     """
     low, high = np.empty(y.shape), np.empty(y.shape)
+    probability = np.broadcast_to(probability, price.shape)
     for index in np.ndindex(y.shape):
-        knots, outcome = price[index], y[index]
-        low[index] = _probability_below(outcome, probability, knots)
-        high[index] = 1 - _probability_below(-outcome, 1 - probability[::-1], -knots[::-1])
+        at, knots, outcome = probability[index], price[index], y[index]
+        low[index] = _probability_below(outcome, at, knots)
+        high[index] = 1 - _probability_below(-outcome, 1 - at[::-1], -knots[::-1])
     atom = (y <= floor) | (y >= cap)
     middle = np.where(atom, 0, (low + high) / 2)
     low, high = np.where(atom, low, middle), np.where(atom, high, middle)
@@ -242,6 +281,7 @@ def copula_correlation(
     for market, prices in zip(MARKETS, (known.dam_mcp, known.rtm_mcp), strict=True):
         forecast = forecasts[market].on(days)
         knots = quantile_knots(forecast.values, forecast.levels, floor, cap[:, None, None])
+        knots = with_atom_knots(*knots, forecast.p_floor, forecast.p_cap, floor, cap[:, None])
         ranges.append(normal_scores(prices[rows], *knots, floor, cap[:, None]))
     low, high = (np.hstack(side) for side in zip(*ranges, strict=True))
     rng = np.random.default_rng(np.random.SeedSequence([params.seed, len(days)]))
@@ -303,6 +343,10 @@ def joint_uniforms(
     return correlated_uniforms(correlation, params.n_scenarios, params.seed, date)
 
 
+Chances = Mapping[str, tuple[np.ndarray, np.ndarray]]
+"""By market, the (T,) chances of the floor and of the cap; NaN where not modelled."""
+
+
 def draw_day(
     uniforms: np.ndarray,
     dam: np.ndarray,
@@ -310,6 +354,7 @@ def draw_day(
     levels: tuple[float, ...],
     date: np.datetime64,
     rules: MarketParams,
+    chances: Chances | None = None,
 ) -> PriceScenarios:
     """Equally likely joint paths of one day.
 
@@ -317,13 +362,55 @@ def draw_day(
     ----------
     uniforms : (S, 2T) joint draws, DAM first
     dam, rtm : (T, L) quantiles of the day
+    chances : where None, the atoms are what the levels alone say
     """
-    cap = rules.cap_rs_per_mwh(date.astype(dt.date))
-    paths = []
-    for values, u in zip((dam, rtm), np.split(uniforms, 2, axis=1), strict=True):
-        knots = quantile_knots(values, levels, rules.price_floor_rs_per_mwh, cap)
-        paths.append(inverse_marginal(u, *knots))
+    of_dam, of_rtm = np.split(uniforms, 2, axis=1)
+    paths = (
+        inverse_marginal(u, *_day_knots(name, values, levels, date, rules, chances))
+        for name, values, u in (("dam", dam, of_dam), ("rtm", rtm, of_rtm))
+    )
     return PriceScenarios(*paths, np.full(len(uniforms), 1 / len(uniforms)))
+
+
+def draw_fan(
+    forecasts: Mapping[str, QuantileForecast],
+    correlation: np.ndarray,
+    market: Market,
+    dates: np.ndarray,
+    rules: MarketParams,
+    params: ScenarioParams,
+) -> list[PriceScenarios]:
+    """Joint paths of many days, each drawn at its own DAM gate.
+
+    Parameters
+    ----------
+    forecasts : of both markets, on all the dates
+    correlation : (2T, 2T) of the scores, DAM first; not used by ``similar_days``
+    market : history, of which a day is given what its gate knows
+    """
+    of_dates = [forecasts[name].on(dates) for name in MARKETS]
+    levels, values = of_dates[0].levels, [forecast.values for forecast in of_dates]
+    fan = []
+    for date, dam, rtm in zip(dates, *values, strict=True):
+        known = market.known_at(gate_time(date, rules.dam_gate), rules)
+        uniforms = joint_uniforms(correlation, known, date, params)
+        chances = {name: forecasts[name].chances_on(date) for name in MARKETS}
+        fan.append(draw_day(uniforms, dam, rtm, levels, date, rules, chances))
+    return fan
+
+
+def _day_knots(
+    market: str,
+    values: np.ndarray,
+    levels: tuple[float, ...],
+    date: np.datetime64,
+    rules: MarketParams,
+    chances: Chances | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Knots of the marginals of one market on one day, with the atoms that were forecast."""
+    floor, cap = rules.price_floor_rs_per_mwh, rules.cap_rs_per_mwh(date.astype(dt.date))
+    knots = quantile_knots(values, levels, floor, cap)
+    return knots if chances is None else with_atom_knots(*knots, *chances[market], floor, cap)
 
 
 def draw_rtm(
@@ -335,6 +422,7 @@ def draw_rtm(
     date: np.datetime64,
     rules: MarketParams,
     params: ScenarioParams,
+    chances: Chances | None = None,
 ) -> PriceScenarios:
     """RTM paths of a day whose DAM prices are published, for decisions within the day.
 
@@ -346,12 +434,13 @@ def draw_rtm(
     correlation : (2T, 2T) of the scores, DAM first
     dam_mcp : (T,) published DAM prices
     dam, rtm : (T, L) quantiles of the day, made before the DAM was published
+    chances : as in ``draw_day``
     """
     date = date.astype("datetime64[D]")
     cap, floor = rules.cap_rs_per_mwh(date.astype(dt.date)), rules.price_floor_rs_per_mwh
     n, n_scenarios = len(dam_mcp), params.n_scenarios
-    knots = quantile_knots(dam, levels, floor, cap)
-    edges = normal_scores(dam_mcp[None], knots[0], knots[1][None], floor, np.array([[cap]]))
+    knots = (part[None] for part in _day_knots("dam", dam, levels, date, rules, chances))
+    edges = normal_scores(dam_mcp[None], *knots, floor, np.array([[cap]]))
     low, high = (np.repeat(edge, n_scenarios, axis=0) for edge in edges)
     rng = np.random.default_rng(np.random.SeedSequence([params.seed, int(date.astype(int)), 1]))
     p_low, p_high = norm.cdf(low), norm.cdf(high)
@@ -365,7 +454,7 @@ def draw_rtm(
     rest = correlation[n:, n:] - slope @ correlation[:n, n:]
     noise = rng.standard_normal((n_scenarios, n)) @ np.linalg.cholesky(rest).T
     uniforms = norm.cdf(z @ slope.T + noise)
-    paths = inverse_marginal(uniforms, *quantile_knots(rtm, levels, floor, cap))
+    paths = inverse_marginal(uniforms, *_day_knots("rtm", rtm, levels, date, rules, chances))
     published = np.repeat(dam_mcp[None], n_scenarios, axis=0)
     return PriceScenarios(published, paths, np.full(n_scenarios, 1 / n_scenarios))
 

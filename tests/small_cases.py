@@ -253,18 +253,9 @@ def make_study(params: Params, market: Market) -> Study:
     correlation = scenarios.copula_correlation(original, known, rules, params.scenarios)
     fans = {}
     for fan, by_market in (("original", original), ("recalibrated", recalibrated)):
-        quantiles = [by_market[name].on(splits.test).values for name in forecast.MARKETS]
-        fans[fan] = [
-            scenarios.draw_day(
-                scenarios.joint_uniforms(correlation, known, date, params.scenarios),
-                dam,
-                rtm,
-                params.forecast.levels,
-                date,
-                rules,
-            )
-            for date, dam, rtm in zip(splits.test, *quantiles, strict=True)
-        ]
+        fans[fan] = scenarios.draw_fan(
+            by_market, correlation, market, splits.test, rules, params.scenarios
+        )
     medians = [recalibrated[name].level(0.5) for name in forecast.MARKETS]
     window = backtest.Window(
         market,

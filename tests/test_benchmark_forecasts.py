@@ -28,19 +28,29 @@ def test_persistence_is_the_latest_price_and_the_quantiles_of_its_errors():
     np.testing.assert_allclose(fan.values[0, 15], np.clip(expected, 0, 10_000))
 
 
+def test_a_block_without_trade_persists_from_its_latest_price():
+    rtm = MARKET.rtm_mcp.copy()
+    rtm[117:120, 3] = np.nan
+    market = replace(MARKET, rtm_mcp=rtm, rtm_no_trade=np.isnan(rtm))
+    fan = simple.persistence("rtm", market, MARKET.dates[[120]], LEVELS, RULES)
+    errors = (rtm[2:120, 3] - rtm[:118, 3])[-90:]
+    expected = rtm[116, 3] + np.nanquantile(errors, LEVELS)
+    np.testing.assert_allclose(fan.values[0, 3], np.clip(expected, 0, 10_000))
+
+
 def test_climatology_is_the_quantiles_of_28_days():
     fan = simple.climatology("dam", MARKET, MARKET.dates[[120]], LEVELS, RULES)
     expected = np.quantile(MARKET.dam_mcp[92:120], LEVELS, axis=0).T
     np.testing.assert_allclose(fan.values[0], expected)
 
 
-def experts(market, name, n_days):
-    """Point forecasts of the last days, and the fan of the last ten."""
+def experts(market, name, n_days, n_test=10):
+    """Point forecasts of the last days, and the fan of the last of these."""
     features = feature_frame(market, market.dates[7:], RULES)
     days = market.dates[-n_days:]
     points = simple.lear(name, features, market, days, RULES)
     fan = simple.quantile_regression_average(
-        name, points, market, days[:-10], days[-10:], LEVELS, RULES
+        name, points, market, days[:-n_test], days[-n_test:], LEVELS, RULES
     )
     return points, fan
 
@@ -65,12 +75,12 @@ def test_the_linear_expert_learns_a_linear_market_and_its_average_covers():
         level = prices[day - 1].mean()
         prices[day] = 4000 + 0.1 * (level - 4000) + rng.normal(0, 500) + rng.normal(0, 60, 24)
     market = replace(make_market(200), dam_mcp=prices)
-    points, fan = experts(market, "dam", 40)
-    outcome = prices[-40:]
-    naive = np.abs(outcome - prices[-41:-1]).mean()
+    points, fan = experts(market, "dam", 56, 20)
+    outcome = prices[-56:]
+    naive = np.abs(outcome - prices[-57:-1]).mean()
     assert np.abs(outcome[:, :, None] - points).mean() < 0.9 * naive
-    inside = (prices[-10:] >= fan.values[:, :, 0]) & (prices[-10:] <= fan.values[:, :, 2])
-    assert 0.5 < inside.mean() <= 1
+    inside = (prices[-20:] >= fan.values[:, :, 0]) & (prices[-20:] <= fan.values[:, :, 2])
+    assert 0.65 < inside.mean() < 0.92
     assert (np.diff(fan.values, axis=2) >= 0).all()
 
 

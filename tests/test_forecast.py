@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from small_cases import make_market, make_params
 
 from bessvpp import forecast
+from bessvpp.artefacts import RunFolder
 from bessvpp.errors import DataError, MissingArtefactError
-from bessvpp.features import design
-from bessvpp.forecast import MARKETS, MarketModels
+from bessvpp.features import design, feature_frame
+from bessvpp.forecast import MARKETS, MarketModels, QuantileForecast
 from bessvpp.market import Market
 
 LEVELS = make_params().forecast.levels
@@ -293,3 +296,70 @@ def test_forecasts_rise_along_the_levels(study):
             assert (np.diff(values, axis=2) >= 0).all()
             assert values.min() >= 0
             assert values.max() <= 10_000
+
+
+# ------------------------------------------------------------------------------ walking forward
+
+
+def test_a_market_without_rtm_prices_is_studied_in_the_dam_alone():
+    market = make_market(70)
+    alone = replace(market, rtm_mcp=np.full(market.rtm_mcp.shape, np.nan))
+    params = make_params(calibration_days=15, test_days=6, retrain_every_days=10)
+    with pytest.raises(DataError, match="too few days"):
+        forecast.split_days(alone, params.forecast)
+    splits = forecast.split_days(alone, params.forecast, ("dam",))
+    assert splits.test[-1] == market.dates[-1]
+    features = feature_frame(alone, alone.dates[7:], params.market)
+    walk = forecast.walk_forward("dam", features, alone, splits, params.forecast, params.market)
+    assert walk.forecast.values.shape == (21, 24, len(LEVELS))
+    assert len(walk.refits) == 3
+
+
+def test_several_training_windows_are_averaged_and_kept_apart(tmp_path):
+    market = make_market(80)
+    params = make_params(calibration_days=15, test_days=6).forecast
+    rules = make_params().market
+    splits = forecast.split_days(market, params)
+    features = feature_frame(market, market.dates[7:], rules)
+
+    def walk(windows):
+        chosen = params.model_copy(update={"train_window_days": windows})
+        return forecast.walk_forward("dam", features, market, splits, chosen, rules)
+
+    both, long, short = walk((0, 30)), walk((0,)), walk((30,))
+    expected = np.sort((long.forecast.values + short.forecast.values) / 2, axis=2)
+    apart = long.forecast.values != short.forecast.values
+    assert apart.mean() > 0.5
+    inside = (both.forecast.values > 0) & (both.forecast.values < 10_000)
+    np.testing.assert_allclose(both.forecast.values[inside], expected[inside], atol=250)
+    assert np.mean(np.abs(both.forecast.values - expected)[inside] < 1e-6) > 0.5
+    run = RunFolder(tmp_path)
+    forecast.save_models(run, "dam", both.models)
+    assert (tmp_path / "models" / "dam" / "last_30_days" / "q50.txt").exists()
+    loaded = forecast.load_models(run, "dam", LEVELS)
+    assert list(loaded) == [0, 30]
+    for window, models in loaded.items():
+        np.testing.assert_array_equal(
+            forecast.predict(models, features, "dam"),
+            forecast.predict(both.models[window], features, "dam"),
+        )
+
+
+def test_atoms_are_joined_by_hand():
+    """Chance .3 of the cap: .75 and .9 are the cap, .5 was on it and goes below."""
+    levels = (0.1, 0.5, 0.75, 0.9)
+    values = np.array([[[4000.0, 10_000.0, 10_000.0, 10_000.0], [4000.0, 5000.0, 6000.0, 7000.0]]])
+    fan = QuantileForecast(
+        "dam", DAYS[:1], SPLIT[:1], levels, values, None, np.array([[0.3, 0.12]])
+    )
+    joined = forecast.with_atoms(fan, 0.0, np.array([[10_000.0]]))
+    line = 4000 + 6000 * (0.5 - 0.1) / (0.7 - 0.1)
+    np.testing.assert_allclose(joined[0, 0], [4000, line, 10_000, 10_000])
+    np.testing.assert_allclose(joined[0, 1], [4000, 5000, 6000, 10_000])
+    # The floor is the mirror image; a chance that is not modelled leaves the levels be.
+    values = np.array([[[0.0, 0.0, 300.0, 900.0], [0.0, 0.0, 300.0, 900.0]]])
+    p_floor = np.array([[0.2, np.nan]])
+    fan = QuantileForecast("rtm", DAYS[:1], SPLIT[:1], levels, values, p_floor)
+    joined = forecast.with_atoms(fan, 0.0, np.array([[10_000.0]]))
+    np.testing.assert_allclose(joined[0, 0], [0, 300 * (0.5 - 0.2) / (0.75 - 0.2), 300, 900])
+    np.testing.assert_allclose(joined[0, 1], [0, 0, 300, 900])

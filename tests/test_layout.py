@@ -41,6 +41,7 @@ ROWS = (
         "forecast",
         "recalibration",
         "benchmark_forecasts",
+        "scores",
         "problem",
         "programme",
         "engine",

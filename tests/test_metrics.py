@@ -10,6 +10,7 @@ from bessvpp.metrics import (
     coverage,
     coverage_table,
     cvar,
+    daily_pinball,
     mean_pinball,
     miscoverage,
     miscoverage_by_hour,
@@ -142,3 +143,19 @@ def test_the_bootstrap_band_is_the_middle_ninety_per_cent():
     assert low == pytest.approx(days.mean() - 1.645 * error, abs=0.1 * error)
     assert high == pytest.approx(days.mean() + 1.645 * error, abs=0.1 * error)
     assert (low, high) == bootstrap_band(days, np.mean, np.random.default_rng(0), n_draws=4000)
+
+
+def test_an_hour_without_an_outcome_is_missing_from_the_miscoverage_by_hour():
+    y = np.full((10, 24), 5.0)
+    y[:, 4] = np.nan
+    errors = miscoverage_by_hour(y, np.full((10, 24, 1), 6.0), (0.9,))
+    assert np.isnan(errors[0, 4])
+    assert np.delete(errors[0], 4) == pytest.approx(0.1)
+
+
+def test_daily_pinball_averages_to_the_mean_pinball():
+    rng = np.random.default_rng(8)
+    y, quantiles = rng.normal(size=(6, 24)), np.sort(rng.normal(size=(6, 24, 3)))
+    daily = daily_pinball(y, quantiles, (0.1, 0.5, 0.9))
+    assert daily.shape == (6,)
+    assert daily.mean() == pytest.approx(mean_pinball(y, quantiles, (0.1, 0.5, 0.9)))

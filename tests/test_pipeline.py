@@ -108,7 +108,9 @@ def test_profile_beats_files_and_the_command_line_beats_both(three: Path, tmp_pa
     own.mkdir()
     for path in (PROJECT_ROOT / "params").glob("*.yaml"):
         (own / path.name).write_text(path.read_text())
-    (own / "scenarios.yaml").write_text("dependence: copula\nn_scenarios: 21\nseed: 7\ngibbs_sweeps: 20\n")
+    (own / "scenarios.yaml").write_text(
+        "dependence: copula\nn_scenarios: 21\nseed: 7\ngibbs_sweeps: 20\n"
+    )
     (own / "cvar.yaml").write_text("alpha: 0.5\nlambdas: [0.0, 1.0]\n")
     (tmp_path / "mine.yaml").write_text("alpha: 0.25\nsynthetic_days: 90\n")
     given = profiles.parse_assignments(["synthetic_days=80"])

@@ -28,6 +28,7 @@ from bessvpp.scenarios import (
     read_fan,
     score_correlation,
     similar_day_uniforms,
+    with_atom_knots,
     write_fan,
 )
 
@@ -61,10 +62,10 @@ def a_fan(n_blocks: int = 24) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(dam, 0, 10_000), np.clip(rtm, 0, 10_000)
 
 
-def draw(correlation, dam, rtm, params, rules=RULES):
+def draw(correlation, dam, rtm, params, rules=RULES, chances=None):
     """A day drawn by the copula."""
     uniforms = correlated_uniforms(correlation, params.n_scenarios, params.seed, DAY)
-    return draw_day(uniforms, dam, rtm, LEVELS, DAY, rules)
+    return draw_day(uniforms, dam, rtm, LEVELS, DAY, rules, chances)
 
 
 # ------------------------------------------------------------------------------ marginals
@@ -116,6 +117,31 @@ def test_the_cap_has_the_probability_that_the_fan_gives_it():
     assert hits[20:22] / n == pytest.approx(0.25, abs=1e-3)
     assert hits[22:24] / n == pytest.approx(0.5, abs=1e-3)
     assert (hits[:10] == 0).all()
+
+
+def test_the_atoms_have_the_chances_that_were_forecast_between_the_levels_too():
+    """A cap that begins at .85, between the levels .75 and .95, and a floor up to .15."""
+    dam, rtm = a_fan()
+    dam[-4:, 2:] = [8000.0, 9000.0, 10_000.0]  # .75 below the cap, .95 on it
+    rtm[:3, 0] = 0.0
+    none = np.full(24, np.nan)
+    p_cap, p_floor = np.where(np.arange(24) >= 20, 0.15, 0.01), none.copy()
+    p_floor[:3] = 0.15
+    chances = {"dam": (none, p_cap), "rtm": (p_floor, none)}
+    n = 4000
+    drawn = draw(two_markets(24), dam, rtm, many(n), chances=chances)
+    assert (drawn.dam == 10_000).mean(axis=0)[20:] == pytest.approx(0.15, abs=1e-3)
+    assert (drawn.rtm == 0).mean(axis=0)[:3] == pytest.approx(0.15, abs=1e-3)
+    # Chances smaller than the outer level, or not modelled, change nothing.
+    plain = draw(two_markets(24), dam, rtm, many(n))
+    np.testing.assert_array_equal(drawn.dam[:, :20], plain.dam[:, :20])
+    np.testing.assert_array_equal(drawn.rtm[:, 3:], plain.rtm[:, 3:])
+    # An outcome at the cap scores anywhere in its atom, and no further.
+    knots = quantile_knots(dam[None], LEVELS, 0.0, 10_000.0)
+    knots = with_atom_knots(*knots, none[None], p_cap[None], 0.0, 10_000.0)
+    low, high = normal_scores(np.full((1, 24), 10_000.0), *knots, 0.0, np.array([[10_000.0]]))
+    np.testing.assert_allclose(low[0, 20:], norm.ppf(0.85), atol=1e-9)
+    np.testing.assert_allclose(high[0, 20:], SCORE_LIMIT)
 
 
 def test_paths_stay_within_floor_and_cap_and_weigh_the_same():
