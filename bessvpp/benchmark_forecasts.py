@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoLarsIC, QuantileRegressor
 
+from bessvpp.errors import DataError
 from bessvpp.features import gate_time
 from bessvpp.forecast import QuantileForecast, caps_of, complete_days, prices_of
 from bessvpp.market import Market
@@ -131,7 +132,10 @@ def quantile_regression_average(
         whole = known.dates[complete_days(known, name)]
         trained = np.flatnonzero(np.isin(days, whole) & (days < dates[first]))[-ERROR_DAYS:]
         if len(trained) < _LEAST_QRA_DAYS:
-            raise ValueError(f"{len(trained)} days are too few for a quantile regression")
+            raise DataError(
+                f"{len(trained)} days are too few for a quantile regression, at least "
+                f"{_LEAST_QRA_DAYS} are needed: raise calibration_days"
+            )
         outcome = prices_of(known, name)[[known.index_of(day) for day in days[trained]]]
         rows = np.arange(first, min(first + _QRA_REFIT_DAYS, len(dates)))
         for start in range(0, market.n_blocks, width):

@@ -178,14 +178,15 @@ def two_sided_shifts(known: KnownResiduals, levels: tuple[float, ...]) -> np.nda
     """(T, L) shifts of the two-sided CQR: one width for both ends of each interval.
 
     The score of an interval is ``max(q_lo - y, y - q_hi)``; with ``alpha`` the share outside,
-    both ends move out by the ``ceil((1 - alpha)(n + 1))``-th smallest score of the hour
-    (Romano, Patterson and Candes, 2019, equation 8). Levels are paired from the outside in and
+    both ends move out by the ``ceil((1 - alpha)(n + 1))``-th smallest score of the hour, or
+    of four hours, or of all, where the hour has too few for that rank to exist (Romano,
+    Patterson and Candes, 2019, equation 8). Levels are paired from the outside in and
     must be mirror images; the median stays.
 
     Raises
     ------
     DataError
-        where an hour has too few scores for the rank to exist.
+        where even all hours have too few scores for the rank to exist.
     """
     n_blocks = known.values.shape[1]
     per_hour = n_blocks // 24
@@ -194,12 +195,20 @@ def two_sided_shifts(known: KnownResiduals, levels: tuple[float, ...]) -> np.nda
         high = len(levels) - 1 - low
         if abs(levels[low] + levels[high] - 1) > _ROUNDING:
             raise ValueError(f"levels {levels[low]:g} and {levels[high]:g} are no mirror images")
-        for start in range(0, n_blocks, per_hour):
-            span = slice(start, start + per_hour)
-            score = np.maximum(-known.values[:, span, low], known.values[:, span, high])
-            score = score[np.isfinite(score)]
-            rank = shift_rank(levels[high] - levels[low], score.size)
-            width = np.partition(score, rank - 1)[rank - 1]
+        score = np.maximum(-known.values[:, :, low], known.values[:, :, high])
+        for hour in range(24):
+            for hours in (1, 4, 24):
+                first = hour // hours * hours * per_hour
+                group = score[:, first : first + hours * per_hour]
+                group = group[np.isfinite(group)]
+                try:
+                    rank = shift_rank(levels[high] - levels[low], group.size)
+                    break
+                except DataError:
+                    if hours == 24:
+                        raise
+            width = np.partition(group, rank - 1)[rank - 1]
+            span = slice(hour * per_hour, (hour + 1) * per_hour)
             delta[span, low], delta[span, high] = -width, width
     return delta
 

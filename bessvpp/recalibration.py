@@ -302,7 +302,7 @@ class _Mean:
 
 @dataclass
 class _TwoSided:
-    """Two-sided CQR over all past days, as a check; it knows no groups but the hour."""
+    """Two-sided CQR, as a check: by hour, whatever the regime. No rank is recorded."""
 
     window: int
     memory_days: int = 0

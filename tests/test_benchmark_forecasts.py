@@ -9,6 +9,7 @@ import pytest
 from small_cases import make_market, make_params
 
 from bessvpp import benchmark_forecasts as simple
+from bessvpp.errors import DataError
 from bessvpp.features import feature_frame
 
 RULES = make_params().market
@@ -87,7 +88,7 @@ def test_the_linear_expert_learns_a_linear_market_and_its_average_covers():
 def test_too_few_days_for_a_quantile_regression_are_an_error_that_counts_them():
     points = np.zeros((15, 24, 2))
     days = MARKET.dates[-15:]
-    with pytest.raises(ValueError, match="10 days are too few"):
+    with pytest.raises(DataError, match="10 days are too few"):
         simple.quantile_regression_average(
             "dam", points, MARKET, days[:10], days[10:], LEVELS, RULES
         )
