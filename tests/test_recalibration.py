@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from small_cases import make_market, make_params
 
 from bessvpp import forecast, recalibration
@@ -273,3 +274,43 @@ def test_recalibration_repairs_a_biased_forecast_on_days_that_no_fit_saw():
             after = np.mean(outcome <= made[method].forecast.values[:, :, k])
             assert after == pytest.approx(level, abs=0.03), method
             assert abs(before - level) > 0.04
+
+
+def test_thirty_days_after_a_change_of_regime_coverage_is_back_where_the_static_shift_is_not():
+    """The level rises by 1,500 and the spread doubles; the forecast never hears of it.
+
+    What counts is the 30 days that begin 30 days after the change. In so few days even the
+    quantiles that the prices are drawn from miss; shifts learned in as few add as much again.
+    """
+    params = make_params(
+        min_group_size=20, recalibration_windows=[30], recalibration="auto"
+    ).forecast
+    change, n_days = 100, 160
+    dates = np.datetime64("2024-01-01") + np.arange(n_days)
+    shape = 4500 + 1200 * np.cos(np.arange(24) * np.pi / 12)
+    z = norm.ppf(LEVELS)
+    methods = ["static", "rolling_30"]
+    missed: dict[str, list[float]] = {name: [] for name in (*methods, "truth")}
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        noise = 0.6 * rng.normal(size=(n_days, 1)) + 0.8 * rng.normal(size=(n_days, 24))
+        changed = (np.arange(n_days) >= change)[:, None]
+        dam = shape + np.where(changed, 1500 + 900 * noise, 450 * noise)
+        market = Market(dates, dam, dam, np.zeros(dam.shape, dtype=bool), {}, True)
+        quantiles = np.tile((shape[:, None] + 450 * z)[None], (n_days - 1, 1, 1))
+        split = np.repeat(["calibration", "test"], [50, n_days - 51])
+        fixed = QuantileForecast("dam", dates[1:], split, LEVELS, quantiles)
+        judged = slice(change + 30, change + 60)
+        made = recalibration.recalibrate(
+            fixed, market, dates[judged], methods, params, PARAMS.market
+        )
+        y = dam[judged]
+        true = np.tile((shape[:, None] + 1500 + 900 * z)[None], (30, 1, 1))
+        fans = {name: made[name].forecast.values for name in methods} | {"truth": true}
+        for name, values in fans.items():
+            share = (y[:, :, None] < values).mean(axis=(0, 1))
+            missed[name].append(float(np.abs(share - LEVELS).mean()))
+    truth = np.mean(missed["truth"])
+    assert np.mean(missed["rolling_30"]) < 2 * truth
+    assert np.mean(missed["static"]) > 5 * truth
+    assert max(missed["rolling_30"]) < 0.1 < min(missed["static"])
