@@ -234,8 +234,13 @@ def commitment_of(problem: Problem, plan: Plan) -> Commitment:
     return Commitment(unit_mw, planned_end(problem, e_end))
 
 
-DayPlan = tuple[Commitment, np.ndarray]
-"""A day's commitment and its planned profit in each scenario, (S,) [Rs]."""
+@dataclass(frozen=True)
+class DayPlan:
+    """What is kept of a day's plan for one risk weight."""
+
+    commitment: Commitment
+    profit_rs: np.ndarray  # (S,) planned, in each scenario
+    relaxation_gap_rs: float  # of the objective, lost to barred directions
 
 
 def plan_weights(
@@ -254,11 +259,15 @@ def plan_weights(
             "unit_mw": np.array([commitment.unit_mw for commitment in commitments]),
             "e_end_mwh": np.array([commitment.e_end_mwh for commitment in commitments]),
             "profit_rs": np.array([plan.profit_rs for plan in plans]),
+            "relaxation_gap_rs": np.array([plan.relaxation_gap_rs for plan in plans]),
         }
 
     found = cache.arrays((problem, scenarios, tuple(lambdas), alpha), compute)
-    days = zip(found["unit_mw"], found["e_end_mwh"], found["profit_rs"], strict=True)
-    return [(Commitment(unit_mw, e_end), profit) for unit_mw, e_end, profit in days]
+    names = ("unit_mw", "e_end_mwh", "profit_rs", "relaxation_gap_rs")
+    return [
+        DayPlan(Commitment(unit_mw, e_end), profit, float(gap))
+        for unit_mw, e_end, profit, gap in zip(*(found[name] for name in names), strict=True)
+    ]
 
 
 def day_tasks(window: Window, fan: str, lambdas: Sequence[float]) -> list[tuple]:
@@ -344,7 +353,7 @@ class TwoStage:
         problem = with_energy_value(problem, window.known_at_gate(day))
         weight, alpha = window.params.backtest.risk_aversion, window.params.cvar.alpha
         scenarios = window.fans[self.fan][day]
-        return plan_weights(window.cache, problem, scenarios, [weight], alpha)[0][0]
+        return plan_weights(window.cache, problem, scenarios, [weight], alpha)[0].commitment
 
 
 _SIMPLE: dict[str, Policy] = {
@@ -515,7 +524,7 @@ def _commit(
             tasks.append((commit_chain, replace(window, fans=fans), policy))
     found = iter(workers.run(tasks, "commitments"))
     return {
-        name: [next(found)[0][0] for _ in window.days] if name in apart else next(found)
+        name: [next(found)[0].commitment for _ in window.days] if name in apart else next(found)
         for name in chosen
     }
 

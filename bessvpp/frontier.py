@@ -85,7 +85,7 @@ def _plan_chain(window: Window, fan: str, weight: float) -> list[DayPlan]:
         alpha = window.params.cvar.alpha
         plan = plan_weights(window.cache, problem, scenarios, [weight], alpha)[0]
         chain.append(plan)
-        energy = plan[0].e_end_mwh
+        energy = plan.commitment.e_end_mwh
     return chain
 
 
@@ -99,14 +99,18 @@ def _frontier_row(
 ) -> dict[str, object]:
     """A point; ``share`` is the weight of each day's scenarios among all, (days x S,)."""
     alpha, n_days = window.params.cvar.alpha, len(window.days)
-    planned = np.concatenate([profit for _, profit in chain])
-    settled = settle_chain(window, [commitment for commitment, _ in chain], HINDSIGHT)
+    planned = np.concatenate([plan.profit_rs for plan in chain])
+    weights = np.split(share * n_days, n_days)  # of each day's scenarios among themselves
+    daily = [cvar(plan.profit_rs, alpha, w) for plan, w in zip(chain, weights, strict=True)]
+    settled = settle_chain(window, [plan.commitment for plan in chain], HINDSIGHT)
     realised = np.array([float(day.ledger.net_rs) for day in settled])
     row = {
         "fan": fan,
         "lambda": weight,
         "planned_mean_rs": float(share @ planned),
         "planned_cvar_rs": cvar(planned, alpha, share),
+        "planned_daily_cvar_rs": float(np.mean(daily)),
+        "relaxation_gap_rs": float(np.mean([plan.relaxation_gap_rs for plan in chain])),
         "realised_mean_rs": float(realised.mean()),
         "realised_cvar_rs": cvar(realised, alpha),
         "realised_worst_day_rs": float(realised.min()),

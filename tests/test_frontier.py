@@ -62,6 +62,11 @@ def test_planned_figures_pool_the_scenarios_of_all_days(hard):
             assert row["lambda"] == LAMBDAS[k]
             assert row["planned_mean_rs"] == pytest.approx(pooled.mean(), rel=1e-9)
             assert row["planned_cvar_rs"] == pytest.approx(cvar(pooled, 0.4), rel=1e-9)
+            daily = np.mean([cvar(of_day[k].profit_rs, 0.4) for of_day in plans])
+            assert row["planned_daily_cvar_rs"] == pytest.approx(daily, rel=1e-9)
+            gap = np.mean([of_day[k].relaxation_gap_rs for of_day in plans])
+            assert row["relaxation_gap_rs"] == pytest.approx(gap, abs=1e-3)
+        assert [row["planned_daily_cvar_rs"] > row["planned_cvar_rs"] for row in rows] == [True] * 3
 
 
 @pytest.mark.parametrize("terminal", ["hard", "free", "value"])
