@@ -13,7 +13,8 @@ from dataclasses import replace
 from _cases import SEED, bare_highs, day_problem, fan, judged, report
 
 from bessvpp import dispatch
-from bessvpp.engine import ArrayProgramme, structure
+from bessvpp.arrays import structure
+from bessvpp.engine import ArrayProgramme
 from bessvpp.programme import TwoStageProgramme
 
 REPEATS = 3

@@ -23,7 +23,16 @@ from bessvpp.artefacts import atomic_file
 
 FORMAT = 1
 _DIGEST_BYTES = 32
-_DECIDING_MODULES = ("battery", "metrics", "problem", "programme", "engine", "dispatch", "backtest")
+_DECIDING_MODULES = (
+    "battery",
+    "metrics",
+    "problem",
+    "programme",
+    "arrays",
+    "engine",
+    "dispatch",
+    "backtest",
+)
 _DECIDING_PACKAGES = ("highspy", "pulp", "numpy", "scipy")
 
 Arrays = dict[str, np.ndarray]

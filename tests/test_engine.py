@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_cases import UNIT, day_shape, make_params, make_problem, price_scenarios
 
-from bessvpp import battery, dispatch, engine
+from bessvpp import arrays, battery, dispatch, engine
 from bessvpp.engine import ArrayProgramme
 from bessvpp.errors import InfeasibleError
 from bessvpp.problem import PriceScenarios
@@ -167,10 +167,10 @@ def test_the_same_model_is_solved_whatever_was_solved_before():
     again = ArrayProgramme(problem, prices[1]).solve(0.4, 0.5)
     for name in ("dam_mw", "rtm_mw", "profit_rs", "energy_mwh"):
         np.testing.assert_array_equal(getattr(again, name), getattr(alone, name))
-    low = engine.structure(ArrayProgramme(problem, prices[0]).shape).column_low.copy()
+    low = arrays.structure(ArrayProgramme(problem, prices[0]).shape).column_low.copy()
     ArrayProgramme(problem, prices[1]).solve(0.4, 0.5)
     np.testing.assert_array_equal(
-        engine.structure(ArrayProgramme(problem, prices[0]).shape).column_low, low
+        arrays.structure(ArrayProgramme(problem, prices[0]).shape).column_low, low
     )
 
 

@@ -44,6 +44,7 @@ ROWS = (
         "scores",
         "problem",
         "programme",
+        "arrays",
         "engine",
         "dispatch",
         "scenarios",
