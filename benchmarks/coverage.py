@@ -12,41 +12,23 @@ Writes ``outputs/bench/coverage.json``. Half an hour on two cores; with one seed
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from _cases import judged, report
+from _truth import hourly_market, rules_of, true_paths
 
 from bessvpp import forecast, scores
 from bessvpp.features import feature_frame
-from bessvpp.market import Market
 from bessvpp.metrics import daily_pinball
 from bessvpp.params import MarketParams, Params, load_params
 from bessvpp.recalibration import choose_method, recalibrate, regimes
-from bessvpp.synthetic import continuations, simulate
 
 SEEDS = (401, 402, 403, 404, 405)
-START, N_DAYS, TEST_DAYS, CALIBRATION_DAYS = dt.date(2024, 1, 1), 731, 365, 90
+TEST_DAYS, CALIBRATION_DAYS = 365, 90
 N_PATHS, N_DRAWS, BLOCK_DAYS = 400, 300, 7
-PER_HOUR = 4
-
-
-def hourly(prices: np.ndarray) -> np.ndarray:
-    """Means over the hours of prices (..., 96); over the blocks with trade where some have none."""
-    parts = prices.reshape(*prices.shape[:-1], -1, PER_HOUR)
-    traded = np.isfinite(parts)
-    total = np.where(traded, parts, 0.0).sum(axis=-1)
-    return np.where(traded.any(axis=-1), total / np.maximum(traded.sum(axis=-1), 1), np.nan)
-
-
-def hourly_market(seed: int) -> Market:
-    """Two years of the embedded market in hours."""
-    market = simulate(START, N_DAYS, seed)
-    dam, rtm = hourly(market.dam_mcp), hourly(market.rtm_mcp)
-    return Market(market.dates, dam, rtm, np.isnan(rtm), {}, is_synthetic=True)
 
 
 def true_quantiles(
@@ -54,10 +36,10 @@ def true_quantiles(
 ) -> dict[str, np.ndarray]:
     """Quantiles (D, 24, L) of both markets from the generator's own state at each gate."""
     found: dict[str, list[np.ndarray]] = {name: [] for name in forecast.MARKETS}
-    for k, date in enumerate(dates):
-        both = continuations(rules, date.item(), N_PATHS, path_seed=10_000 + k)
+    for date in dates:
+        both = true_paths(rules, date, N_PATHS)
         for name, paths in zip(forecast.MARKETS, both, strict=True):
-            found[name].append(np.nanquantile(hourly(paths), levels, axis=0).T)
+            found[name].append(np.nanquantile(paths, levels, axis=0).T)
     return {name: np.array(values) for name, values in found.items()}
 
 
@@ -79,9 +61,7 @@ def redrawn_misses(
 
 def study(seed: int, params: Params) -> pd.DataFrame:
     """A row a market and group: misses [points] of truth, its 95 % point, and each forecast."""
-    rules = params.market.model_copy(
-        update={"synthetic_start": START, "synthetic_days": N_DAYS, "synthetic_seed": seed}
-    )
+    rules = rules_of(params, seed)
     settings = params.forecast.model_copy(
         update={"test_days": TEST_DAYS, "calibration_days": CALIBRATION_DAYS, "min_group_size": 60}
     )
