@@ -138,7 +138,7 @@ def load_window(run: RunFolder, params: Params) -> Window:
         {fan: [by_day[day] for day in days] for fan, by_day in fans.items()},
         [PriceScenarios.single(dam, rtm) for dam, rtm in zip(*medians, strict=True)],
         params,
-        Cache(run.path / "cache"),
+        cache=Cache(run.path / "cache"),
     )
 
 

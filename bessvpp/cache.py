@@ -51,7 +51,7 @@ class Cache:
         """The arrays computed from some inputs, from an entry if there is a sound one."""
         if self.folder is None or not self.folder.is_dir():
             return compute()
-        key = fingerprint((FORMAT, _code(), inputs))
+        key = fingerprint((FORMAT, code_hash(), inputs))
         path = self.folder / f"{key}.entry"
         found = _read(path, key)
         if found is None:
@@ -90,7 +90,7 @@ def _write(path: Path, key: str, arrays: Arrays) -> None:
 
 
 @lru_cache(maxsize=1)
-def _code() -> str:
+def code_hash() -> str:
     """Hash of the modules that compute entries, and of the packages that they rest on."""
     total = hashlib.sha256()
     for name in _DECIDING_MODULES:

@@ -437,7 +437,7 @@ class ArrayProgramme:
         sells = flows[discharge] > flows[charge] + BURN_TOLERANCE_MW
         idle = int(charge if sells else discharge)
         self.barred.add(idle)
-        self._model.set_limits(np.array([idle]), self._low[[idle]], np.zeros(1))
+        self._model.set_limits(np.array([idle]), self._low[[idle]], self._low[[idle]])
 
     def _plan(self, risk_aversion: float, alpha: float) -> Plan:
         s, x, weights = self.s, self.x, self.scenarios.weights

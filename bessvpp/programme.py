@@ -392,7 +392,7 @@ class TwoStageProgramme(_Statement):
         sells = self._flow(discharge) > self._flow(charge) + BURN_TOLERANCE_MW
         idle = charge if sells else discharge
         self.barred[idle.name] = idle, idle.upBound
-        idle.upBound = 0
+        idle.upBound = idle.lowBound
         self._changed_bounds.append(idle)
 
     def _flow(self, variable: pulp.LpVariable) -> float:

@@ -24,6 +24,7 @@ from bessvpp.settlement import settle_with_recourse
 
 HINDSIGHT = "RTM recourse optimised with the day's prices known (hindsight)"
 AS_RUN = "power as it was run; the RTM trade is what it adds to the DAM schedule"
+OTHER_ZONE = r"(?:[Zz]|[+-]\d\d:?\d\d)$"
 COLUMNS = ("delivery_start", "dam_mw", "physical_mw", "soc_start_mwh")
 LEDGER_COLUMNS = tuple(field.name for field in fields(Ledger))
 TOTALS = (
@@ -123,6 +124,9 @@ def _columns_wanted() -> str:
 def _starts(column: pd.Series, path: Path) -> np.ndarray:
     """(N,) datetime64[m], naive IST."""
     text = column.str.strip().str.removesuffix("+05:30")
+    for row in np.flatnonzero(text.str.contains(OTHER_ZONE))[:1]:
+        message = "is not in Indian time; write starts of blocks in IST (+05:30)"
+        raise _refusal(path, row, "delivery_start", column[row], message)
     starts = pd.to_datetime(text, format="ISO8601", errors="coerce")
     bad = starts.isna() | (starts != starts.dt.floor("15min"))
     for row in np.flatnonzero(bad)[:1]:
@@ -175,6 +179,7 @@ def replay(schedule: Schedule, prices: Path, rules: MarketParams, desk: DeskPara
     for date, row in zip(schedule.dates, rows, strict=True):
         if market.excluded[row]:
             raise DataError(f"{prices}: {date} lacks prices of the DAM or the RTM: add them")
+    _check_size(schedule, desk)
     energy = np.array([unit.e_start_mwh for unit in desk.bess.units])
     days = []
     for day, row in enumerate(rows):
@@ -193,6 +198,16 @@ def replay(schedule: Schedule, prices: Path, rules: MarketParams, desk: DeskPara
     total["n_days"] = len(days)
     total["infeasible_dam_days"] = sum(not day["dam_feasible"] for day in days)
     return {"rules": _rules(schedule, desk, market.is_synthetic), "total": total, "days": days}
+
+
+def _check_size(schedule: Schedule, desk: DeskParams) -> None:
+    """Ten times the connection is no bold schedule, but kW."""
+    most, limit = float(np.abs(schedule.dam_mw).max()), desk.bess.connection_limit_mw
+    if most > 10 * limit:
+        raise DataError(
+            f"{schedule.source}: dam_mw goes to {most:g} on a connection of {limit:g} MW: is it "
+            "in kW? Write it in MW"
+        )
 
 
 def _start_energy(

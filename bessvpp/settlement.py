@@ -126,6 +126,9 @@ def settle_causally(
         )
         open_blocks = np.isfinite(prices.rtm[0, first:last])
         traded[first:last] = np.where(open_blocks, plan.rtm_mw[0, first:last], 0.0)
-        charge, discharge = plan.charge_mw[0, :, :first], plan.discharge_mw[0, :, :first]
+        run = slice(charge.shape[1], first)  # what was run before stays as it was
+        net = plan.discharge_mw[0, :, run] - plan.charge_mw[0, :, run]
+        charge = np.hstack([charge, np.maximum(-net, 0)])
+        discharge = np.hstack([discharge, np.maximum(net, 0)])
     whole = replace(recourse, past=Past(traded, charge, discharge))
     return settle_with_recourse(whole, prices, dam_mw)

@@ -192,7 +192,7 @@ def continuations(
     """
     known = rules.dam_gate // rules.rtm_session_minutes + 1
     known *= rules.rtm_session_minutes * BLOCKS // MINUTES_PER_DAY
-    later = _shocks(2, path_seed, n_paths)
+    later = _shocks(2, [path_seed, 1], n_paths)  # never the streams of a market's own seed
     start, seed = rules.synthetic_start, rules.synthetic_seed
     n_days = int((np.datetime64(date, "D") - np.datetime64(start, "D")).astype(int))
     if n_days < 1:
@@ -235,7 +235,7 @@ def _persistence() -> tuple[dict[str, complex], dict[str, complex]]:
     return BY_DAY | within, surprises
 
 
-def _shocks(n_days: int, seed: int, *n_paths: int) -> dict[str, np.ndarray]:
+def _shocks(n_days: int, seed: int | list[int], *n_paths: int) -> dict[str, np.ndarray]:
     """Complex standard normal numbers, (*n_paths, days or blocks), and the lots of no trade.
 
     Each force has a stream of its own; a longer market's stream begins like a shorter one's.

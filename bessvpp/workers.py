@@ -19,6 +19,7 @@ from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from bessvpp.cache import code_hash
 from bessvpp.errors import ParameterError, RunError
 
 PROGRESS_FILE = "BESSVPP_PROGRESS_FILE"
@@ -41,7 +42,7 @@ class Workers:
         Raises
         ------
         RunError
-            where the scheduler cannot be reached.
+            where the scheduler cannot be reached, has no worker, or one of another version.
         ParameterError
             where Dask is not installed.
         """
@@ -72,12 +73,27 @@ def _client(scheduler: str) -> Any:
             f"--scheduler {scheduler}: Dask is not installed: pip install 'bessvpp[cluster]'"
         ) from None
     try:
-        return Client(scheduler, timeout=PATIENCE)
+        client = Client(scheduler, timeout=PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
         raise RunError(
             f"no Dask scheduler answers at {scheduler} ({error}): start one with "
             "'dask scheduler' and give the address that it prints"
         ) from None
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+        others = {place for place, code in client.run(code_hash).items() if code != code_hash()}
+    except TimeoutError:
+        client.close()
+        raise RunError(
+            f"the Dask scheduler at {scheduler} has no worker: start one with 'dask worker'"
+        ) from None
+    if others:
+        client.close()
+        raise RunError(
+            f"workers of another version at {', '.join(sorted(others))}: install the same code "
+            "and packages there, so that results do not depend on who computes them"
+        )
+    return client
 
 
 def _shown(results: Iterable, total: int, label: str) -> Iterable:
@@ -100,7 +116,9 @@ def _told(results: Iterable, total: int, label: str, file: Path) -> Iterator:
     try:
         for done, result in enumerate(results, start=1):
             bar = tqdm.format_meter(done, total, time.monotonic() - began, 72, label)
-            file.write_text(bar, encoding="utf-8")
+            with contextlib.suppress(OSError):  # a bar never stops the work
+                file.write_text(bar, encoding="utf-8")
             yield result
     finally:
-        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)

@@ -656,6 +656,8 @@ def test_the_rules_are_told_with_the_figures():
 
 def test_the_window_of_a_run_is_the_one_that_was_written(study, study_run):
     window = backtest.load_window(study_run, study.params)
+    assert window.cache.folder == study_run.path / "cache"
+    assert window.expected_rtm is None
     np.testing.assert_array_equal(window.days, study.window.days)
     for fan in ("original", "recalibrated"):
         for back, day in zip(window.fans[fan], study.window.fans[fan], strict=True):

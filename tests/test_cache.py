@@ -80,7 +80,7 @@ def test_a_damaged_entry_is_computed_again_and_mended(tmp_path, damage):
 def test_other_code_finds_nothing_of_this(tmp_path, monkeypatch):
     cache = Cache(tmp_path)
     counted(cache, "a")
-    monkeypatch.setattr(cache_module, "_code", lambda: "another version")
+    monkeypatch.setattr(cache_module, "code_hash", lambda: "another version")
     assert counted(cache, "a")[1] == 1
 
 

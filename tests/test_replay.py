@@ -211,6 +211,8 @@ def row_of(column, value):
         (row_of("dam_mw", ""), r"row 6, column 'dam_mw': '' is no number"),
         (row_of("delivery_start", "soon"), r"row 6, column 'delivery_start': 'soon' is no start"),
         (row_of("delivery_start", "2025-03-01 04:05"), r"row 6, .* is no start of a block"),
+        (row_of("delivery_start", "2025-03-01T04:00Z"), r"row 6, .* is not in Indian time"),
+        (row_of("delivery_start", "2025-03-01 04:00+00:00"), r"row 6, .* is not in Indian time"),
         (row_of("delivery_start", "2025-03-01 03:00"), r"row 6, .* is there twice"),
         (lambda f: f.drop(index=5), r"2025-03-01 has 23 blocks of 60 minutes"),
         (lambda f: f.rename(columns={"dam_mw": "mw"}), r"no column 'dam_mw'"),
@@ -245,6 +247,13 @@ def test_energy_at_midnight_lies_in_the_usable_window_of_the_one_unit(files):
         replay(read_schedule(schedule), prices, params.market, desk_of(params))
     params = fleet()
     with pytest.raises(DataError, match="does not say how the 2 units share it"):
+        replay(read_schedule(schedule), prices, params.market, desk_of(params))
+
+
+def test_a_schedule_in_kw_is_not_settled(files):
+    prices, schedule = files(*(day[:1] for day in two_days()), 1000 * one_sale())
+    params = make_params()
+    with pytest.raises(DataError, match="dam_mw goes to 30000 on a connection of 50 MW"):
         replay(read_schedule(schedule), prices, params.market, desk_of(params))
 
 

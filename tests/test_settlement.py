@@ -93,6 +93,24 @@ def test_a_session_in_which_nobody_trades_leaves_its_trade_undone():
     np.testing.assert_allclose(net, dam_mw + done.rtm_mw - done.undelivered_mw, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["one", "fleet"])
+def test_hours_without_trade_and_a_full_battery_end_in_undelivered_energy_not_in_an_error(name):
+    """A purchase that a full battery cannot take, while nobody trades for hours."""
+    problem = make_problem(CASES[name])
+    full = np.array([unit.e_max_mwh for unit in problem.bess.units])
+    problem = replace(problem, e_start_mwh=full, schedule_start_mwh=full)
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        dam_mw = np.where(rng.random(24) < 0.4, rng.uniform(-50, 50, 24), 0.0)
+        dam_mw[2] = -50.0
+        prices = a_day(seed, no_trade=tuple(range(4 * (seed % 3), 4 * (seed % 3) + 4)))
+        expected = a_day(seed + 9).rtm[0]
+        done = settle_causally(problem, prices, dam_mw, EVERY_BLOCK, known(expected))
+        flow = (done.discharge_mw - done.charge_mw).sum(axis=0)
+        np.testing.assert_allclose(flow + done.undelivered_mw, dam_mw + done.rtm_mw, atol=1e-5)
+        assert np.minimum(done.charge_mw, done.discharge_mw).max() < 1e-5
+
+
 def test_a_day_by_hand():
     """100 MWh, nothing committed, no wear or fees: the dear hour is expected at 5, comes at 8."""
     costs = {
