@@ -22,7 +22,7 @@ from typing import Any
 from bessvpp.artefacts import WRITTEN_BY, RunFolder
 from bessvpp.errors import RunError
 from bessvpp.params import PROJECT_ROOT
-from bessvpp.profiles import RunParameters, sha256_of
+from bessvpp.profiles import NOT_HASHED, RunParameters, sha256_of
 
 SCHEMA = 1
 
@@ -76,9 +76,9 @@ def new_manifest(
         for artefact, writer in WRITTEN_BY.items():
             if writer in chosen:
                 _remove(folder.path / artefact)
-        for entry in entries.values():
-            if entry["status"] == "complete":
-                entry["status"] = "outdated"
+        for name in _outdated(previous, recorded, parameters, names):
+            if entries[name]["status"] == "complete":
+                entries[name]["status"] = "outdated"
     for name in chosen:
         entries[name] = {"status": "pending", "artefacts": entries[name].get("artefacts")}
     return {
@@ -98,6 +98,34 @@ def new_manifest(
         "git": _git(),
         "notebooks": entries,
     }
+
+
+def _outdated(
+    previous: dict[str, Any],
+    recorded: dict[str, Any],
+    parameters: RunParameters,
+    names: Sequence[str],
+) -> list[str]:
+    """Notebooks from the first one on that other parameters reach.
+
+    A notebook parameter reaches those that declare it, anything else in the parameter files or
+    the data all of them.
+    """
+    old, new = previous["parameters"], recorded
+    counted = new["knobs"].keys() - set(NOT_HASHED)
+    knobs = {key for key in counted if old["knobs"].get(key) != new["knobs"][key]}
+    fields = {
+        field
+        for section, values in new["sections"].items()
+        for field, value in values.items()
+        if old["sections"].get(section, {}).get(field) != value
+    }
+    for k, name in enumerate(names):
+        if fields - knobs or previous["data"] != parameters.data:
+            return list(names)
+        if knobs & set(parameters.declared[name]):
+            return list(names[k:])
+    return []
 
 
 def _difference(previous: dict[str, Any], recorded: dict[str, Any], data: dict[str, Any]) -> str:

@@ -106,6 +106,9 @@ def run(
         manifest |= {"status": "complete" if statuses == {"complete"} else "partial"}
         manifest |= {"finished": now(), "wall_s": round(time.monotonic() - began, 2)}
         folder.write_json("manifest.json", manifest)
+        if manifest["status"] == "partial" and not quiet:
+            rest = [name for name, e in manifest["notebooks"].items() if e["status"] != "complete"]
+            print(f"the run is partial: {', '.join(rest)} still to run")
     return manifest
 
 
@@ -131,7 +134,10 @@ def _run_one(
     finally:
         entries[name]["wall_s"] = round(progress.wall_s, 2)
         entries[name]["peak_memory_mb"] = round(progress.peak_mb, 1)
-    entries[name] |= {"status": "complete", "artefacts": artefacts_of(name, folder.path)}
+    before_it = list(entries)[: list(entries).index(name)]
+    stale = any(entries[earlier]["status"] == "outdated" for earlier in before_it)
+    status = "outdated" if stale else "complete"
+    entries[name] |= {"status": status, "artefacts": artefacts_of(name, folder.path)}
     if entries[name]["artefacts"] != before:
         for later in list(entries)[list(entries).index(name) + 1 :]:
             if entries[later]["status"] == "complete":

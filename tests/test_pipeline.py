@@ -378,6 +378,21 @@ def test_a_changed_result_outdates_the_notebooks_after_it(three: Path, tmp_path:
     assert manifest["notebooks"]["03_recalibration"]["status"] == "outdated"
 
 
+def test_a_parameter_outdates_the_notebooks_that_declare_it_and_those_after(
+    three: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert call() == 0
+    assert call("-p", "alpha=0.1", "--only", "03", "--overwrite") == 0
+    assert manifest_of(tmp_path / "out")["status"] == "complete"  # 03 alone declares it
+    capsys.readouterr()
+    assert call("-p", "alpha=0.1", "synthetic_seed=12", "--only", "03", "--overwrite") == 0
+    manifest = manifest_of(tmp_path / "out")
+    statuses = [entry["status"] for entry in manifest["notebooks"].values()]
+    assert statuses == ["outdated"] * 3  # 03 was run on what other parameters wrote
+    assert manifest["status"] == "partial"
+    assert "the run is partial: 01_features, 02_quantile_models" in capsys.readouterr().out
+
+
 def test_overwriting_leaves_no_file_of_the_earlier_parameters(three: Path, tmp_path: Path):
     assert call() == 0
     break_notebook(three, "01_features", "1 / 0")

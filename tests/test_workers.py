@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import replace
@@ -28,6 +29,10 @@ def late(seconds: float, value: int) -> int:
 def most_threads() -> int:
     np.ones((2, 2)) @ np.ones((2, 2))
     return max(library["num_threads"] for library in threadpool_info())
+
+
+def pid() -> str:
+    return str(os.getpid())
 
 
 def fails() -> None:
@@ -72,6 +77,12 @@ def test_a_cluster_of_two_workers_gives_the_same_frontier_and_backtest(cluster, 
     assert there.run([(most_threads,)] * 4, "threads") == [1] * 4
     with pytest.raises(InfeasibleError, match=r"2024-03-09, lambda 0\.3"):
         there.run([(fails,)], "fails")
+
+
+def test_a_cluster_of_another_version_is_refused(cluster, monkeypatch):
+    monkeypatch.setattr(workers_module, "code_hash", pid)  # each process another
+    with pytest.raises(RunError, match="workers of another version at tcp://"):
+        Workers(scheduler=cluster).run([(late, 0.0, 1)], "x")
 
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
