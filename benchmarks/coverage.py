@@ -2,8 +2,9 @@
 
 Two years of hourly prices on five seeds that played no part in development. The first year
 trains and calibrates, the second is the test. The generator itself gives the true quantiles of
-every test day, from 400 continuations of its state at the gate: not even they cover exactly on
-one year, so a forecast is asked to miss by no more than they do in 95 of 100 redrawn years.
+every test day, from continuations of its state at the gate: not even they cover exactly in one
+year, so a forecast is asked to miss by no more than they do in 95 of 100 years that the generator
+could have gone through in its place.
 
     python benchmarks/coverage.py [SEED ...]
 
@@ -28,35 +29,28 @@ from bessvpp.recalibration import choose_method, recalibrate, regimes
 
 SEEDS = (401, 402, 403, 404, 405)
 TEST_DAYS, CALIBRATION_DAYS = 365, 90
-N_PATHS, N_DRAWS, BLOCK_DAYS = 400, 300, 7
+N_PATHS, N_YEARS = 600, 100  # the last 500 paths of a day make its quantiles
 
 
-def true_quantiles(
+def truth_of(
     rules: MarketParams, dates: np.ndarray, levels: tuple[float, ...]
-) -> dict[str, np.ndarray]:
-    """Quantiles (D, 24, L) of both markets from the generator's own state at each gate."""
-    found: dict[str, list[np.ndarray]] = {name: [] for name in forecast.MARKETS}
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Quantiles (D, 24, L) from the generator's own state at each gate, and paths (Y, D, 24).
+
+    Path y of every day makes year y: another year that the generator could have gone through.
+    """
+    quantiles: dict[str, list[np.ndarray]] = {name: [] for name in forecast.MARKETS}
+    years: dict[str, list[np.ndarray]] = {name: [] for name in forecast.MARKETS}
     for date in dates:
         both = true_paths(rules, date, N_PATHS)
         for name, paths in zip(forecast.MARKETS, both, strict=True):
-            found[name].append(np.nanquantile(paths, levels, axis=0).T)
-    return {name: np.array(values) for name, values in found.items()}
-
-
-def redrawn_misses(
-    y: np.ndarray, quantiles: np.ndarray, levels: tuple[float, ...], group: np.ndarray
-) -> np.ndarray:
-    """(N_DRAWS,) mean miscoverage in redrawn years: weeks of days drawn with replacement."""
-    rng = np.random.default_rng(0)
-    n_days = len(y)
-    starts = rng.integers(0, n_days - BLOCK_DAYS + 1, (N_DRAWS, -(-n_days // BLOCK_DAYS)))
-    days = (starts[:, :, None] + np.arange(BLOCK_DAYS)).reshape(N_DRAWS, -1)[:, :n_days]
-    chosen = np.where(group, y, np.nan)
-    below, at_or_below, n = scores.hit_counts(chosen, quantiles)
-    counted = np.maximum(n[days].sum(axis=1), 1)[:, None]
-    low, high = (part[days].sum(axis=1) / counted for part in (below, at_or_below))
-    nominal = np.array(levels)
-    return np.maximum(0, np.maximum(low - nominal, nominal - high)).mean(axis=1)
+            found = np.nanquantile(paths[N_YEARS:], levels, axis=0, method="weibull")
+            quantiles[name].append(found.T)
+            years[name].append(paths[:N_YEARS])
+    return (
+        {name: np.array(values) for name, values in quantiles.items()},
+        {name: np.array(values).swapaxes(0, 1) for name, values in years.items()},
+    )
 
 
 def study(seed: int, params: Params) -> pd.DataFrame:
@@ -69,7 +63,7 @@ def study(seed: int, params: Params) -> pd.DataFrame:
     splits = forecast.split_days(market, settings)
     features = feature_frame(market, market.dates[settings.warmup_days :], rules)
     test, levels = splits.test, settings.levels
-    truth = true_quantiles(rules, test, levels)
+    truth, years = truth_of(rules, test, levels)
     rows = []
     for name in forecast.MARKETS:
         original = forecast.walk_forward(name, features, market, splits, settings, rules).forecast
@@ -97,7 +91,8 @@ def study(seed: int, params: Params) -> pd.DataFrame:
             miss = {k: 100 * scores.mean_miscoverage(y, f, levels, blocks) for k, f in fans.items()}
             if np.isnan(miss["true"]):
                 continue
-            limit = 100 * np.quantile(redrawn_misses(y, truth[name], levels, blocks), 0.95)
+            missed = [scores.mean_miscoverage(x, truth[name], levels, blocks) for x in years[name]]
+            limit = 100 * np.nanquantile(missed, 0.95)
             rows.append(
                 {"seed": seed, "market": name, "method": method, "group": group}
                 | miss
