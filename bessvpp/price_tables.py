@@ -2,7 +2,8 @@
 
 The judged tables of a file are kept in ``data/.cache``, so that a file is parsed once. An entry
 is found by what was read: the file's content and name, the rules that matter, and the code that
-judges. The folder can be deleted at any time; ``BESSVPP_CACHE`` names another one, or ``off``.
+judges; one that is damaged is made again. The folder can be deleted at any time;
+``BESSVPP_CACHE`` names another one, or ``off``.
 """
 
 from __future__ import annotations
@@ -13,15 +14,14 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from bessvpp import cells, checksum, exchange_files, snapshot, tables
-from bessvpp.artefacts import atomic_file
+from bessvpp import cells, checksum, exchange_files, params, snapshot, tables
+from bessvpp.cache import read_entry, write_entry
 from bessvpp.errors import DataError, StorageError
 from bessvpp.params import MINUTES_PER_DAY, PROJECT_ROOT, MarketParams
 from bessvpp.tables import VOLUMES, PriceTable
@@ -231,7 +231,7 @@ def _averaged(grids: dict[str, np.ndarray], factor: int) -> dict[str, np.ndarray
 @functools.cache
 def _code() -> bytes:
     """What a cached table depends on besides its file and the rules: the code that made it."""
-    modules = (cells, tables, checksum, snapshot, exchange_files)
+    modules = (cells, tables, checksum, snapshot, exchange_files, params)
     total = hashlib.sha256(importlib.metadata.version("python-calamine").encode())
     for name in (*(module.__file__ for module in modules), __file__):
         total.update(Path(name).read_bytes())
@@ -250,28 +250,25 @@ def _cache_entry(raw: bytes, path: Path, rules: MarketParams) -> Path | None:
     key = hashlib.sha256(_code())
     key.update(json.dumps([path.name, told], sort_keys=True).encode())
     key.update(raw)
-    return Path(place) / f"{key.hexdigest()[:40]}.npz"
+    return Path(place) / f"{key.hexdigest()[:40]}.entry"
 
 
 def _read_entry(entry: Path, path: Path) -> list[PriceTable] | None:
     """The tables of an entry; ``None`` where there is none, or it is damaged."""
-    try:
-        with np.load(entry, allow_pickle=False) as arrays:
-            heads = json.loads(str(arrays["heads"]))
-            return [
-                PriceTable(
-                    source=f"{path}{head['sheet']}",
-                    market=head["market"],
-                    block_minutes=head["block_minutes"],
-                    starts=arrays[f"{i}_starts"],
-                    row_numbers=arrays[f"{i}_row_numbers"],
-                    columns={name: arrays[f"{i}_{name}"] for name in head["columns"]},
-                    notes=tuple(head["notes"]),
-                )
-                for i, head in enumerate(heads)
-            ]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    if (arrays := read_entry(entry, entry.stem)) is None:
         return None
+    return [
+        PriceTable(
+            source=f"{path}{head['sheet']}",
+            market=head["market"],
+            block_minutes=head["block_minutes"],
+            starts=arrays[f"{i}_starts"],
+            row_numbers=arrays[f"{i}_row_numbers"],
+            columns={name: arrays[f"{i}_{name}"] for name in head["columns"]},
+            notes=tuple(head["notes"]),
+        )
+        for i, head in enumerate(json.loads(str(arrays["heads"])))
+    ]
 
 
 def _write_entry(entry: Path, path: Path, found: Sequence[PriceTable]) -> None:
@@ -290,5 +287,5 @@ def _write_entry(entry: Path, path: Path, found: Sequence[PriceTable]) -> None:
         )
         arrays |= {f"{i}_starts": table.starts, f"{i}_row_numbers": table.row_numbers}
         arrays |= {f"{i}_{name}": values for name, values in table.columns.items()}
-    with contextlib.suppress(StorageError), atomic_file(entry) as handle:
-        np.savez(handle, heads=np.array(json.dumps(heads)), **arrays)
+    with contextlib.suppress(StorageError):
+        write_entry(entry, entry.stem, {"heads": np.array(json.dumps(heads)), **arrays})
