@@ -477,6 +477,29 @@ def test_a_price_that_contradicts_the_summary_is_refused(tmp_path, day):
     refused(write(tmp_path, rows), "Avg", "contradicts", "row 106")
 
 
+def test_one_missing_price_does_not_switch_the_checksum_off(tmp_path):
+    days = ["07-08-2025", "08-08-2025", "09-08-2025"]
+    values = np.tile(prices(96), 3)
+    rows = snapshot(days, values)
+    rows[FIRST + 250][PRICE] = "-"
+    market = read_market(write(tmp_path, rows), RULES)
+    assert np.flatnonzero(np.isnan(market.dam_mcp.ravel())).tolist() == [250]
+    assert any("Avg row checks the others only in part" in note for note in market.notes)
+    for row in rows[FIRST : FIRST + 96]:
+        row[PRICE] = "9000.00"
+    refused(write(tmp_path, rows), "Avg", "contradicts")
+
+
+def test_a_missing_price_that_did_not_count_in_the_average_is_no_contradiction(tmp_path):
+    values = prices(96)
+    rows = snapshot([DAY], values)
+    rows[FIRST + 40][PRICE] = "-"
+    others = np.delete(values, 40)
+    for row, reduce in zip(rows[-3:], (np.max, np.min, np.mean), strict=True):
+        row[PRICE] = f"{reduce(others):.2f}"
+    assert np.isfinite(read_market(write(tmp_path, rows), RULES).dam_mcp).sum() == 95
+
+
 def test_a_changed_price_is_found_in_a_partial_day_but_a_trimmed_day_is_not_one(tmp_path):
     write(tmp_path, snapshot([DAY], prices(96)), "DAM.csv")
     rows = snapshot([DAY], prices(46), market="RTM")
