@@ -29,7 +29,7 @@ from bessvpp.tables import VOLUMES, PriceTable
 CACHE = PROJECT_ROOT / "data" / ".cache"
 ROUNDING = 0.011  # Rs/MWh; prices of one block that differ by more disagree
 SHIFTS = (15, 60, 330, 1110, 1380, 1425)  # minutes: a block or an hour late or early, UTC and IST
-RS_PER_KWH = 50.0  # a median price below this is in Rs/kWh
+RS_PER_KWH = 50.0  # a day whose median price, zeros apart, lies below this is in Rs/kWh
 
 
 def read_price_tables(path: Path, rules: MarketParams) -> list[PriceTable]:
@@ -67,13 +67,9 @@ def _judged(table: PriceTable, rules: MarketParams) -> PriceTable:
             f"{unclear.sum()} prices of 0 without a cleared volume (MCV), which could be blocks "
             "without trade, taken as missing"
         )
-    if not np.isnan(price).all() and (median := np.nanmedian(price)) < RS_PER_KWH:
-        raise DataError(
-            f"{table.source}: the median {table.market.upper()} price is {median:g}, so prices "
-            "seem to be in Rs/kWh: multiply them by 1000"
-        )
-    floor = rules.price_floor_rs_per_mwh
     dates, date_of = np.unique(days, return_inverse=True)
+    _refuse_rs_per_kwh(table, price, dates, date_of)
+    floor = rules.price_floor_rs_per_mwh
     cap = np.array([rules.cap_rs_per_mwh(date) for date in dates.tolist()])[date_of]
     for at in np.flatnonzero((price < floor - ROUNDING) | (price > cap + ROUNDING))[:1]:
         side, limit = (
@@ -88,6 +84,27 @@ def _judged(table: PriceTable, rules: MarketParams) -> PriceTable:
     no_trade = np.where(zeros & (table.market == "rtm"), 1.0, np.nan)
     columns = {**table.columns, "mcp": np.clip(price, floor, cap), "no_trade": no_trade}
     return replace(table, columns=columns, notes=tuple(notes))
+
+
+def _refuse_rs_per_kwh(
+    table: PriceTable, price: np.ndarray, dates: np.ndarray, date_of: np.ndarray
+) -> None:
+    """Days whose prices are in Rs/kWh, all or most of them; the first is named."""
+    suspects = np.unique(date_of[(price > 0) & (price < RS_PER_KWH)])
+    medians = {at: np.median(price[(date_of == at) & (price > 0)]) for at in suspects.tolist()}
+    low = [at for at, median in medians.items() if median < RS_PER_KWH]
+    if low:
+        priced = len(np.unique(date_of[price > 0]))
+        remedy = (
+            "multiply them by 1000"
+            if len(low) == priced
+            else f"the same is so on {len(low)} of {priced} days: give all prices in Rs/MWh"
+        )
+        raise DataError(
+            f"{table.source}, row {table.row_numbers[np.argmax(date_of == low[0])]}: the median "
+            f"{table.market.upper()} price of {dates[low[0]]} is {medians[low[0]]:g}, so prices "
+            f"seem to be in Rs/kWh: {remedy}"
+        )
 
 
 def _zeros(table: PriceTable) -> tuple[np.ndarray, np.ndarray]:
@@ -130,12 +147,12 @@ def merged(tables: Sequence[PriceTable], dates: np.ndarray, minutes: int) -> dic
         grids = _placed([t for t in tables if t.block_minutes == length], dates, length)
         if length < minutes:
             grids = _averaged(grids, minutes // length)
-        clash = np.abs(grids["mcp"] - merged["mcp"]) > ROUNDING
-        for day, block in np.argwhere(clash)[:1]:
+        one, two = (np.where(g["no_trade"] == 1, -1.0, g["mcp"]) for g in (merged, grids))
+        for day, block in np.argwhere(np.abs(one - two) > ROUNDING)[:1]:
             raise DataError(
                 f"the hourly files and the 15-minute files disagree on {dates[day]}, hour "
-                f"{block}: {merged['mcp'][day, block]:g} and {grids['mcp'][day, block]:g} "
-                "Rs/MWh. Keep the files of one kind"
+                f"{block}: {_told(one[day, block])} and {_told(two[day, block])}. "
+                "Keep the files of one kind"
             )
         merged = {name: np.fmax(merged[name], grids[name]) for name in names}
     return merged
@@ -170,11 +187,7 @@ def disagreements(tables: Sequence[PriceTable]) -> list[str]:
         owners = (int(owner[pair[0]]), int(owner[pair[1]]))
         if owners in messages:
             continue
-        one, two = (
-            f"{tables[owner[i]].source}, row {row[i]}: "
-            + ("no trade" if said[i] < 0 else f"{said[i]:g} Rs/MWh")
-            for i in pair
-        )
+        one, two = (f"{tables[owner[i]].source}, row {row[i]}: {_told(said[i])}" for i in pair)
         n = sum((owner[i], owner[j]) == owners for i, j in pairs)
         more = f" (and {n - 1} more blocks)" if n > 1 else ""
         messages[owners] = (
@@ -187,6 +200,10 @@ def disagreements(tables: Sequence[PriceTable]) -> list[str]:
 def _said(tables: Sequence[PriceTable]) -> np.ndarray:
     """Price of each row, -1 for no trade, NaN for nothing."""
     return np.where(_column(tables, "no_trade") == 1, -1.0, _column(tables, "mcp"))
+
+
+def _told(said: float) -> str:
+    return "no trade" if said < 0 else f"{said:g} Rs/MWh"
 
 
 def _column(tables: Sequence[PriceTable], name: str) -> np.ndarray:

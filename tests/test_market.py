@@ -471,6 +471,29 @@ def test_no_trade_in_one_file_and_a_price_in_another_is_refused(tmp_path, day):
     refused(tmp_path, "no trade", "RTM (1).csv")
 
 
+def test_no_trade_in_hours_and_a_price_in_quarters_is_refused_and_the_other_way_round(tmp_path):
+    def pair(hour_idle: bool, quarters_idle: bool):
+        values = prices(96)
+        quarters = snapshot([DAY], values, market="RTM", summary=False)
+        hours = values.reshape(24, 4).mean(axis=1)
+        hourly = snapshot([DAY], hours, length=60, summary=False)
+        hourly = [[*row[:2], *row[3:]] if len(row) > 3 else row for row in hourly]
+        if hour_idle:
+            hourly[FIRST + 2][2:] = ["0"] * 5
+        for block in range(8, 12) if quarters_idle else ():
+            quarters[FIRST + block][4:] = ["0"] * 5
+        write(tmp_path, quarters, "RTM quarters.csv")
+        write(tmp_path, hourly, "RTM hours.csv")
+        write(tmp_path, snapshot([DAY], values), "DAM.csv")
+
+    pair(True, True)
+    assert np.flatnonzero(read_market(tmp_path, HOURLY).rtm_no_trade[0]).tolist() == [2]
+    pair(True, False)
+    refused(tmp_path, "2025-08-07, hour 2: no trade and ", rules=HOURLY)
+    pair(False, True)
+    refused(tmp_path, "2025-08-07, hour 2: ", "Rs/MWh and no trade", rules=HOURLY)
+
+
 def test_a_price_that_contradicts_the_summary_is_refused(tmp_path, day):
     rows, _ = day
     rows[FIRST + 50][PRICE] = "5000.00"  # within Max and Min, so that only Avg tells
@@ -612,6 +635,17 @@ def test_a_wrong_start_is_refused_with_its_place(tmp_path, cell, word):
 def test_prices_in_rs_per_kwh_are_refused(tmp_path):
     path = write(tmp_path, snapshot([DAY], prices(96) / 1000))
     refused(path, "Rs/kWh", "multiply them by 1000")
+
+
+def test_some_days_in_rs_per_kwh_are_found_in_a_year_that_is_not(tmp_path):
+    frame = tidy_frame(5)
+    frame["dam_mcp_rs_mwh"] = frame["dam_mcp_rs_mwh"].where(frame.index < 3 * 96, 0)
+    frame["mcv_mw"] = 10.0
+    assert read_market(tidy(tmp_path, frame), RULES).dam_mcp[4].tolist() == [0.0] * 96
+    frame.loc[96:191, "rtm_mcp_rs_mwh"] /= 1000
+    frame.loc[[97, 98], "rtm_mcp_rs_mwh"] = 6000.0
+    words = ("prices.csv, row 98", "RTM price of 2024-03-02", "Rs/kWh", "1 of 5 days")
+    assert "multiply" not in refused(tidy(tmp_path, frame), *words)
 
 
 def test_month_first_dates_are_refused_where_they_leave_gaps(tmp_path):
