@@ -28,7 +28,6 @@ from bessvpp.tables import VOLUMES, PriceTable
 
 CACHE = PROJECT_ROOT / "data" / ".cache"
 ROUNDING = 0.011  # Rs/MWh; prices of one block that differ by more disagree
-SHIFTS = (15, 60, 330, 1110, 1380, 1425)  # minutes: a block or an hour late or early, UTC and IST
 RS_PER_KWH = 50.0  # a day whose median price, zeros apart, lies below this is in Rs/kWh
 
 
@@ -80,7 +79,7 @@ def _judged(table: PriceTable, rules: MarketParams) -> PriceTable:
             f"{price[at]:g} lies {side} of {limit:g} Rs/MWh on {days[at]}: correct the price, or "
             "price_caps and price_floor_rs_per_mwh in params/market.yaml"
         )
-    _refuse_shifted(table)
+    exchange_files.refuse_shifted(table.starts.astype(int), table.block_minutes, table.source)
     no_trade = np.where(zeros & (table.market == "rtm"), 1.0, np.nan)
     columns = {**table.columns, "mcp": np.clip(price, floor, cap), "no_trade": no_trade}
     return replace(table, columns=columns, notes=tuple(notes))
@@ -119,20 +118,6 @@ def _zeros(table: PriceTable) -> tuple[np.ndarray, np.ndarray]:
     no_bids = (np.nan_to_num(bids) == 0).all(axis=0) & ~np.isnan(bids).all(axis=0)
     untold = np.isnan(cleared)
     return zero & ((cleared == 0) | (untold & no_bids)), zero & untold & ~no_bids
-
-
-def _refuse_shifted(table: PriceTable) -> None:
-    """Labels of another clock: whole days from elsewhere than midnight, or a known shift."""
-    starts = np.unique(table.starts)
-    step = np.timedelta64(table.block_minutes, "m")
-    late = int((starts[0] - starts[0].astype("M8[D]")).astype(int))
-    whole = len(starts) % (MINUTES_PER_DAY // table.block_minutes) == 0
-    if late in SHIFTS or (late and whole and (np.diff(starts) == step).all()):
-        raise DataError(
-            f"{table.source}: starts at {late // 60:02d}:{late % 60:02d} instead of 00:00, so its "
-            "labels seem to be shifted: label each block by its start, in IST; where the first "
-            "blocks of the first day are missing, remove that day"
-        )
 
 
 # --- several tables ------------------------------------------------------------------------

@@ -175,6 +175,16 @@ def test_tidy_csv_gives_both_markets_and_day_ahead_volumes(tmp_path):
     assert market.notes == ()
 
 
+def test_a_tidy_workbook_with_real_date_times_is_read(tmp_path):
+    frame = tidy_frame()
+    frame["delivery_start"] = pd.to_datetime(frame["delivery_start"])
+    path = tmp_path / "prices.xlsx"
+    frame.to_excel(path, index=False)
+    market = read_market(path, RULES)
+    assert market.dates.astype(str).tolist() == ["2024-03-01", "2024-03-02"]
+    assert market.dam_mcp.ravel().tolist() == frame["dam_mcp_rs_mwh"].tolist()
+
+
 def test_hourly_files_give_24_blocks_and_are_refused_for_15_minutes(tmp_path):
     path = tidy(tmp_path, tidy_frame(freq="h"))
     assert read_market(path, RULES).n_blocks == 24
@@ -544,6 +554,7 @@ def test_a_changed_price_is_found_in_a_partial_day_but_a_trimmed_day_is_not_one(
     ("row", "column", "cell", "words"),
     [
         (FIRST + 9, PRICE, "abc", ["row 15", "MCP", "'abc'", "is no number"]),
+        (FIRST + 9, PRICE, "28*50", ["'28*50'", "is no number"]),
         (FIRST + 9, PRICE, "6999,43", ["'6999,43'", "is no number"]),
         (FIRST + 9, PRICE, "12000.00", ["row 15", "above the cap", "10000", "2025-08-07"]),
         (FIRST + 9, PRICE, "-5", ["row 15", "below the floor"]),
@@ -665,6 +676,26 @@ def test_dates_that_a_spreadsheet_half_converted_are_refused(tmp_path):
 def test_a_name_that_contradicts_the_columns_is_refused(tmp_path, day):
     refused(write(tmp_path, day[0], "RTM_Market Snapshot.csv"), "named RTM", "DAM")
     refused(write(tmp_path, green(), "DAM_Market Snapshot.csv"), "named DAM", "GDAM")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("HP-DAM_Market Snapshot.csv", ["HP-DAM", "another market", "remove it"]),
+        ("hpdam.csv", ["HP-DAM"]),
+        ("High Price Day Ahead Market.csv", ["HP-DAM"]),
+        ("Green-DAM_Market Snapshot.csv", ["is named GDAM"]),
+        ("Green Market DAM.csv", ["is named GDAM"]),
+    ],
+)
+def test_names_of_the_other_day_ahead_markets_are_never_the_dam(tmp_path, day, name, words):
+    refused(write(tmp_path, day[0], name), *words)
+
+
+def test_a_green_download_named_in_full_is_set_aside(tmp_path, day):
+    write(tmp_path, green(), "Green-DAM_Market Snapshot.csv")
+    write(tmp_path, day[0])
+    assert read_market(tmp_path, RULES).dam_mcp[0].tolist() == day[1].tolist()
 
 
 def test_unquoted_thousands_commas_are_refused(tmp_path, day):
