@@ -53,10 +53,10 @@ class Cache:
             return compute()
         key = fingerprint((FORMAT, code_hash(), inputs))
         path = self.folder / f"{key}.entry"
-        found = _read(path, key)
+        found = read_entry(path, key)
         if found is None:
             found = compute()
-            _write(path, key, found)
+            write_entry(path, key, found)
         return found
 
     def open(self) -> None:
@@ -69,7 +69,8 @@ NO_CACHE = Cache()
 """Keeps nothing."""
 
 
-def _read(path: Path, key: str) -> Arrays | None:
+def read_entry(path: Path, key: str) -> Arrays | None:
+    """The arrays kept under a key; ``None`` where there are none, or one bit of them changed."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -81,7 +82,8 @@ def _read(path: Path, key: str) -> Arrays | None:
         return dict(arrays)
 
 
-def _write(path: Path, key: str, arrays: Arrays) -> None:
+def write_entry(path: Path, key: str, arrays: Arrays) -> None:
+    """Keep arrays under a key; ``StorageError`` where they cannot be written."""
     payload = io.BytesIO()
     np.savez(payload, **arrays)
     with atomic_file(path) as handle:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from bessvpp.cells import Cell, Sheet, clean, read_sheets, refuse
-from bessvpp.params import MarketParams
+from bessvpp.params import MINUTES_PER_DAY, MarketParams
 from bessvpp.snapshot import snapshot_table
 from bessvpp.tables import (
     ENOUGH_HOURS,
@@ -32,6 +32,7 @@ from bessvpp.tables import (
 )
 
 MARKER = "SYNTHETIC.txt"  # a folder that holds this file holds no real data
+SHIFTS = (15, 60, 330, 1110, 1380, 1425)  # minutes: a block or an hour late or early, UTC and IST
 
 TIDY_FIELDS = {
     "dam_mcp_rs_mwh": ("dam", "mcp"),
@@ -126,8 +127,28 @@ def block_minutes(starts: np.ndarray, source: str) -> int:
     return 60 if minutes == {0} else 15
 
 
+def refuse_shifted(starts: np.ndarray, length: int, source: str) -> None:
+    """Labels of another clock: whole days from elsewhere than midnight, or a known shift.
+
+    ``starts`` and ``length`` are in minutes.
+    """
+    found = np.unique(starts)
+    late = int(found[0] % MINUTES_PER_DAY)
+    whole = len(found) % (MINUTES_PER_DAY // length) == 0
+    if late in SHIFTS or (late and whole and (np.diff(found) == length).all()):
+        refuse(
+            source,
+            f"starts at {late // 60:02d}:{late % 60:02d} instead of 00:00, so its labels seem to "
+            "be shifted",
+            "label each block by its start, in IST; where the first blocks of the first day are "
+            "missing, remove that day",
+        )
+
+
 def tidy_start(cell: Cell) -> int:
-    """Minutes since 1970 of the start of a block, in IST."""
+    """Minutes since 1970 of the start of a block, in IST; a workbook's bare date is its 00:00."""
+    if isinstance(cell, dt.date) and not isinstance(cell, dt.datetime):
+        cell = dt.datetime.combine(cell, dt.time())
     text = cell.isoformat(" ") if isinstance(cell, dt.datetime) else str(cell)
     pattern = r"(\d{4}-\d\d-\d\d)[ T](\d\d):(\d\d)(?::00(?:\.0+)?)?(Z|[+-]\d\d:?\d\d)?"
     match = re.fullmatch(pattern, text)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bessvpp.cells import read_bytes, read_sheets, refuse
-from bessvpp.exchange_files import block_minutes, tidy_start
+from bessvpp.exchange_files import block_minutes, refuse_shifted, tidy_start
 from bessvpp.params import MINUTES_PER_DAY, PROJECT_ROOT, ExternalFile
 from bessvpp.tables import body_below, check_order, find_header, label, row_labels
 
@@ -64,9 +64,12 @@ def read_external(given: ExternalFile, dates: np.ndarray, blocks: int) -> dict[s
             )
     starts = body.column(time, tidy_start)
     check_order(body, starts)
-    for at in np.flatnonzero(np.diff(starts) == 0)[:1]:
-        body.refuse(at + 1, time, "has the same block as the row above: keep the right one")
+    _, first, place = np.unique(starts, return_index=True, return_inverse=True)
+    for at in np.flatnonzero(first[place] != np.arange(len(starts)))[:1]:
+        row = body.numbers[first[place[at]]]
+        body.refuse(at, time, f"has the same block as row {row}: keep the right one")
     length = block_minutes(starts, sheet.source)
+    refuse_shifted(starts, length, sheet.source)
     clock = f"{given.published // 60:02d}{given.published % 60:02d}"
     found = {}
     for name in wanted:

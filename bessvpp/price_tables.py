@@ -2,7 +2,8 @@
 
 The judged tables of a file are kept in ``data/.cache``, so that a file is parsed once. An entry
 is found by what was read: the file's content and name, the rules that matter, and the code that
-judges. The folder can be deleted at any time; ``BESSVPP_CACHE`` names another one, or ``off``.
+judges; one that is damaged is made again. The folder can be deleted at any time;
+``BESSVPP_CACHE`` names another one, or ``off``.
 """
 
 from __future__ import annotations
@@ -13,23 +14,21 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from bessvpp import cells, checksum, exchange_files, snapshot, tables
-from bessvpp.artefacts import atomic_file
+from bessvpp import cells, checksum, exchange_files, params, snapshot, tables
+from bessvpp.cache import read_entry, write_entry
 from bessvpp.errors import DataError, StorageError
 from bessvpp.params import MINUTES_PER_DAY, PROJECT_ROOT, MarketParams
 from bessvpp.tables import VOLUMES, PriceTable
 
 CACHE = PROJECT_ROOT / "data" / ".cache"
 ROUNDING = 0.011  # Rs/MWh; prices of one block that differ by more disagree
-SHIFTS = (15, 60, 330, 1110, 1380, 1425)  # minutes: a block or an hour late or early, UTC and IST
-RS_PER_KWH = 50.0  # a median price below this is in Rs/kWh
+RS_PER_KWH = 50.0  # a day whose median price, zeros apart, lies below this is in Rs/kWh
 
 
 def read_price_tables(path: Path, rules: MarketParams) -> list[PriceTable]:
@@ -67,13 +66,9 @@ def _judged(table: PriceTable, rules: MarketParams) -> PriceTable:
             f"{unclear.sum()} prices of 0 without a cleared volume (MCV), which could be blocks "
             "without trade, taken as missing"
         )
-    if not np.isnan(price).all() and (median := np.nanmedian(price)) < RS_PER_KWH:
-        raise DataError(
-            f"{table.source}: the median {table.market.upper()} price is {median:g}, so prices "
-            "seem to be in Rs/kWh: multiply them by 1000"
-        )
-    floor = rules.price_floor_rs_per_mwh
     dates, date_of = np.unique(days, return_inverse=True)
+    _refuse_rs_per_kwh(table, price, dates, date_of)
+    floor = rules.price_floor_rs_per_mwh
     cap = np.array([rules.cap_rs_per_mwh(date) for date in dates.tolist()])[date_of]
     for at in np.flatnonzero((price < floor - ROUNDING) | (price > cap + ROUNDING))[:1]:
         side, limit = (
@@ -84,10 +79,31 @@ def _judged(table: PriceTable, rules: MarketParams) -> PriceTable:
             f"{price[at]:g} lies {side} of {limit:g} Rs/MWh on {days[at]}: correct the price, or "
             "price_caps and price_floor_rs_per_mwh in params/market.yaml"
         )
-    _refuse_shifted(table)
+    exchange_files.refuse_shifted(table.starts.astype(int), table.block_minutes, table.source)
     no_trade = np.where(zeros & (table.market == "rtm"), 1.0, np.nan)
     columns = {**table.columns, "mcp": np.clip(price, floor, cap), "no_trade": no_trade}
     return replace(table, columns=columns, notes=tuple(notes))
+
+
+def _refuse_rs_per_kwh(
+    table: PriceTable, price: np.ndarray, dates: np.ndarray, date_of: np.ndarray
+) -> None:
+    """Days whose prices are in Rs/kWh, all or most of them; the first is named."""
+    suspects = np.unique(date_of[(price > 0) & (price < RS_PER_KWH)])
+    medians = {at: np.median(price[(date_of == at) & (price > 0)]) for at in suspects.tolist()}
+    low = [at for at, median in medians.items() if median < RS_PER_KWH]
+    if low:
+        priced = len(np.unique(date_of[price > 0]))
+        remedy = (
+            "multiply them by 1000"
+            if len(low) == priced
+            else f"the same is so on {len(low)} of {priced} days: give all prices in Rs/MWh"
+        )
+        raise DataError(
+            f"{table.source}, row {table.row_numbers[np.argmax(date_of == low[0])]}: the median "
+            f"{table.market.upper()} price of {dates[low[0]]} is {medians[low[0]]:g}, so prices "
+            f"seem to be in Rs/kWh: {remedy}"
+        )
 
 
 def _zeros(table: PriceTable) -> tuple[np.ndarray, np.ndarray]:
@@ -104,20 +120,6 @@ def _zeros(table: PriceTable) -> tuple[np.ndarray, np.ndarray]:
     return zero & ((cleared == 0) | (untold & no_bids)), zero & untold & ~no_bids
 
 
-def _refuse_shifted(table: PriceTable) -> None:
-    """Labels of another clock: whole days from elsewhere than midnight, or a known shift."""
-    starts = np.unique(table.starts)
-    step = np.timedelta64(table.block_minutes, "m")
-    late = int((starts[0] - starts[0].astype("M8[D]")).astype(int))
-    whole = len(starts) % (MINUTES_PER_DAY // table.block_minutes) == 0
-    if late in SHIFTS or (late and whole and (np.diff(starts) == step).all()):
-        raise DataError(
-            f"{table.source}: starts at {late // 60:02d}:{late % 60:02d} instead of 00:00, so its "
-            "labels seem to be shifted: label each block by its start, in IST; where the first "
-            "blocks of the first day are missing, remove that day"
-        )
-
-
 # --- several tables ------------------------------------------------------------------------
 
 
@@ -130,12 +132,12 @@ def merged(tables: Sequence[PriceTable], dates: np.ndarray, minutes: int) -> dic
         grids = _placed([t for t in tables if t.block_minutes == length], dates, length)
         if length < minutes:
             grids = _averaged(grids, minutes // length)
-        clash = np.abs(grids["mcp"] - merged["mcp"]) > ROUNDING
-        for day, block in np.argwhere(clash)[:1]:
+        one, two = (np.where(g["no_trade"] == 1, -1.0, g["mcp"]) for g in (merged, grids))
+        for day, block in np.argwhere(np.abs(one - two) > ROUNDING)[:1]:
             raise DataError(
                 f"the hourly files and the 15-minute files disagree on {dates[day]}, hour "
-                f"{block}: {merged['mcp'][day, block]:g} and {grids['mcp'][day, block]:g} "
-                "Rs/MWh. Keep the files of one kind"
+                f"{block}: {_told(one[day, block])} and {_told(two[day, block])}. "
+                "Keep the files of one kind"
             )
         merged = {name: np.fmax(merged[name], grids[name]) for name in names}
     return merged
@@ -170,11 +172,7 @@ def disagreements(tables: Sequence[PriceTable]) -> list[str]:
         owners = (int(owner[pair[0]]), int(owner[pair[1]]))
         if owners in messages:
             continue
-        one, two = (
-            f"{tables[owner[i]].source}, row {row[i]}: "
-            + ("no trade" if said[i] < 0 else f"{said[i]:g} Rs/MWh")
-            for i in pair
-        )
+        one, two = (f"{tables[owner[i]].source}, row {row[i]}: {_told(said[i])}" for i in pair)
         n = sum((owner[i], owner[j]) == owners for i, j in pairs)
         more = f" (and {n - 1} more blocks)" if n > 1 else ""
         messages[owners] = (
@@ -187,6 +185,10 @@ def disagreements(tables: Sequence[PriceTable]) -> list[str]:
 def _said(tables: Sequence[PriceTable]) -> np.ndarray:
     """Price of each row, -1 for no trade, NaN for nothing."""
     return np.where(_column(tables, "no_trade") == 1, -1.0, _column(tables, "mcp"))
+
+
+def _told(said: float) -> str:
+    return "no trade" if said < 0 else f"{said:g} Rs/MWh"
 
 
 def _column(tables: Sequence[PriceTable], name: str) -> np.ndarray:
@@ -231,7 +233,7 @@ def _averaged(grids: dict[str, np.ndarray], factor: int) -> dict[str, np.ndarray
 @functools.cache
 def _code() -> bytes:
     """What a cached table depends on besides its file and the rules: the code that made it."""
-    modules = (cells, tables, checksum, snapshot, exchange_files)
+    modules = (cells, tables, checksum, snapshot, exchange_files, params)
     total = hashlib.sha256(importlib.metadata.version("python-calamine").encode())
     for name in (*(module.__file__ for module in modules), __file__):
         total.update(Path(name).read_bytes())
@@ -250,28 +252,25 @@ def _cache_entry(raw: bytes, path: Path, rules: MarketParams) -> Path | None:
     key = hashlib.sha256(_code())
     key.update(json.dumps([path.name, told], sort_keys=True).encode())
     key.update(raw)
-    return Path(place) / f"{key.hexdigest()[:40]}.npz"
+    return Path(place) / f"{key.hexdigest()[:40]}.entry"
 
 
 def _read_entry(entry: Path, path: Path) -> list[PriceTable] | None:
     """The tables of an entry; ``None`` where there is none, or it is damaged."""
-    try:
-        with np.load(entry, allow_pickle=False) as arrays:
-            heads = json.loads(str(arrays["heads"]))
-            return [
-                PriceTable(
-                    source=f"{path}{head['sheet']}",
-                    market=head["market"],
-                    block_minutes=head["block_minutes"],
-                    starts=arrays[f"{i}_starts"],
-                    row_numbers=arrays[f"{i}_row_numbers"],
-                    columns={name: arrays[f"{i}_{name}"] for name in head["columns"]},
-                    notes=tuple(head["notes"]),
-                )
-                for i, head in enumerate(heads)
-            ]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    if (arrays := read_entry(entry, entry.stem)) is None:
         return None
+    return [
+        PriceTable(
+            source=f"{path}{head['sheet']}",
+            market=head["market"],
+            block_minutes=head["block_minutes"],
+            starts=arrays[f"{i}_starts"],
+            row_numbers=arrays[f"{i}_row_numbers"],
+            columns={name: arrays[f"{i}_{name}"] for name in head["columns"]},
+            notes=tuple(head["notes"]),
+        )
+        for i, head in enumerate(json.loads(str(arrays["heads"])))
+    ]
 
 
 def _write_entry(entry: Path, path: Path, found: Sequence[PriceTable]) -> None:
@@ -290,5 +289,5 @@ def _write_entry(entry: Path, path: Path, found: Sequence[PriceTable]) -> None:
         )
         arrays |= {f"{i}_starts": table.starts, f"{i}_row_numbers": table.row_numbers}
         arrays |= {f"{i}_{name}": values for name, values in table.columns.items()}
-    with contextlib.suppress(StorageError), atomic_file(entry) as handle:
-        np.savez(handle, heads=np.array(json.dumps(heads)), **arrays)
+    with contextlib.suppress(StorageError):
+        write_entry(entry, entry.stem, {"heads": np.array(json.dumps(heads)), **arrays})

@@ -123,8 +123,16 @@ def _places(labels: list[str], sheet: Sheet, header: int) -> tuple[dict[str, int
 
 def _market(body: Body, where: Mapping[str, int], length: int, file_name: str) -> MarketName:
     """The market that the content tells; where it does not, the file's name does."""
-    words = re.findall(r"(?<![a-z])(g-?dam|rtm|dam)(?![a-z])", file_name.lower())
-    named = words[0].replace("-", "") if len(set(words)) == 1 else None
+    name = file_name.lower()
+    if re.search(r"(?<![a-z])hp[-_ ]?dam(?![a-z])|high[-_ ]?price", name):
+        refuse(
+            body.source,
+            "is named as the high price day-ahead market (HP-DAM), another market than the DAM",
+            "remove it, or correct its name",
+        )
+    words = re.findall(r"(?<![a-z])(g[-_ ]?dam|green.*?dam|rtm|dam)(?![a-z])", name)
+    said = {"gdam" if word.startswith("g") else word for word in words}
+    named = said.pop() if len(said) == 1 else None
     if any(word in column for column in body.labels for word in GREEN):
         market = "gdam"
     elif "session" in where:

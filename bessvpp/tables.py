@@ -204,7 +204,7 @@ def number(cell: Cell) -> float:
         return float(cell)
     text = str(cell)
     if not PLAIN_NUMBER.fullmatch(text):
-        text = text.replace("*", "").strip()
+        text = text.strip("* ")
         if text.lower() in NO_VALUE:
             return float("nan")
         if THOUSANDS.fullmatch(text):

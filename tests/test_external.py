@@ -130,10 +130,22 @@ def test_a_wrong_file_is_refused_with_its_place(tmp_path):
     twice = pd.concat([wind_frame().iloc[:6], wind_frame().iloc[5:]])
     with pytest.raises(DataError, match=r"row 8.*same block"):
         read(tmp_path, twice)
+    revised = pd.concat([wind_frame(), wind_frame().iloc[90:96]])  # appended later
+    with pytest.raises(DataError, match=r"row 1538.*same block as row 92"):
+        read(tmp_path, revised)
     with pytest.raises(DataError, match="is not there"):
         read_market(tmp_path / "prices", rules_with(tmp_path / "none.csv"))
     with pytest.raises(DataError, match="no single table"):
         read(tmp_path, wind_frame().rename(columns={"delivery_start": "time"}))
+
+
+@pytest.mark.parametrize(("minutes", "shift"), [(15, "-330min"), (60, "60min"), (15, "15min")])
+def test_labels_of_another_clock_are_refused(tmp_path, minutes, shift):
+    wind = wind_frame(minutes=minutes)
+    starts = pd.to_datetime(wind["delivery_start"]) + pd.Timedelta(shift)
+    wind["delivery_start"] = starts.dt.strftime("%Y-%m-%d %H:%M")
+    with pytest.raises(DataError, match=r"wind.csv starts at .* instead of 00:00.*in IST"):
+        read(tmp_path, wind)
 
 
 def test_a_name_tells_when_it_is_known():

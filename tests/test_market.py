@@ -175,6 +175,16 @@ def test_tidy_csv_gives_both_markets_and_day_ahead_volumes(tmp_path):
     assert market.notes == ()
 
 
+def test_a_tidy_workbook_with_real_date_times_is_read(tmp_path):
+    frame = tidy_frame()
+    frame["delivery_start"] = pd.to_datetime(frame["delivery_start"])
+    path = tmp_path / "prices.xlsx"
+    frame.to_excel(path, index=False)
+    market = read_market(path, RULES)
+    assert market.dates.astype(str).tolist() == ["2024-03-01", "2024-03-02"]
+    assert market.dam_mcp.ravel().tolist() == frame["dam_mcp_rs_mwh"].tolist()
+
+
 def test_hourly_files_give_24_blocks_and_are_refused_for_15_minutes(tmp_path):
     path = tidy(tmp_path, tidy_frame(freq="h"))
     assert read_market(path, RULES).n_blocks == 24
@@ -471,10 +481,56 @@ def test_no_trade_in_one_file_and_a_price_in_another_is_refused(tmp_path, day):
     refused(tmp_path, "no trade", "RTM (1).csv")
 
 
+def test_no_trade_in_hours_and_a_price_in_quarters_is_refused_and_the_other_way_round(tmp_path):
+    def pair(hour_idle: bool, quarters_idle: bool):
+        values = prices(96)
+        quarters = snapshot([DAY], values, market="RTM", summary=False)
+        hours = values.reshape(24, 4).mean(axis=1)
+        hourly = snapshot([DAY], hours, length=60, summary=False)
+        hourly = [[*row[:2], *row[3:]] if len(row) > 3 else row for row in hourly]
+        if hour_idle:
+            hourly[FIRST + 2][2:] = ["0"] * 5
+        for block in range(8, 12) if quarters_idle else ():
+            quarters[FIRST + block][4:] = ["0"] * 5
+        write(tmp_path, quarters, "RTM quarters.csv")
+        write(tmp_path, hourly, "RTM hours.csv")
+        write(tmp_path, snapshot([DAY], values), "DAM.csv")
+
+    pair(True, True)
+    assert np.flatnonzero(read_market(tmp_path, HOURLY).rtm_no_trade[0]).tolist() == [2]
+    pair(True, False)
+    refused(tmp_path, "2025-08-07, hour 2: no trade and ", rules=HOURLY)
+    pair(False, True)
+    refused(tmp_path, "2025-08-07, hour 2: ", "Rs/MWh and no trade", rules=HOURLY)
+
+
 def test_a_price_that_contradicts_the_summary_is_refused(tmp_path, day):
     rows, _ = day
     rows[FIRST + 50][PRICE] = "5000.00"  # within Max and Min, so that only Avg tells
     refused(write(tmp_path, rows), "Avg", "contradicts", "row 106")
+
+
+def test_one_missing_price_does_not_switch_the_checksum_off(tmp_path):
+    days = ["07-08-2025", "08-08-2025", "09-08-2025"]
+    values = np.tile(prices(96), 3)
+    rows = snapshot(days, values)
+    rows[FIRST + 250][PRICE] = "-"
+    market = read_market(write(tmp_path, rows), RULES)
+    assert np.flatnonzero(np.isnan(market.dam_mcp.ravel())).tolist() == [250]
+    assert any("Avg row checks the others only in part" in note for note in market.notes)
+    for row in rows[FIRST : FIRST + 96]:
+        row[PRICE] = "9000.00"
+    refused(write(tmp_path, rows), "Avg", "contradicts")
+
+
+def test_a_missing_price_that_did_not_count_in_the_average_is_no_contradiction(tmp_path):
+    values = prices(96)
+    rows = snapshot([DAY], values)
+    rows[FIRST + 40][PRICE] = "-"
+    others = np.delete(values, 40)
+    for row, reduce in zip(rows[-3:], (np.max, np.min, np.mean), strict=True):
+        row[PRICE] = f"{reduce(others):.2f}"
+    assert np.isfinite(read_market(write(tmp_path, rows), RULES).dam_mcp).sum() == 95
 
 
 def test_a_changed_price_is_found_in_a_partial_day_but_a_trimmed_day_is_not_one(tmp_path):
@@ -498,6 +554,7 @@ def test_a_changed_price_is_found_in_a_partial_day_but_a_trimmed_day_is_not_one(
     ("row", "column", "cell", "words"),
     [
         (FIRST + 9, PRICE, "abc", ["row 15", "MCP", "'abc'", "is no number"]),
+        (FIRST + 9, PRICE, "28*50", ["'28*50'", "is no number"]),
         (FIRST + 9, PRICE, "6999,43", ["'6999,43'", "is no number"]),
         (FIRST + 9, PRICE, "12000.00", ["row 15", "above the cap", "10000", "2025-08-07"]),
         (FIRST + 9, PRICE, "-5", ["row 15", "below the floor"]),
@@ -591,6 +648,17 @@ def test_prices_in_rs_per_kwh_are_refused(tmp_path):
     refused(path, "Rs/kWh", "multiply them by 1000")
 
 
+def test_some_days_in_rs_per_kwh_are_found_in_a_year_that_is_not(tmp_path):
+    frame = tidy_frame(5)
+    frame["dam_mcp_rs_mwh"] = frame["dam_mcp_rs_mwh"].where(frame.index < 3 * 96, 0)
+    frame["mcv_mw"] = 10.0
+    assert read_market(tidy(tmp_path, frame), RULES).dam_mcp[4].tolist() == [0.0] * 96
+    frame.loc[96:191, "rtm_mcp_rs_mwh"] /= 1000
+    frame.loc[[97, 98], "rtm_mcp_rs_mwh"] = 6000.0
+    words = ("prices.csv, row 98", "RTM price of 2024-03-02", "Rs/kWh", "1 of 5 days")
+    assert "multiply" not in refused(tidy(tmp_path, frame), *words)
+
+
 def test_month_first_dates_are_refused_where_they_leave_gaps(tmp_path):
     days = [f"06-{d:02d}-2025" for d in range(1, 6)]  # 1 to 5 June, month first
     rows = snapshot(days, prices(480), summary=False)
@@ -608,6 +676,26 @@ def test_dates_that_a_spreadsheet_half_converted_are_refused(tmp_path):
 def test_a_name_that_contradicts_the_columns_is_refused(tmp_path, day):
     refused(write(tmp_path, day[0], "RTM_Market Snapshot.csv"), "named RTM", "DAM")
     refused(write(tmp_path, green(), "DAM_Market Snapshot.csv"), "named DAM", "GDAM")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("HP-DAM_Market Snapshot.csv", ["HP-DAM", "another market", "remove it"]),
+        ("hpdam.csv", ["HP-DAM"]),
+        ("High Price Day Ahead Market.csv", ["HP-DAM"]),
+        ("Green-DAM_Market Snapshot.csv", ["is named GDAM"]),
+        ("Green Market DAM.csv", ["is named GDAM"]),
+    ],
+)
+def test_names_of_the_other_day_ahead_markets_are_never_the_dam(tmp_path, day, name, words):
+    refused(write(tmp_path, day[0], name), *words)
+
+
+def test_a_green_download_named_in_full_is_set_aside(tmp_path, day):
+    write(tmp_path, green(), "Green-DAM_Market Snapshot.csv")
+    write(tmp_path, day[0])
+    assert read_market(tmp_path, RULES).dam_mcp[0].tolist() == day[1].tolist()
 
 
 def test_unquoted_thousands_commas_are_refused(tmp_path, day):

@@ -101,6 +101,25 @@ def test_a_damaged_entry_is_made_again(tmp_path, cache, parsed):
         assert entry.read_bytes() == whole
 
 
+def test_an_entry_with_one_changed_bit_or_under_another_name_is_made_again(tmp_path, cache, parsed):
+    path = write(tmp_path, snapshot([DAY], prices(96)))
+    first = read_price_tables(path, RULES)
+    (entry,) = cache.iterdir()
+    whole = entry.read_bytes()
+    places = range(0, len(whole), 61)  # in zip headers, array headers and values
+    for place in places:
+        spoilt = bytearray(whole)
+        spoilt[place] ^= 1 << place % 8
+        entry.write_bytes(spoilt)
+        assert same(read_price_tables(path, RULES), first)
+    assert len(parsed) == 1 + len(places)
+    write(tmp_path, snapshot(["08-08-2025"], prices(96, 1)))
+    other = read_price_tables(path, RULES)
+    (second,) = set(cache.iterdir()) - {entry}
+    second.write_bytes(whole)
+    assert same(read_price_tables(path, RULES), other)
+
+
 def test_a_refused_file_is_never_kept(tmp_path, cache):
     path = write(tmp_path, snapshot([DAY], prices(96) / 1000))
     for _ in range(2):
