@@ -153,8 +153,9 @@ def choose_method(
 ) -> tuple[str, pd.DataFrame]:
     """The method that does best on calibration days; no test day is looked at.
 
-    Each method recalibrates the later half of the calibration days. Of those whose pinball
-    loss is within 1 % of the least, the one of least mean miscoverage is taken.
+    Each method recalibrates the later half of the calibration days, as far as all their prices
+    are known at the gate of the day after them. Of those whose pinball loss is within 1 % of
+    the least, the one of least mean miscoverage is taken.
 
     Returns
     -------
@@ -162,11 +163,13 @@ def choose_method(
     """
     calibration = forecast.on(forecast.dates[forecast.split == "calibration"])
     half = len(calibration.dates) // 2
-    judged = calibration.dates[half:]
+    known = market.known_at(gate_time(calibration.dates[-1] + 1, rules.dam_gate), rules)
+    whole = known.dates[complete_days(known, forecast.market)]
+    judged = np.intersect1d(calibration.dates[half:], whole)
     made = recalibrate(
-        calibration, market, judged, method_names(params), params, rules, calibration.dates[:half]
+        calibration, known, judged, method_names(params), params, rules, calibration.dates[:half]
     )
-    outcome = prices_of(market, forecast.market)[[market.index_of(day) for day in judged]]
+    outcome = prices_of(known, forecast.market)[[known.index_of(day) for day in judged]]
     scores = pd.DataFrame(
         {name: score(outcome, fan.forecast) for name, fan in made.items()}
     ).T.rename_axis("method")

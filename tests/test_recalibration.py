@@ -205,9 +205,11 @@ def test_static_shifts_stay_and_rolling_ones_move(walked):
     assert (shifts("rolling_12").nunique() > 1).any()
 
 
-def test_the_method_is_chosen_without_a_look_at_test_days(walked):
+@pytest.mark.parametrize("name", MARKETS)
+def test_the_method_is_chosen_without_a_look_at_test_days(walked, name):
+    """Nor at the RTM of the eve of the first test day, of which its gate knows the morning."""
     params, market, splits, walks = walked
-    whole = walks["dam"].forecast
+    whole = walks[name].forecast
     chosen, table = choose_method(whole, market, params.forecast, params.market)
     assert list(table.index) == list(method_names(params.forecast))
     equal = table[table["pinball"] <= 1.01 * table["pinball"].min()]
