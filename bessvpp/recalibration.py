@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -98,7 +99,7 @@ def recalibrate(
         gate = Gate.of(forecast, market, date, rules)
         wanted = date in dates
         if wanted:
-            chances.append(calibrated_chances(gate))
+            chances.append(gate.chances)
         for name, method in made.items():
             if not (wanted or method.memory_days):
                 continue
@@ -109,7 +110,7 @@ def recalibrate(
                     raise
                 continue  # too early for a first shift
             if wanted:
-                values[name].append(gate.apply(shifts.delta, *chances[-1]))
+                values[name].append(gate.apply(shifts.delta))
                 tables[name].append(_table(date, forecast, shifts))
     chosen = forecast.on(dates)
     p_floor, p_cap = np.array(chances).transpose(1, 0, 2)
@@ -212,6 +213,7 @@ class Gate:
     today: QuantileForecast  # one day
     floor: float
     cap: np.ndarray  # (1, 1)
+    past_cap: np.ndarray  # (D, 1)
 
     @classmethod
     def of(
@@ -229,6 +231,7 @@ class Gate:
             forecast.on(today),
             rules.price_floor_rs_per_mwh,
             caps_of(today, rules)[:, None],
+            caps_of(days, rules)[:, None],
         )
 
     @property
@@ -238,22 +241,25 @@ class Gate:
             self.outcome[:, :, None] - self.past.values, regimes(self.past), regimes(self.today)[0]
         )
 
-    def apply(
-        self, delta: np.ndarray, p_floor: np.ndarray | None = None, p_cap: np.ndarray | None = None
-    ) -> np.ndarray:
+    @cached_property
+    def chances(self) -> tuple[np.ndarray, np.ndarray]:
+        """(T,) recalibrated chances of the floor and of the cap."""
+        return calibrated_chances(self)
+
+    def apply(self, delta: np.ndarray) -> np.ndarray:
         """(T, L) the day's forecast, shifted, sorted, within floor and cap, with its atoms."""
         values = shifted(self.today.values[0], delta, self.floor, float(self.cap[0, 0]))
-        moved = replace(self.today, values=values[None])
-        if p_cap is not None:
-            moved = replace(moved, p_floor=p_floor[None], p_cap=p_cap[None])
+        p_floor, p_cap = self.chances
+        moved = replace(self.today, values=values[None], p_floor=p_floor[None], p_cap=p_cap[None])
         return with_atoms(moved, self.floor, self.cap)[0]
 
 
 def calibrated_chances(gate: Gate) -> tuple[np.ndarray, np.ndarray]:
     """(T,) chances of the floor and of the cap, recalibrated by a logistic regression.
 
-    The log-odds that were forecast are regressed on what happened over the last days out of
-    sample (Platt, 1999). With fewer than ten days on the atom the forecast chance stays.
+    What happened over the last days out of sample, each under its own cap, is regressed on the
+    log-odds that were forecast (Platt, 1999). With fewer than ten days on the atom the forecast
+    chance stays.
     """
     chances = []
     for name, past, today in (
@@ -261,7 +267,8 @@ def calibrated_chances(gate: Gate) -> tuple[np.ndarray, np.ndarray]:
         ("cap", gate.past.p_cap, gate.today.p_cap[0]),
     ):
         past, outcome = past[-_CHANCE_DAYS:], gate.outcome[-_CHANCE_DAYS:]
-        hit = outcome <= gate.floor if name == "floor" else outcome >= float(gate.cap[0, 0])
+        cap = gate.past_cap[-_CHANCE_DAYS:]
+        hit = outcome <= gate.floor if name == "floor" else outcome >= cap
         known = np.isfinite(outcome) & np.isfinite(past)
         usable = (hit & known).any(axis=1).sum() >= _LEAST_ATOM_DAYS and not hit[known].all()
         if usable and np.isfinite(today).all():
@@ -356,6 +363,8 @@ class _Adaptive:
         for date in [day for day in self.issued if day in ready]:
             issued = self.issued.pop(date)
             outcome = gate.outcome[np.searchsorted(gate.past.dates, date)]
+            if not np.isfinite(outcome).any():
+                continue  # a day without any trade teaches nothing
             per_hour = len(outcome) // 24
             for levels, values in zip(self.levels, issued, strict=True):
                 for hour in range(24):
