@@ -196,6 +196,7 @@ class MarketModels:
 
     quantiles: Mapping[float, lightgbm.Booster]  # by level
     atoms: Mapping[str, lightgbm.Booster]  # "floor", "cap": those that occurred often enough
+    last_train_day: np.datetime64
 
 
 def train(
@@ -237,6 +238,7 @@ def train(
     return MarketModels(
         {level: fitted[level] for level in params.levels},
         {atom: fitted[atom] for atom in ATOMS if atom in fitted},
+        _day_of(features)[known].max(),
     )
 
 
@@ -335,7 +337,11 @@ def save_models(run: RunFolder, market: str, models: Mapping[int, MarketModels])
         named = {level_name(level): model for level, model in fitted.quantiles.items()}
         for name, booster in (named | dict(fitted.atoms)).items():
             run.write_text(f"{folder}/{name}.txt", booster.model_to_string())
-        listed[folder] = {"window_days": window, "atoms": list(fitted.atoms)}
+        listed[folder] = {
+            "window_days": window,
+            "atoms": list(fitted.atoms),
+            "last_train_day": str(fitted.last_train_day),
+        }
     run.write_json(f"models/{market}/models.json", listed)
 
 
@@ -362,12 +368,18 @@ def load_models(run: RunFolder, market: str, levels: tuple[float, ...]) -> dict[
     listed = run.read_json(f"models/{market}/models.json")
     models = {}
     for folder, entry in listed.items():
+        if "last_train_day" not in entry:
+            raise MissingArtefactError(
+                f"models/{market}/models.json does not say which day was the last to train on: "
+                "run 02_quantile_models again"
+            )
         models[entry["window_days"]] = MarketModels(
             {
                 level: _read_model(run.path / folder / f"{level_name(level)}.txt")
                 for level in levels
             },
             {atom: _read_model(run.path / folder / f"{atom}.txt") for atom in entry["atoms"]},
+            np.datetime64(entry["last_train_day"]),
         )
     return models
 

@@ -29,6 +29,7 @@ from bessvpp.forecast import (
     QuantileForecast,
     forecast_days,
     load_models,
+    read_forecasts,
 )
 from bessvpp.market import Market, read_market
 from bessvpp.metrics import cvar
@@ -113,7 +114,8 @@ def plan_day_ahead(
     Raises
     ------
     DataError
-        where the data end before the day before delivery, or were used to train the models.
+        where the data end before the day before delivery, or where the models were trained on
+        the delivery day or later and the run has no forecast of that day out of sample.
     """
     date = next_delivery_day(market) if date is None else date
     rules = params.market
@@ -323,28 +325,45 @@ def _check_reach(known: Market, date: np.datetime64) -> None:
 def _forecasts(
     run: RunFolder, known: Market, date: np.datetime64, params: Params
 ) -> dict[str, QuantileForecast]:
-    """Original forecasts of the day (last) and of all earlier days out of sample."""
-    first = np.datetime64(run.read_json("models/splits.json")["first_out_of_sample_day"])
-    earlier = known.dates[(known.dates >= first) & (known.dates < date)]
-    if not len(earlier):
+    """Original forecasts of the day (last) and of all earlier days out of sample.
+
+    Of the days that the run forecast they are the run's own, since the saved models, those of
+    its last refit, were trained on many of them. Only days after both are forecast here.
+    """
+    whole = read_forecasts(run, "original", params.forecast.levels)
+    return {name: _forecast(run, whole[name], known, date, params) for name in MARKETS}
+
+
+def _forecast(
+    run: RunFolder,
+    whole: QuantileForecast,
+    known: Market,
+    date: np.datetime64,
+    params: Params,
+) -> QuantileForecast:
+    name = whole.market
+    models = load_models(run, name, params.forecast.levels)
+    trained = max(fitted.last_train_day for fitted in models.values())
+    made = whole.on(whole.dates[whole.dates <= date])
+    if not (made.dates < date).any() or (date not in made.dates and date <= trained):
         raise DataError(
-            f"the models in {run.path} were trained on days up to {first - 1}: the day to plan "
-            "must come after the calibration days that follow them"
+            f"the {name.upper()} models in {run.path} were trained on days up to {trained}, and "
+            f"its forecasts out of sample begin on {whole.dates[0]}: {date} is not among them "
+            "with a day before it. Plan a later day with --date"
         )
-    dates = np.append(earlier, date)
-    features = feature_frame(known, dates, params.market)
-    split = np.append(np.repeat("calibration", len(earlier)), "test")
-    return {
-        name: forecast_days(
-            load_models(run, name, params.forecast.levels),
-            features,
-            name,
-            dates,
-            split,
-            params.market,
-        )[0]
-        for name in MARKETS
-    }
+    if date in made.dates:
+        return made
+    first = max(made.dates[-1], trained)
+    dates = np.append(known.dates[(known.dates > first) & (known.dates < date)], date)
+    later, _ = forecast_days(
+        models,
+        feature_frame(known, dates, params.market),
+        name,
+        dates,
+        np.repeat("test", len(dates)),
+        params.market,
+    )
+    return made.followed_by(later)
 
 
 def _clean(mw: np.ndarray) -> np.ndarray:

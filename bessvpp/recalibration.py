@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -98,7 +99,7 @@ def recalibrate(
         gate = Gate.of(forecast, market, date, rules)
         wanted = date in dates
         if wanted:
-            chances.append(calibrated_chances(gate))
+            chances.append(gate.chances)
         for name, method in made.items():
             if not (wanted or method.memory_days):
                 continue
@@ -109,7 +110,7 @@ def recalibrate(
                     raise
                 continue  # too early for a first shift
             if wanted:
-                values[name].append(gate.apply(shifts.delta, *chances[-1]))
+                values[name].append(gate.apply(shifts.delta))
                 tables[name].append(_table(date, forecast, shifts))
     chosen = forecast.on(dates)
     p_floor, p_cap = np.array(chances).transpose(1, 0, 2)
@@ -153,8 +154,9 @@ def choose_method(
 ) -> tuple[str, pd.DataFrame]:
     """The method that does best on calibration days; no test day is looked at.
 
-    Each method recalibrates the later half of the calibration days. Of those whose pinball
-    loss is within 1 % of the least, the one of least mean miscoverage is taken.
+    Each method recalibrates the later half of the calibration days, as far as all their prices
+    are known at the gate of the day after them. Of those whose pinball loss is within 1 % of
+    the least, the one of least mean miscoverage is taken.
 
     Returns
     -------
@@ -162,11 +164,13 @@ def choose_method(
     """
     calibration = forecast.on(forecast.dates[forecast.split == "calibration"])
     half = len(calibration.dates) // 2
-    judged = calibration.dates[half:]
+    known = market.known_at(gate_time(calibration.dates[-1] + 1, rules.dam_gate), rules)
+    whole = known.dates[complete_days(known, forecast.market)]
+    judged = np.intersect1d(calibration.dates[half:], whole)
     made = recalibrate(
-        calibration, market, judged, method_names(params), params, rules, calibration.dates[:half]
+        calibration, known, judged, method_names(params), params, rules, calibration.dates[:half]
     )
-    outcome = prices_of(market, forecast.market)[[market.index_of(day) for day in judged]]
+    outcome = prices_of(known, forecast.market)[[known.index_of(day) for day in judged]]
     scores = pd.DataFrame(
         {name: score(outcome, fan.forecast) for name, fan in made.items()}
     ).T.rename_axis("method")
@@ -209,6 +213,7 @@ class Gate:
     today: QuantileForecast  # one day
     floor: float
     cap: np.ndarray  # (1, 1)
+    past_cap: np.ndarray  # (D, 1)
 
     @classmethod
     def of(
@@ -226,6 +231,7 @@ class Gate:
             forecast.on(today),
             rules.price_floor_rs_per_mwh,
             caps_of(today, rules)[:, None],
+            caps_of(days, rules)[:, None],
         )
 
     @property
@@ -235,22 +241,25 @@ class Gate:
             self.outcome[:, :, None] - self.past.values, regimes(self.past), regimes(self.today)[0]
         )
 
-    def apply(
-        self, delta: np.ndarray, p_floor: np.ndarray | None = None, p_cap: np.ndarray | None = None
-    ) -> np.ndarray:
+    @cached_property
+    def chances(self) -> tuple[np.ndarray, np.ndarray]:
+        """(T,) recalibrated chances of the floor and of the cap."""
+        return calibrated_chances(self)
+
+    def apply(self, delta: np.ndarray) -> np.ndarray:
         """(T, L) the day's forecast, shifted, sorted, within floor and cap, with its atoms."""
         values = shifted(self.today.values[0], delta, self.floor, float(self.cap[0, 0]))
-        moved = replace(self.today, values=values[None])
-        if p_cap is not None:
-            moved = replace(moved, p_floor=p_floor[None], p_cap=p_cap[None])
+        p_floor, p_cap = self.chances
+        moved = replace(self.today, values=values[None], p_floor=p_floor[None], p_cap=p_cap[None])
         return with_atoms(moved, self.floor, self.cap)[0]
 
 
 def calibrated_chances(gate: Gate) -> tuple[np.ndarray, np.ndarray]:
     """(T,) chances of the floor and of the cap, recalibrated by a logistic regression.
 
-    The log-odds that were forecast are regressed on what happened over the last days out of
-    sample (Platt, 1999). With fewer than ten days on the atom the forecast chance stays.
+    What happened over the last days out of sample, each under its own cap, is regressed on the
+    log-odds that were forecast (Platt, 1999). With fewer than ten days on the atom the forecast
+    chance stays.
     """
     chances = []
     for name, past, today in (
@@ -258,7 +267,8 @@ def calibrated_chances(gate: Gate) -> tuple[np.ndarray, np.ndarray]:
         ("cap", gate.past.p_cap, gate.today.p_cap[0]),
     ):
         past, outcome = past[-_CHANCE_DAYS:], gate.outcome[-_CHANCE_DAYS:]
-        hit = outcome <= gate.floor if name == "floor" else outcome >= float(gate.cap[0, 0])
+        cap = gate.past_cap[-_CHANCE_DAYS:]
+        hit = outcome <= gate.floor if name == "floor" else outcome >= cap
         known = np.isfinite(outcome) & np.isfinite(past)
         usable = (hit & known).any(axis=1).sum() >= _LEAST_ATOM_DAYS and not hit[known].all()
         if usable and np.isfinite(today).all():
@@ -353,6 +363,8 @@ class _Adaptive:
         for date in [day for day in self.issued if day in ready]:
             issued = self.issued.pop(date)
             outcome = gate.outcome[np.searchsorted(gate.past.dates, date)]
+            if not np.isfinite(outcome).any():
+                continue  # a day without any trade teaches nothing
             per_hour = len(outcome) // 24
             for levels, values in zip(self.levels, issued, strict=True):
                 for hour in range(24):

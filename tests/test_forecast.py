@@ -166,7 +166,8 @@ class Line:
 def lines(distances, atoms=None, names=("dam_lag_1d", "dam_mean_7d")):
     """Models of one training window that know nothing but a distance a level."""
     quantiles = {level: Line(value, names) for level, value in distances.items()}
-    return {0: MarketModels(quantiles, {k: Line(v) for k, v in (atoms or {}).items()})}
+    atoms = {k: Line(v) for k, v in (atoms or {}).items()}
+    return {0: MarketModels(quantiles, atoms, np.datetime64("2024-03-01"))}
 
 
 def two_days(n_blocks: int = 24) -> pd.DataFrame:

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from small_cases import fleet, make_market, make_params, make_problem, make_study, write_study
 
-from bessvpp import backtest, battery, dispatch
+from bessvpp import backtest, battery, dispatch, forecast
 from bessvpp.artefacts import RunFolder
 from bessvpp.errors import DataError, MissingArtefactError, ParameterError
+from bessvpp.features import feature_frame, gate_time
 from bessvpp.market import Market
 from bessvpp.metrics import cvar
 from bessvpp.plan import (
@@ -26,6 +27,8 @@ from bessvpp.plan import (
     write_plan,
 )
 from bessvpp.problem import PriceScenarios
+
+RULES = make_params().market
 
 
 def this_morning(study, date) -> Market:
@@ -143,7 +146,7 @@ def test_the_outcome_of_the_day_is_not_needed_and_changes_nothing(study, study_r
         np.testing.assert_array_equal(base.scenarios.rtm, other.scenarios.rtm)
         np.testing.assert_array_equal(base.plan.unit_dam_mw, other.plan.unit_dam_mw)
         np.testing.assert_array_equal(base.bid_mw, other.bid_mw)
-    dam[place - 1, 23] = 9900.0  # known at the gate
+    dam[place - 1, 12:] = 9900.0  # known at the gate
     known = Market(study.market.dates, dam, rtm, study.market.rtm_no_trade, extras, False)
     other = plan_day_ahead(study_run, known, params, date)
     assert not np.array_equal(base.quantiles["dam"], other.quantiles["dam"])
@@ -225,6 +228,60 @@ def test_a_day_that_the_models_were_trained_on_is_refused(study, study_run):
     for date in (study.splits.train[-1], study.splits.calibration[0]):
         with pytest.raises(DataError, match=f"trained on days up to {study.splits.train[-1]}"):
             plan_day_ahead(study_run, study.market, study.params, date)
+
+
+@pytest.fixture(scope="module")
+def refitted(tmp_path_factory):
+    """A run that refits its models each week, so the saved ones know most of its days."""
+    study = make_study(make_params(retrain_every_days=7, test_days=9), make_market(76, bids=True))
+    run = RunFolder(tmp_path_factory.mktemp("refitted"))
+    write_study(run, study)
+    return study, run
+
+
+def test_a_run_that_refits_is_planned_from_its_own_forecasts(refitted):
+    """The saved models know the first test day: its plan and its history are the run's own."""
+    study, run = refitted
+    last = forecast.load_models(run, "dam", study.params.forecast.levels)[0].last_train_day
+    first, final = study.splits.test[[0, -1]]
+    assert first < last < final
+    for date in (first, final):
+        for fan, expected in (("original", study.original), ("recalibrated", study.recalibrated)):
+            found = plan_day_ahead(run, study.market, study.params, date, fan)
+            for name in ("dam", "rtm"):
+                values = expected[name].on(np.array([date])).values[0]
+                np.testing.assert_array_equal(found.quantiles[name], values)
+    # The day after the data is forecast by the models of the last refit.
+    found = plan_day_ahead(run, study.market, study.params, fan="original")
+    dates = np.array([found.date])
+    known = study.market.known_at(gate_time(found.date, study.params.market.dam_gate), RULES)
+    today, _ = forecast.forecast_days(
+        study.models["dam"], feature_frame(known, dates, RULES), "dam", dates, dates, RULES
+    )
+    np.testing.assert_array_equal(found.quantiles["dam"], today.values[0])
+
+
+def test_a_trained_day_that_the_run_did_not_forecast_is_refused(refitted, tmp_path):
+    study, _ = refitted
+    date = study.splits.test[0]
+    shorter = {
+        name: whole.on(whole.dates[whole.dates != date]) for name, whole in study.original.items()
+    }
+    other = RunFolder(tmp_path)
+    write_study(other, replace(study, original=shorter))
+    with pytest.raises(DataError, match=f"DAM models .* trained on days up to .*: {date} is not"):
+        plan_day_ahead(other, study.market, study.params, date)
+
+
+def test_models_without_their_last_training_day_are_to_be_made_again(study, tmp_path):
+    run = RunFolder(tmp_path)
+    write_study(run, study)
+    listed = run.read_json("models/dam/models.json")
+    for entry in listed.values():
+        del entry["last_train_day"]
+    run.write_json("models/dam/models.json", listed)
+    with pytest.raises(MissingArtefactError, match="run 02_quantile_models again"):
+        plan_day_ahead(run, study.market, study.params)
 
 
 def test_a_run_without_models_says_what_to_run_first(study, tmp_path):

@@ -187,6 +187,103 @@ def test_chances_of_the_cap_that_were_too_high_are_brought_down(walked):
     assert np.mean(wrong.p_cap) > 1.5 * hit
 
 
+def test_past_prices_are_compared_with_the_cap_of_their_own_day(walked):
+    """Prices between today's cap and the higher one of their time were not at the cap."""
+    _, market, splits, walks = walked
+    whole, date = walks["dam"].forecast, splits.test[0]
+    past = whole.dates[whole.dates < date]
+    rows = [market.index_of(day) for day in past[:25]]
+    caps = [
+        {"effective_from": "2012-01-01", "cap_rs_per_mwh": 12_000.0},
+        {"effective_from": str(past[25]), "cap_rs_per_mwh": 10_000.0},
+    ]
+    rules = make_params(price_caps=caps).market
+    dam = market.dam_mcp.copy()
+    chances = []
+    for evening in (9_500.0, 10_500.0, 12_000.0):
+        dam[rows, 18:] = evening
+        gate = Gate.of(whole, replace(market, dam_mcp=dam.copy()), date, rules)
+        chances.append(calibrated_chances(gate)[1])
+    np.testing.assert_array_equal(chances[0], chances[1])
+    assert not np.array_equal(chances[1], chances[2])
+
+
+def test_adaptive_levels_learn_from_the_fan_that_was_issued(walked, monkeypatch):
+    """With the recalibrated chance of the cap, not with the one first forecast."""
+    params, market, splits, walks = walked
+    whole = walks["dam"].forecast
+    odds = whole.p_cap / (1 - whole.p_cap)
+    wrong = replace(whole, p_cap=8 * odds / (1 + 8 * odds))
+    learnt = []
+
+    def observe(self, hour, outcome, issued):
+        learnt.append(issued[0])
+
+    monkeypatch.setattr(recalibration.AdaptiveLevels, "observe", observe)
+    dates = splits.test[:5]
+    fan = recalibration.recalibrate(
+        wrong, market, dates, ["adaptive"], params.forecast, params.market
+    )["adaptive"].forecast
+    found = np.array(learnt[-4 * 24 :]).reshape(4, 24, -1)  # all but the last day
+    np.testing.assert_array_equal(found, fan.values[:4])
+
+
+def test_a_day_without_any_outcome_does_not_end_the_aggregation(walked):
+    """Nothing was traded all day long: there is nothing to learn, and it goes on afterwards."""
+    params, market, splits, walks = walked
+    place = market.index_of(splits.test[0]) - 10
+    rtm, no_trade = market.rtm_mcp.copy(), market.rtm_no_trade.copy()
+    rtm[place], no_trade[place] = np.nan, True
+    market = replace(market, rtm_mcp=rtm, rtm_no_trade=no_trade)
+    whole = walks["rtm"].forecast
+    method = recalibration._method("aggregated", params.forecast, splits.calibration)
+    seen = []
+    for date in whole.dates[20:]:
+        method.shifts(Gate.of(whole, market, date, params.market))
+        seen.append(method.weights.weights)
+    assert np.isfinite(method.weights.regret).all()
+    assert (seen[-1] != seen[-5]).any()
+    np.testing.assert_allclose(np.sum(seen, axis=1), 1)
+
+
+def test_aggregated_shifts_are_those_of_the_steps_by_their_weights(walked):
+    params, market, splits, walks = walked
+    whole, days = walks["dam"].forecast, splits.test[-3:]
+    steps = params.forecast.adaptive_steps
+
+    def shifts(steps, method):
+        chosen = params.forecast.model_copy(update={"adaptive_steps": steps})
+        table = recalibration.recalibrate(whole, market, days, [method], chosen, params.market)
+        return table[method].shifts["delta_rs_per_mwh"].to_numpy().reshape(3, 24, -1)
+
+    experts = np.stack([shifts((step,), "adaptive") for step in steps])
+    mixed = shifts(steps, "aggregated")
+    method = recalibration._method("aggregated", params.forecast, splits.calibration)
+    for date in whole.dates[: np.searchsorted(whole.dates, days[0]) + 1]:
+        try:
+            method.shifts(Gate.of(whole, market, date, params.market))
+        except DataError:
+            continue
+    expected = np.einsum("kl,khl->hl", method.weights.weights, experts[:, 0])
+    np.testing.assert_allclose(mixed[0], expected)
+    assert np.abs(mixed - experts.mean(axis=0)).max() > 1  # the weights do count
+
+
+def test_the_mean_of_the_windows_is_their_mean(walked):
+    params, market, splits, walks = walked
+    made = recalibration.recalibrate(
+        walks["dam"].forecast,
+        market,
+        splits.test[:3],
+        ["rolling_12", "rolling_24", "rolling_mean"],
+        params.forecast,
+        params.market,
+    )
+    first, second, mean = (one.shifts["delta_rs_per_mwh"].to_numpy() for one in made.values())
+    np.testing.assert_allclose(mean, (first + second) / 2)
+    assert (first != second).any()
+
+
 def test_static_shifts_stay_and_rolling_ones_move(walked):
     params, market, splits, walks = walked
     made = recalibration.recalibrate(
@@ -205,9 +302,11 @@ def test_static_shifts_stay_and_rolling_ones_move(walked):
     assert (shifts("rolling_12").nunique() > 1).any()
 
 
-def test_the_method_is_chosen_without_a_look_at_test_days(walked):
+@pytest.mark.parametrize("name", MARKETS)
+def test_the_method_is_chosen_without_a_look_at_test_days(walked, name):
+    """Nor at the RTM of the eve of the first test day, of which its gate knows the morning."""
     params, market, splits, walks = walked
-    whole = walks["dam"].forecast
+    whole = walks[name].forecast
     chosen, table = choose_method(whole, market, params.forecast, params.market)
     assert list(table.index) == list(method_names(params.forecast))
     equal = table[table["pinball"] <= 1.01 * table["pinball"].min()]
