@@ -779,10 +779,10 @@ def gain_over_nothing(daily: pd.DataFrame, names: Sequence[str], synthetic: bool
         colour = _policy_colour(name) if name.startswith("two_stage") else None
         axes[0, 0].plot(days, gain[name], style, color=colour, lw=1.8, label=name.replace("_", " "))
     axes[0, 0].axhline(0, color="black", lw=0.8)
-    axes[0, 0].set_title("Cumulated gain over committing nothing")
+    axes[0, 0].set_title(f"Cumulated gain over committing nothing, {daily['settlement'].iloc[0]}")
     axes[0, 0].set_ylabel("lakh Rs")
-    axes[0, 0].legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2))
-    figure.autofmt_xdate()
+    axes[0, 0].xaxis.set_major_formatter(ConciseDateFormatter(axes[0, 0].xaxis.get_major_locator()))
+    figure.legend(ncols=4, loc="outside upper center")
     return _finish(figure, synthetic)
 
 
