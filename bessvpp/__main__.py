@@ -183,6 +183,7 @@ def _plan(words: argparse.Namespace) -> int:
     if status != "complete":
         print(f"note: the run in {outputs} is {status}", file=sys.stderr)
     print(plan.describe(planned, market, params))
+    print(f"\n{plan.track_record(run, words.fan)}")
     print(f"\nBid sheet: {sheet}")
     return 0
 

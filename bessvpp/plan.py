@@ -47,7 +47,7 @@ from bessvpp.problem import Plan, PriceScenarios, Problem
 from bessvpp.programme import whole_steps
 from bessvpp.recalibration import recalibrate_day, recorded_method
 from bessvpp.scenarios import copula_correlation, draw_day, joint_uniforms
-from bessvpp.settlement import settle_as_committed
+from bessvpp.settlement import CAUSAL, settle_as_committed
 
 BID_BLOCKS = 96
 """The exchange takes bids by the quarter of an hour."""
@@ -253,6 +253,35 @@ def describe(planned: DayAheadPlan, market: Market, params: Params) -> str:
         f"{planned.cvar_rs:12,.0f}   (an upper bound: no trader knows the RTM)\n"
         f"  as committed, no RTM trade     {weights @ planned.alone_rs:10,.0f} "
         f"{cvar(planned.alone_rs, alpha, weights):12,.0f}"
+    )
+
+
+def track_record(run: RunFolder, fan: Fan) -> str:
+    """What plans like this one earned in the run's backtest, a day, beside its best policy.
+
+    An expected profit is that of a perfect second stage on the fan; this is what came of it.
+    """
+    if not (run.path / "backtest_summary.json").is_file():
+        return "This run has no backtest: what such plans came to is not known."
+    summary = run.read_json("backtest_summary.json")
+    policies, n_days = summary["policies"], summary["rules"]["n_days"]
+    own = policies.get(f"two_stage_{fan}")
+    if own is None:
+        return f"The run's backtest has no two-stage policy on the {fan} fan."
+    ways = {
+        "causal recourse": "net_rs_causal",
+        "hindsight recourse": "net_rs",
+        "no RTM trade": "net_rs_dam_only",
+    }
+    earned = ", ".join(
+        f"{own[key] / n_days:,.0f} with {way}" for way, key in ways.items() if own[key] is not None
+    )
+    lead = summary["lead"]
+    key = "net_rs_causal" if lead["settlement"] == CAUSAL else "net_rs"
+    best, most = lead["policy"].replace("_", " "), policies[lead["policy"]][key] / n_days
+    return (
+        f"In the run's backtest of {n_days} days such plans earned, in Rs a day: {earned}.\n"
+        f"The best policy there, {lead['settlement']}, was {best} with {most:,.0f}."
     )
 
 

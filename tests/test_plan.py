@@ -24,6 +24,7 @@ from bessvpp.plan import (
     parse_date,
     parse_energy,
     plan_day_ahead,
+    track_record,
     write_plan,
 )
 from bessvpp.problem import PriceScenarios
@@ -57,6 +58,24 @@ def planned(study, study_run):
 
 
 # ------------------------------------------------------------------------------ the plan
+
+
+def test_a_plan_is_told_beside_what_such_plans_came_to(tmp_path):
+    run = RunFolder(tmp_path)
+    assert "has no backtest" in track_record(run, "recalibrated")
+    figures = {"net_rs_causal": 4e6, "net_rs": 6e6, "net_rs_dam_only": -1e6}
+    best = {"net_rs_causal": 5e6, "net_rs": 5.5e6, "net_rs_dam_only": 2e6}
+    summary = {
+        "rules": {"n_days": 10},
+        "policies": {"two_stage_recalibrated": figures, "yesterday": best},
+        "lead": {"settlement": "with causal recourse", "policy": "yesterday", "over": {}},
+    }
+    run.write_json("backtest_summary.json", summary)
+    told = track_record(run, "recalibrated")
+    assert "400,000 with causal recourse, 600,000 with hindsight recourse" in told
+    assert "-100,000 with no RTM trade" in told
+    assert "yesterday with 500,000" in told
+    assert "no two-stage policy on the original fan" in track_record(run, "original")
 
 
 def test_the_day_planned_is_the_one_after_the_data_which_must_be_whole(study):
