@@ -18,7 +18,13 @@ import pandas as pd
 from bessvpp.errors import BessvppError
 from bessvpp.market import price_files
 from bessvpp.params import MINUTES_PER_DAY, MarketParams
-from bessvpp.price_tables import disagreements, merged, read_price_tables, repeated
+from bessvpp.price_tables import (
+    disagreements,
+    merged,
+    read_price_tables,
+    repeated,
+    unlike_volumes,
+)
 from bessvpp.tables import PriceTable
 
 TOUCH = 0.005  # Rs/MWh; a price so close to the cap is at the cap
@@ -132,6 +138,7 @@ def check_files(paths: Sequence[Path], rules: MarketParams) -> Report:
             alike = [table for table in own if table.block_minutes == length]
             duplicates += _duplicates(alike) if alike else []
             refused += disagreements(alike) if alike else []
+            notes += unlike_volumes(alike) if alike else []
         try:
             grid = _grid(own)
         except BessvppError as error:

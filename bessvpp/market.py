@@ -22,7 +22,7 @@ from bessvpp.errors import DataError
 from bessvpp.exchange_files import MARKER
 from bessvpp.external import published_minute, read_external
 from bessvpp.params import MINUTES_PER_DAY, MarketParams
-from bessvpp.price_tables import merged, read_price_tables
+from bessvpp.price_tables import merged, read_price_tables, unlike_volumes
 from bessvpp.tables import VOLUMES
 
 EXTRAS = tuple(f"{market}_{name}" for market in ("dam", "rtm") for name in VOLUMES)
@@ -263,6 +263,8 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
             f"{hourly} holds hourly prices, which cannot be told apart into 15-minute ones: "
             "set block_minutes to 60, or give files of 15 minutes alone"
         )
+    for kind in sorted({(table.market, table.block_minutes) for table in tables}):
+        notes += unlike_volumes([t for t in tables if (t.market, t.block_minutes) == kind])
     days = [table.starts.astype("M8[D]") for table in tables]
     dates = np.arange(min(d.min() for d in days), max(d.max() for d in days) + 1)
     dam = merged([t for t in tables if t.market == "dam"], dates, minutes)
