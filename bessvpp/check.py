@@ -16,9 +16,15 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.errors import BessvppError
-from bessvpp.market import price_files
+from bessvpp.market import common_minutes, price_files
 from bessvpp.params import MINUTES_PER_DAY, MarketParams
-from bessvpp.price_tables import disagreements, merged, read_price_tables, repeated
+from bessvpp.price_tables import (
+    disagreements,
+    merged,
+    read_price_tables,
+    repeated,
+    unlike_volumes,
+)
 from bessvpp.tables import PriceTable
 
 TOUCH = 0.005  # Rs/MWh; a price so close to the cap is at the cap
@@ -87,9 +93,11 @@ class Report:
         parts = [_day_table(self.days)] if self.days else []
         for title, found in (("gaps", self.gaps), ("days excluded", self.excluded)):
             lines = [f"  {name}: {_shortened(items)}" for name, items in found.items()]
-            parts.append("\n".join([title, *(lines or ["  none"])]))
+            if lines or self.days:
+                parts.append("\n".join([title, *(lines or ["  none"])]))
         for title, items in (("duplicates", self.duplicates), ("notes", self.notes)):
-            parts.append("\n".join([title, *(f"  {item}" for item in items or ["none"])]))
+            if items or self.days:
+                parts.append("\n".join([title, *(f"  {item}" for item in items or ["none"])]))
         if self.statistics:
             table = pd.DataFrame(self.statistics).T
             shares = [name for name in ("cap share", "correlation") if name in table]
@@ -119,6 +127,17 @@ def check_files(paths: Sequence[Path], rules: MarketParams) -> Report:
         except BessvppError as error:
             refused.append(str(error))
     notes += [f"{table.source}: {note}" for table in tables for note in table.notes]
+    priced = [table for table in tables if table.market != "gdam"]
+    if priced:
+        try:
+            common_minutes(priced, rules)
+        except BessvppError as error:
+            notes.append(f"cannot be read together as block_minutes stands: {error}")
+    elif tables:
+        refused.append(
+            "only the green market (GDAM) was found, whose prices are set aside and not judged: "
+            "add the files of the DAM or the RTM"
+        )
     gaps: dict[str, list[str]] = {}
     missing: dict[str, np.ndarray] = {}
     statistics: dict[str, dict[str, float]] = {}
@@ -132,6 +151,7 @@ def check_files(paths: Sequence[Path], rules: MarketParams) -> Report:
             alike = [table for table in own if table.block_minutes == length]
             duplicates += _duplicates(alike) if alike else []
             refused += disagreements(alike) if alike else []
+            notes += unlike_volumes(alike) if alike else []
         try:
             grid = _grid(own)
         except BessvppError as error:

@@ -22,8 +22,8 @@ from bessvpp.errors import DataError
 from bessvpp.exchange_files import MARKER
 from bessvpp.external import published_minute, read_external
 from bessvpp.params import MINUTES_PER_DAY, MarketParams
-from bessvpp.price_tables import merged, read_price_tables
-from bessvpp.tables import VOLUMES
+from bessvpp.price_tables import merged, read_price_tables, unlike_volumes
+from bessvpp.tables import VOLUMES, PriceTable
 
 EXTRAS = tuple(f"{market}_{name}" for market in ("dam", "rtm") for name in VOLUMES)
 TIME_ZONE = "Asia/Kolkata"
@@ -255,14 +255,9 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
     if not any(table.market == "dam" for table in tables):
         only = "RTM prices" if tables else "the green market (GDAM), another price,"
         raise DataError(f"{names}: only {only} found: add the files of the day-ahead market (DAM)")
-    lengths = {table.block_minutes for table in tables}
-    minutes = rules.block_minutes or min(lengths)
-    if minutes < max(lengths) or (rules.block_minutes is None and len(lengths) > 1):
-        hourly = next(table.source for table in tables if table.block_minutes == 60)
-        raise DataError(
-            f"{hourly} holds hourly prices, which cannot be told apart into 15-minute ones: "
-            "set block_minutes to 60, or give files of 15 minutes alone"
-        )
+    minutes = common_minutes(tables, rules)
+    for kind in sorted({(table.market, table.block_minutes) for table in tables}):
+        notes += unlike_volumes([t for t in tables if (t.market, t.block_minutes) == kind])
     days = [table.starts.astype("M8[D]") for table in tables]
     dates = np.arange(min(d.min() for d in days), max(d.max() for d in days) + 1)
     dam = merged([t for t in tables if t.market == "dam"], dates, minutes)
@@ -296,6 +291,22 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
         raise DataError(f"{names}: holds not one DAM price: download the days again")
     object.__setattr__(market, "notes", (*dict.fromkeys(notes), *_gaps(market)))
     return market
+
+
+def common_minutes(tables: Sequence[PriceTable], rules: MarketParams) -> int:
+    """Length of the blocks [minutes] on which tables are read together.
+
+    ``DataError`` where hourly prices would have to be told apart.
+    """
+    lengths = {table.block_minutes for table in tables}
+    minutes = rules.block_minutes or min(lengths)
+    if minutes < max(lengths) or (rules.block_minutes is None and len(lengths) > 1):
+        hourly = next(table.source for table in tables if table.block_minutes == 60)
+        raise DataError(
+            f"{hourly} holds hourly prices, which cannot be told apart into 15-minute ones: "
+            "set block_minutes to 60, or give files of 15 minutes alone"
+        )
+    return minutes
 
 
 def price_files(path: Path, notes: list[str]) -> list[Path]:

@@ -149,14 +149,38 @@ def repeated(tables: Sequence[PriceTable]) -> tuple[np.ndarray, np.ndarray, np.n
     first, second : (k,) places of the rows, counted over all tables
     differ : (k,) bool, the two disagree; no trade disagrees with a price
     """
+    return _twins(tables, _said(tables))
+
+
+def _twins(
+    tables: Sequence[PriceTable], values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``repeated``, of any value of the rows."""
     start = np.concatenate([table.starts for table in tables])
-    said = _said(tables)
     order = np.argsort(start, kind="stable")
-    order = order[~np.isnan(said[order])]
+    order = order[~np.isnan(values[order])]
     first, second = order[:-1], order[1:]
     twins = start[first] == start[second]
     first, second = first[twins], second[twins]
-    return first, second, np.abs(said[first] - said[second]) > ROUNDING
+    return first, second, np.abs(values[first] - values[second]) > ROUNDING
+
+
+def unlike_volumes(tables: Sequence[PriceTable]) -> list[str]:
+    """Notes on volumes that tables of one market and length give twice, and not alike."""
+    start = np.concatenate([table.starts for table in tables])
+    owner = np.concatenate([np.full(len(table.starts), i) for i, table in enumerate(tables)])
+    notes = []
+    for name in VOLUMES:
+        first, second, differ = _twins(tables, _column(tables, name))
+        if differ.any():
+            one, two = (tables[owner[rows[differ][0]]].source for rows in (first, second))
+            there = np.unique(start[first[differ]])
+            notes.append(
+                f"{tables[0].market.upper()} {name} of {len(there)} blocks from {there[0]} on "
+                f"differ between {one} and {'its own rows' if one == two else two}; those of the "
+                "first file by name stay"
+            )
+    return notes
 
 
 def disagreements(tables: Sequence[PriceTable]) -> list[str]:

@@ -103,6 +103,31 @@ def test_hours_and_quarters_that_disagree_are_refused(tmp_path, capsys):
     assert "hourly files and the 15-minute files disagree" in report["refused"][0]
 
 
+def test_hourly_day_ahead_prices_with_quarters_of_real_time_are_said_not_to_fit(tmp_path):
+    write(tmp_path, snapshot([DAY], prices(24), length=60), "DAM.csv")
+    write(tmp_path, snapshot([DAY], prices(96), market="RTM"), "RTM.csv")
+    report = check_files([tmp_path], RULES)
+    (note,) = [note for note in report.notes if "cannot be read together" in note]
+    assert "DAM.csv holds hourly prices" in note
+    hourly = RULES.model_copy(update={"block_minutes": 60})
+    assert "cannot be read together" not in check_files([tmp_path], hourly).as_text()
+
+
+def test_where_nothing_was_read_nothing_is_said_of_gaps(tmp_path):
+    (tmp_path / "login.csv").write_text("<html>")
+    text = check_files([tmp_path], RULES).as_text()
+    assert text.startswith("REFUSED")
+    assert "none" not in text
+
+
+def test_the_green_market_alone_is_nothing_to_trust(tmp_path, capsys):
+    write(tmp_path, green(DAY), "G-DAM_Market Snapshot.csv")
+    assert main(["check", str(tmp_path)]) == 1
+    text = capsys.readouterr().out
+    assert "everything here can be trusted" not in text
+    assert "REFUSED  only the green market (GDAM) was found" in text
+
+
 def test_what_is_not_there_or_empty_is_refused(tmp_path, capsys):
     code, report = told(capsys, tmp_path, tmp_path / "none.xlsx")
     assert code == 1

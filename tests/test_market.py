@@ -337,6 +337,20 @@ def test_revised_final_volumes_do_not_make_files_disagree(tmp_path, day):
     assert read_market(tmp_path, RULES).dam_mcp[0].tolist() == values.tolist()
 
 
+def test_volumes_that_differ_between_files_are_noted_and_the_first_stays(tmp_path, day):
+    rows, _ = day
+    write(tmp_path, rows, "a.csv")
+    again = [list(row) for row in rows[: FIRST + 96]]
+    for block in (7, 9):
+        again[FIRST + block][4] = "410.00"
+    write(tmp_path, again, "b.csv")
+    market = read_market(tmp_path, RULES)
+    assert market.extras["dam_sell_bid_mw"][0, 7] == 400
+    (note,) = [note for note in market.notes if "differ between" in note]
+    for words in ("DAM sell_bid_mw of 2 blocks from 2025-08-07T01:45", "a.csv", "b.csv", "stay"):
+        assert words in note
+
+
 def test_a_day_with_94_blocks_is_set_apart_wherever_they_are_missing(tmp_path, day):
     for lost in (slice(FIRST, FIRST + 2), slice(FIRST + 50, FIRST + 52)):
         rows = list(day[0][: FIRST + 96])

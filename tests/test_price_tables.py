@@ -87,6 +87,15 @@ def test_content_name_rules_and_code_make_another_entry(tmp_path, cache, parsed,
     assert len(parsed) == 5
 
 
+@pytest.mark.parametrize("name", ["cells", "checksum", "exchange_files", "params", "snapshot"])
+def test_every_module_that_judges_is_part_of_an_entrys_name(tmp_path, monkeypatch, name):
+    before = price_tables._code.__wrapped__()
+    changed = tmp_path / f"{name}.py"
+    changed.write_text("other")
+    monkeypatch.setattr(getattr(price_tables, name), "__file__", str(changed))
+    assert price_tables._code.__wrapped__() != before
+
+
 def test_a_damaged_entry_is_made_again(tmp_path, cache, parsed):
     path = write(tmp_path, snapshot([DAY], prices(96)))
     first = read_price_tables(path, RULES)
