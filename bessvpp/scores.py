@@ -75,7 +75,7 @@ def diebold_mariano(first: np.ndarray, second: np.ndarray) -> tuple[float, float
     """
     difference = first - second
     n = len(difference)
-    lags = int(np.floor(n ** (1 / 3)))
+    lags = int(np.floor(np.round(np.cbrt(n), 9)))  # a power of 1/3 would give 3 for 64
     fitted = OLS(difference, np.ones(n)).fit(cov_type="HAC", cov_kwds={"maxlags": lags})
     statistic = float(fitted.tvalues[0])
     return statistic, float(2 * student.sf(abs(statistic), n - 1))
@@ -193,37 +193,54 @@ def chance_reliability(chance: np.ndarray, hit: np.ndarray) -> pd.DataFrame:
     return grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
 
 
-def pit_histogram(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+def pit_histogram(
+    y: np.ndarray,
+    quantiles: np.ndarray,
+    levels: Sequence[float],
+    p_floor: np.ndarray | None = None,
+    p_cap: np.ndarray | None = None,
+) -> np.ndarray:
     """(L + 1,) density of the probability integral transform between the levels; 1 is ideal.
 
     An outcome on an atom, where several levels meet, is spread over what lies between them
-    (the non-randomised histogram of Czado, Gneiting and Held, 2009).
+    (the non-randomised histogram of Czado, Gneiting and Held, 2009). The atom's chance says
+    where it begins between two levels; without one it is taken to begin at the level before.
+
+    Parameters
+    ----------
+    p_floor, p_cap : (D, T) chances of the atoms at the lowest and highest price of the fan;
+        NaN where not modelled
     """
     known = np.isfinite(y)
     at, fan = y[known][:, None], quantiles[known]
     first, last = (at > fan).sum(axis=1), (at >= fan).sum(axis=1)
-    width = np.diff([0.0, *levels, 1.0])
-    bins = np.arange(len(width))
-    inside = (bins >= first[:, None]) & (bins <= last[:, None])
-    mass = inside * width
-    return (mass / mass.sum(axis=1, keepdims=True)).mean(axis=0) / width
+    edges = np.array([0.0, *levels, 1.0])
+    low, high = edges[first], edges[last + 1]
+    if p_floor is not None and p_cap is not None:
+        floor, cap = (np.nan_to_num(part[known]) for part in (p_floor, p_cap))
+        tied, lowest, highest = first < last, first == 0, last == len(levels)
+        at_cap = tied & highest & (cap > 0) & (~lowest | (cap >= floor))
+        at_floor = tied & lowest & (floor > 0) & ~at_cap
+        low = np.where(at_cap, np.maximum(low, 1 - cap), low)
+        high = np.where(at_floor, np.minimum(high, floor), high)
+    upper, lower = np.minimum(high[:, None], edges[1:]), np.maximum(low[:, None], edges[:-1])
+    mass = np.maximum(upper - lower, 0)
+    return (mass / mass.sum(axis=1, keepdims=True)).mean(axis=0) / np.diff(edges)
 
 
-def kupiec(hits: np.ndarray, level: float) -> float:
-    """p-value of the test that the share of hits is the level (Kupiec, 1995).
-
-    Parameters
-    ----------
-    hits : (n,) bool
-    """
-    n, x = len(hits), int(np.sum(hits))
+def kupiec(x: int, n: int, level: float) -> float:
+    """p-value of the test that x hits in n trials come from the level (Kupiec, 1995)."""
     ratio = -2 * (_log_likelihood(x, n, level) - _log_likelihood(x, n, x / n))
     return float(chi2.sf(ratio, 1))
 
 
-def christoffersen(hits: np.ndarray) -> float:
-    """p-value of the test that a hit says nothing about the next day's (Christoffersen, 1998)."""
-    before, after = hits[:-1], hits[1:]
+def christoffersen(before: np.ndarray, after: np.ndarray) -> float:
+    """p-value of the test that a hit says nothing about the next day's (Christoffersen, 1998).
+
+    Parameters
+    ----------
+    before, after : (n,) bool, hits of days and of the days that follow them
+    """
     n_0, n_1 = int(np.sum(~before)), int(np.sum(before))
     x_0, x_1 = int(np.sum(after & ~before)), int(np.sum(after & before))
     apart = _log_likelihood(x_0, n_0, x_0 / max(n_0, 1)) + _log_likelihood(
@@ -240,24 +257,34 @@ def _log_likelihood(x: int, n: int, share: float) -> float:
     return float(hits + ((n - x) * np.log1p(-share) if n - x else 0.0))
 
 
-def hourly_tests(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> pd.DataFrame:
+def hourly_tests(
+    y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], dates: np.ndarray
+) -> pd.DataFrame:
     """A row a level: the share of hours whose first block fails each test at 5 %.
 
-    One block an hour, so that trials are days. An outcome on the quantile itself (an atom)
-    says nothing and is left out. Hours with fewer than 20 such days are not tested.
+    One block an hour, so that trials are days. Any share between "below" and "at or below"
+    keeps the promise of a level that sits on an atom: Kupiec's test is given the number of
+    hits in that range that is nearest to the level. Christoffersen's is made of days and the
+    days right after them, and not of levels with an outcome on an atom, where a hit is not
+    defined. Hours with fewer than 20 such days, or pairs of days, are not tested.
     """
     per_hour = y.shape[1] // 24
+    next_day = np.diff(dates.astype("datetime64[D]").astype(int)) == 1
     rows = []
     for k, level in enumerate(levels):
         failed: dict[str, list[bool]] = {"kupiec": [], "christoffersen": []}
         for block in range(0, y.shape[1], per_hour):
             outcome, forecast = y[:, block], quantiles[:, block, k]
-            told = np.isfinite(outcome) & (outcome != forecast)
-            if told.sum() < 20:
-                continue
-            hits = outcome[told] < forecast[told]
-            failed["kupiec"].append(kupiec(hits, level) < 0.05)
-            failed["christoffersen"].append(christoffersen(hits) < 0.05)
+            known, below = np.isfinite(outcome), outcome < forecast
+            n, on_atom = int(known.sum()), outcome == forecast
+            if n >= 20:
+                least, most = int(below.sum()), int((below | on_atom).sum())
+                x = int(np.clip(round(level * n), least, most))
+                failed["kupiec"].append(kupiec(x, n, level) < 0.05)
+            pairs = known[:-1] & known[1:] & next_day
+            if pairs.sum() >= 20 and not on_atom.any():
+                p_value = christoffersen(below[:-1][pairs], below[1:][pairs])
+                failed["christoffersen"].append(p_value < 0.05)
         shares = {name: np.mean(tests) if tests else np.nan for name, tests in failed.items()}
         rows.append({"level": level, "hours_tested": len(failed["kupiec"]), **shares})
     return pd.DataFrame(rows)

@@ -18,6 +18,7 @@ from bessvpp.scenarios import (
     copula_correlation,
     correlated_uniforms,
     draw_day,
+    draw_fan,
     draw_rtm,
     inverse_marginal,
     is_sunday,
@@ -407,6 +408,30 @@ def test_shuffled_draws_are_evenly_spaced_in_the_order_of_similar_days():
     prices = np.hstack([market.dam_mcp, market.rtm_mcp])[nearest]
     expected = (np.argsort(np.argsort(prices, axis=0), axis=0) + 0.5) / 10
     np.testing.assert_allclose(uniforms, expected)
+
+
+@pytest.mark.parametrize("dependence", ["similar_days", "copula"])
+def test_a_fan_of_test_days_does_not_see_the_days_themselves(study, dependence):
+    """Prices changed from what the day's gate does not know on leave its paths as they are."""
+    params = make_params(dependence=dependence).scenarios
+    date, market = study.splits.test[2], study.market
+    place = market.index_of(date)
+
+    def fan(dam, rtm):
+        moved = replace(market, dam_mcp=dam, rtm_mcp=rtm)
+        (day,) = draw_fan(
+            study.recalibrated, study.correlation, moved, np.array([date]), RULES, params
+        )
+        return np.hstack([day.dam, day.rtm])
+
+    base = fan(market.dam_mcp, market.rtm_mcp)
+    dam, rtm = market.dam_mcp.copy(), market.rtm_mcp.copy()
+    dam[place:], rtm[place:] = dam[place:, ::-1], rtm[place:, ::-1]
+    rtm[place - 1, 11:] = rtm[place - 1, 11:][::-1]
+    np.testing.assert_array_equal(fan(dam, rtm), base)
+    # A whole day that the gate knows does change the order of similar days.
+    dam[place - 8 : place] = dam[place - 8 : place, ::-1]
+    assert np.array_equal(fan(dam, rtm), base) == (dependence == "copula")
 
 
 def test_a_sunday_is_shuffled_by_sundays_first():

@@ -108,25 +108,87 @@ def test_the_pit_spreads_an_atom_over_what_it_may_stand_for():
 def test_kupiec_and_christoffersen_reject_what_they_should_and_one_in_twenty_else():
     rng = np.random.default_rng(5)
     right = [rng.random(250) < 0.1 for _ in range(400)]
-    assert 0.02 < np.mean([scores.kupiec(hits, 0.1) < 0.05 for hits in right]) < 0.09
-    assert 0.02 < np.mean([scores.christoffersen(hits) < 0.05 for hits in right]) < 0.1
-    assert scores.kupiec(rng.random(250) < 0.25, 0.1) < 1e-4
+    assert 0.02 < np.mean([scores.kupiec(hits.sum(), 250, 0.1) < 0.05 for hits in right]) < 0.09
+    assert (
+        0.02 < np.mean([scores.christoffersen(hits[:-1], hits[1:]) < 0.05 for hits in right]) < 0.1
+    )
+    assert scores.kupiec((rng.random(250) < 0.25).sum(), 250, 0.1) < 1e-4
     spells = np.repeat(rng.random(50) < 0.2, 5)
-    assert scores.christoffersen(spells) < 1e-4
+    assert scores.christoffersen(spells[:-1], spells[1:]) < 1e-4
     # By hand: 1 of 4 hits against .5: -2 ln(.0625 / (.25 * .75^3)) = 1.0465
-    assert scores.kupiec(np.array([1, 0, 0, 0], bool), 0.5) == pytest.approx(0.30632, abs=1e-4)
-    assert scores.kupiec(np.zeros(10, bool), 0.1) > 0.05
+    assert scores.kupiec(1, 4, 0.5) == pytest.approx(0.30632, abs=1e-4)
+    assert scores.kupiec(0, 10, 0.1) > 0.05
 
 
-def test_hours_with_too_few_telling_days_are_not_tested():
+def days_of(n_days: int) -> np.ndarray:
+    return np.datetime64("2024-03-01") + np.arange(n_days)
+
+
+def test_hours_with_too_few_days_are_not_tested():
     y, fan = normal_days(60, 6)
-    table = scores.hourly_tests(y, fan, LEVELS)
+    table = scores.hourly_tests(y, fan, LEVELS, days_of(60))
     assert table["hours_tested"].tolist() == [24] * len(LEVELS)
     assert (table["kupiec"] < 0.3).all()
-    capped = np.minimum(fan, y[:, :, None])  # every outcome at or above its quantile
-    capped[:, :, -1] = y
-    assert scores.hourly_tests(y, capped, LEVELS)["hours_tested"].iloc[-1] == 0
-    assert scores.hourly_tests(y[:10], fan[:10], LEVELS)["kupiec"].isna().all()
+    few = scores.hourly_tests(y[:10], fan[:10], LEVELS, days_of(10))
+    assert few[["kupiec", "christoffersen"]].isna().all(axis=None)
+    apart = scores.hourly_tests(y, fan, LEVELS, days_of(120)[::2])  # no day follows another
+    assert apart["christoffersen"].isna().all()
+    np.testing.assert_array_equal(apart["kupiec"], table["kupiec"])
+
+
+def test_spells_are_told_by_days_that_follow_each_other_alone():
+    """Hits that come in pairs of days are found out, unless a day between is missing."""
+    below = np.repeat(np.arange(60) % 5 == 0, 2)
+    y = np.where(below, -1.0, 1.0)[:, None] * np.ones(24)
+    fan = np.zeros((120, 24, 1))
+    whole = scores.hourly_tests(y, fan, (0.2,), days_of(120))
+    assert whole["christoffersen"].tolist() == [1.0]
+    dates = days_of(180)[np.arange(180) % 3 != 2]  # each pair by itself
+    split = scores.hourly_tests(y, fan, (0.2,), dates)
+    pairs = below[::2]
+    expected = scores.christoffersen(pairs, below[1::2]) < 0.05
+    assert split["christoffersen"].tolist() == [float(expected)]
+
+
+def capped_days(n_days: int, seed: int):
+    """Outcomes of a normal held at a cap, their true fan and its chance of the cap, by day."""
+    rng = np.random.default_rng(seed)
+    cap = rng.uniform(0.3, 1.5, (n_days, 24))
+    y = np.minimum(rng.normal(size=(n_days, 24)), cap)
+    return y, np.minimum(norm.ppf(LEVELS), cap[:, :, None]), norm.sf(cap)
+
+
+def test_a_true_fan_with_an_atom_is_not_rejected():
+    y, fan, _ = capped_days(400, 9)
+    at_cap = y == fan[:, :, -1]
+    assert 0.1 < at_cap.mean() < 0.3
+    table = scores.hourly_tests(y, fan, LEVELS, days_of(400)).set_index("level")
+    assert (table["kupiec"] <= 4 / 24).all()
+    assert (table.loc[[0.95], "kupiec"] == 0).all()
+    assert table.loc[[0.75, 0.9, 0.95], "christoffersen"].isna().all()  # on the atom
+    assert (table.loc[[0.05, 0.5], "christoffersen"] < 0.2).all()
+    # Levels too low by half a standard deviation are still found out, the atom or not.
+    low = scores.hourly_tests(y, fan - 0.5, LEVELS, days_of(400))
+    assert (low["kupiec"] > 0.9).all()
+
+
+def test_the_pit_of_a_true_fan_with_an_atom_is_flat_if_its_chance_is_given():
+    y, fan, chance = capped_days(8000, 10)
+    none = np.full(chance.shape, np.nan)
+    np.testing.assert_allclose(scores.pit_histogram(y, fan, LEVELS, none, chance), 1, atol=0.03)
+    assert np.abs(scores.pit_histogram(y, fan, LEVELS) - 1).max() > 0.05
+    # The mirror image: an atom at the floor.
+    mirrored = scores.pit_histogram(-y, -fan[:, :, ::-1], LEVELS, chance, none)
+    np.testing.assert_allclose(mirrored, 1, atol=0.03)
+
+
+def test_diebold_and_mariano_use_four_lags_for_64_days():
+    """By hand: Bartlett weights 1 - l / 5 of the autocovariances at lags 1 to 4."""
+    difference = np.random.default_rng(11).normal(0.3, 1, 64)
+    u = difference - difference.mean()
+    variance = u @ u + 2 * sum((1 - lag / 5) * (u[lag:] @ u[:-lag]) for lag in range(1, 5))
+    expected = difference.mean() / np.sqrt(variance / 64**2)
+    assert scores.diebold_mariano(difference, np.zeros(64))[0] == pytest.approx(expected)
 
 
 def test_an_hour_without_any_outcome_is_missing_and_stops_nothing():
