@@ -35,6 +35,9 @@ _PRICES = {
 }
 _DAY_FEATURES = ("is_sunday", "is_holiday")
 
+_LEAST_NOISE = 1e-6
+"""An hour that is always at its cap leaves no residual at all."""
+
 
 def persistence(
     name: str, market: Market, dates: np.ndarray, levels: tuple[float, ...], rules: MarketParams
@@ -193,11 +196,21 @@ def _lasso(x: np.ndarray, y: np.ndarray, ahead: np.ndarray) -> np.ndarray:
         warnings.simplefilter("ignore", category=ConvergenceWarning)
         for hour in range(24):
             change = scaled(y[:, hour]) - latest[:, hour]
-            noise = None if len(z) > z.shape[1] + 1 else float(np.var(change))
+            noise = max(_noise_variance(z, change), _LEAST_NOISE)
             model = LassoLarsIC("bic", noise_variance=noise, max_iter=60).fit(z, change)
             ahead_scaled = latest_ahead[:, hour] + model.predict(z_ahead)
             forecasts[:, hour] = np.sinh(ahead_scaled) * spread + centre
     return forecasts
+
+
+def _noise_variance(z: np.ndarray, change: np.ndarray) -> float:
+    """Residual variance of least squares; that of the change itself where rows are too few."""
+    spare = len(z) - z.shape[1] - 1
+    if spare <= 0:
+        return float(np.var(change))
+    design = np.column_stack([np.ones(len(z)), z])
+    solution, *_ = np.linalg.lstsq(design, change)
+    return float(((change - design @ solution) ** 2).sum() / spare)
 
 
 def _fan(

@@ -92,3 +92,12 @@ def test_too_few_days_for_a_quantile_regression_are_an_error_that_counts_them():
         simple.quantile_regression_average(
             "dam", points, MARKET, days[:10], days[10:], LEVELS, RULES
         )
+
+
+def test_hours_that_are_always_at_the_cap_are_forecast_there_without_a_warning():
+    dam = MARKET.dam_mcp.copy()
+    dam[:, 19:22] = 10_000.0
+    market = replace(MARKET, dam_mcp=dam)
+    points, _ = experts(market, "dam", 60)
+    assert np.isfinite(points).all()
+    np.testing.assert_allclose(points[:, 19:22], 10_000.0, rtol=0.01)
