@@ -17,6 +17,7 @@ import highspy
 import numpy as np
 import pandas as pd
 
+from bessvpp.battery import start_energy
 from bessvpp.params import Params, load_params
 from bessvpp.problem import PriceScenarios, Problem
 
@@ -55,7 +56,7 @@ def day_problem(n_blocks: int, n_units: int = 1, solver: str = "engine") -> tupl
     )
     limit = params.bess.connection_limit_mw * n_units
     bess = params.bess.model_copy(update={"units": fleet, "connection_limit_mw": limit})
-    start = np.array([u.e_start_mwh for u in fleet])
+    start = start_energy(bess)
     problem = Problem(
         bess=bess,
         costs=params.market,

@@ -7,6 +7,7 @@ import datetime as dt
 import numpy as np
 
 from bessvpp.market import Market
+from bessvpp.metrics import mean_of_known
 from bessvpp.params import MarketParams, Params
 from bessvpp.synthetic import continuations, simulate
 
@@ -16,10 +17,7 @@ PER_HOUR = 4
 
 def hourly(prices: np.ndarray) -> np.ndarray:
     """Means over the hours of prices (..., 96); over the blocks with trade where some have none."""
-    parts = prices.reshape(*prices.shape[:-1], -1, PER_HOUR)
-    traded = np.isfinite(parts)
-    total = np.where(traded, parts, 0.0).sum(axis=-1)
-    return np.where(traded.any(axis=-1), total / np.maximum(traded.sum(axis=-1), 1), np.nan)
+    return mean_of_known(prices.reshape(*prices.shape[:-1], -1, PER_HOUR), axis=-1)
 
 
 def hourly_market(seed: int) -> Market:

@@ -12,21 +12,21 @@ settled day to settled day, for each policy and each way of settling by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from bessvpp import battery, dispatch, intraday
 from bessvpp.artefacts import RunFolder
-from bessvpp.battery import Ledger
+from bessvpp.battery import LEDGER_COLUMNS, start_energy
 from bessvpp.cache import NO_CACHE, Arrays, Cache
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.features import gate_time
 from bessvpp.forecast import MARKETS, read_forecasts
 from bessvpp.market import Market
 from bessvpp.metrics import bootstrap_band, cvar
-from bessvpp.params import BessParams, Params
+from bessvpp.params import Params
 from bessvpp.problem import Plan, PriceScenarios, Problem
 from bessvpp.scenarios import read_fan
 from bessvpp.settlement import (
@@ -43,7 +43,6 @@ from bessvpp.workers import ONE, Workers
 
 CEILING = "ceiling"
 BASELINE = "nothing_committed"
-LEDGER_COLUMNS = tuple(field.name for field in fields(Ledger))
 
 CAUSAL_KEYS = (
     "net_rs_causal",
@@ -194,11 +193,6 @@ def planned_end(problem: Problem, e_end_mwh: np.ndarray) -> np.ndarray:
     """Energy that the next day is planned from: the target under ``hard``, else the plan's."""
     target = problem.e_end_min_mwh
     return e_end_mwh if target is None else target
-
-
-def start_energy(bess: BessParams) -> np.ndarray:
-    """(U,) energy before the first day."""
-    return np.array([unit.e_start_mwh for unit in bess.units])
 
 
 def whole_days(known: Market) -> np.ndarray:

@@ -101,6 +101,11 @@ def schedule_violations(
     return violation
 
 
+def start_energy(bess: BessParams) -> np.ndarray:
+    """(U,) stored energy before the first day."""
+    return np.array([unit.e_start_mwh for unit in bess.units])
+
+
 def share_by_power(bess: BessParams, mw: np.ndarray) -> np.ndarray:
     """(U, T) a plant's power (T,) shared over its units in proportion to their power."""
     power = np.array([unit.p_max_mw for unit in bess.units])
@@ -211,6 +216,10 @@ class Ledger:
         """Revenues minus all costs."""
         costs = [getattr(self, f.name) for f in fields(self) if not f.name.endswith("revenue_rs")]
         return self.dam_revenue_rs + self.rtm_revenue_rs - sum(costs)
+
+
+LEDGER_COLUMNS = tuple(field.name for field in fields(Ledger))
+"""The entries of a day's accounts, in their order."""
 
 
 def settle(

@@ -15,7 +15,7 @@ from sklearn.linear_model import LassoLarsIC, QuantileRegressor
 
 from bessvpp.errors import DataError
 from bessvpp.features import gate_time
-from bessvpp.forecast import QuantileForecast, caps_of, complete_days, prices_of
+from bessvpp.forecast import QuantileForecast, caps_of, complete_days, day_of, prices_of
 from bessvpp.market import Market
 from bessvpp.params import MarketParams
 
@@ -167,11 +167,10 @@ def _known_prices(
 
 def _hourly(name: str, features: pd.DataFrame, n_blocks: int) -> tuple[np.ndarray, np.ndarray]:
     """Regressors (D, F) of the linear expert, and their days."""
-    day = features["delivery_start"].dt.tz_localize(None).to_numpy().astype("datetime64[D]")
     prices = features[list(_PRICES[name])].to_numpy().reshape(-1, 24, n_blocks // 24, 3)
     hourly = prices.mean(axis=2).transpose(0, 2, 1).reshape(len(prices), -1)
     of_day = features[list(_DAY_FEATURES)].to_numpy()[::n_blocks]
-    return np.hstack([hourly, of_day]), day[::n_blocks]
+    return np.hstack([hourly, of_day]), day_of(features)[::n_blocks]
 
 
 def _lasso(x: np.ndarray, y: np.ndarray, ahead: np.ndarray) -> np.ndarray:

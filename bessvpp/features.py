@@ -17,6 +17,7 @@ import pandas as pd
 from bessvpp.errors import DataError
 from bessvpp.external import published_minute
 from bessvpp.market import Market
+from bessvpp.metrics import mean_of_known
 from bessvpp.params import MarketParams
 
 DAM_LAG_DAYS = (1, 2, 3, 7)
@@ -126,10 +127,6 @@ def _last_days(matrix: np.ndarray, n_days: int, age: int) -> np.ndarray:
     return rows
 
 
-def _mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
-    return _quiet(np.nanmean, values, axis)
-
-
 def _quiet(statistic: object, values: np.ndarray, axis: int = 0) -> np.ndarray:
     """A NaN-aware statistic that is NaN, without a warning, where nothing is known."""
     with warnings.catch_warnings():
@@ -162,12 +159,12 @@ def _dam_history(dam: np.ndarray, cap: np.ndarray) -> dict[str, np.ndarray]:
     blocks, near = np.arange(n_blocks), max(n_blocks // 48, 1)
     week, yesterday = dam[-WEEK_DAYS:], dam[-1]
     at_cap = np.where(np.isfinite(dam), dam >= cap, np.nan)
-    day_means = _mean(dam, axis=1)
+    day_means = mean_of_known(dam, axis=1)
     features = {f"dam_lag_{k}d": dam[-k] for k in DAM_LAG_DAYS}
     features |= {
-        "dam_mean_3d": _mean(dam[-3:]),
-        "dam_mean_7d": _mean(week),
-        "dam_mean_28d": _mean(dam),
+        "dam_mean_3d": mean_of_known(dam[-3:]),
+        "dam_mean_7d": mean_of_known(week),
+        "dam_mean_28d": mean_of_known(dam),
         "dam_recent": _recent(dam[-14:]),
         "dam_half_hour_before_1d": yesterday[np.maximum(blocks - near, 0)],
         "dam_half_hour_after_1d": yesterday[np.minimum(blocks + near, n_blocks - 1)],
@@ -175,23 +172,23 @@ def _dam_history(dam: np.ndarray, cap: np.ndarray) -> dict[str, np.ndarray]:
         "dam_sd_7d": _quiet(np.nanstd, week),
         "dam_min_7d": _quiet(np.nanmin, week),
         "dam_max_7d": _quiet(np.nanmax, week),
-        "dam_cap_share_7d": _mean(at_cap[-WEEK_DAYS:]),
+        "dam_cap_share_7d": mean_of_known(at_cap[-WEEK_DAYS:]),
         "dam_days_at_cap": _run_length(at_cap),
     }
     of_the_day = {
         "dam_day_mean_1d": day_means[-1],
         "dam_day_mean_2d": day_means[-2],
-        "dam_day_mean_7d": _mean(day_means[-WEEK_DAYS:]),
+        "dam_day_mean_7d": mean_of_known(day_means[-WEEK_DAYS:]),
         "dam_day_sd_1d": _quiet(np.nanstd, yesterday),
         "dam_day_min_1d": _quiet(np.nanmin, yesterday),
         "dam_day_max_1d": _quiet(np.nanmax, yesterday),
-        "dam_day_cap_share_1d": _mean(at_cap[-1]),
-        "dam_day_cap_share_7d": _mean(at_cap[-WEEK_DAYS:].ravel()),
-        "dam_last_hour_1d": _mean(yesterday[-max(n_blocks // 24, 1) :]),
+        "dam_day_cap_share_1d": mean_of_known(at_cap[-1]),
+        "dam_day_cap_share_7d": mean_of_known(at_cap[-WEEK_DAYS:].ravel()),
+        "dam_last_hour_1d": mean_of_known(yesterday[-max(n_blocks // 24, 1) :]),
     }
     for part, (first, last) in PARTS_OF_DAY.items():
         hours = slice(first * n_blocks // 24, last * n_blocks // 24)
-        of_the_day[f"dam_{part}_1d"] = _mean(yesterday[hours])
+        of_the_day[f"dam_{part}_1d"] = mean_of_known(yesterday[hours])
     return features | {key: np.full(n_blocks, value) for key, value in of_the_day.items()}
 
 
@@ -207,7 +204,7 @@ def _around(day: np.ndarray) -> np.ndarray:
     n_blocks = len(day)
     reach = n_blocks // 24
     padded = np.pad(day, reach, constant_values=np.nan)
-    return _mean(np.stack([padded[k : k + n_blocks] for k in range(2 * reach + 1)]))
+    return mean_of_known(np.stack([padded[k : k + n_blocks] for k in range(2 * reach + 1)]))
 
 
 def _run_length(at_cap: np.ndarray) -> np.ndarray:
@@ -221,7 +218,7 @@ def _day_type(dam: np.ndarray, date: np.datetime64) -> dict[str, np.ndarray]:
     is_sunday = (days.astype(int) + 3) % 7 == 6  # 1 January 1970 was a Thursday
     alike = is_sunday == ((date.astype(int) + 3) % 7 == 6)
     n_days = 2 if (date.astype(int) + 3) % 7 == 6 else 6
-    return {"dam_day_type_mean": _mean(dam[alike][-n_days:])}
+    return {"dam_day_type_mean": mean_of_known(dam[alike][-n_days:])}
 
 
 def _rtm_history(dam: np.ndarray, rtm: np.ndarray, cap: np.ndarray) -> dict[str, np.ndarray]:
@@ -233,19 +230,19 @@ def _rtm_history(dam: np.ndarray, rtm: np.ndarray, cap: np.ndarray) -> dict[str,
     features = {f"rtm_lag_{k}d": rtm[-k] for k in RTM_LAG_DAYS}
     features |= {
         "rtm_latest": np.where(np.isfinite(rtm[-1]), rtm[-1], rtm[-2]),
-        "rtm_mean_7d": _mean(week),
-        "rtm_mean_28d": _mean(rtm),
+        "rtm_mean_7d": mean_of_known(week),
+        "rtm_mean_28d": mean_of_known(rtm),
         "rtm_sd_7d": _quiet(np.nanstd, week),
-        "rtm_cap_share_7d": _mean(at_cap),
+        "rtm_cap_share_7d": mean_of_known(at_cap),
         "spread_lag_2d": spread[-2],
-        "spread_mean_7d": _mean(spread[-WEEK_DAYS:]),
+        "spread_mean_7d": mean_of_known(spread[-WEEK_DAYS:]),
         "spread_sd_7d": _quiet(np.nanstd, spread[-WEEK_DAYS:]),
     }
     of_the_day = {
-        "rtm_morning_1d": _mean(rtm[-1]),
-        "spread_morning_1d": _mean(spread[-1]),
-        "spread_day_2d": _mean(spread[-2]),
-        "spread_day_mean_7d": _mean(_mean(spread[-WEEK_DAYS:], axis=1)),
+        "rtm_morning_1d": mean_of_known(rtm[-1]),
+        "spread_morning_1d": mean_of_known(spread[-1]),
+        "spread_day_2d": mean_of_known(spread[-2]),
+        "spread_day_mean_7d": mean_of_known(mean_of_known(spread[-WEEK_DAYS:], axis=1)),
     }
     return features | {key: np.full(n_blocks, value) for key, value in of_the_day.items()}
 
@@ -264,7 +261,7 @@ def _order_book(known: Market, age: int) -> dict[str, np.ndarray]:
             sold = np.where(known.extras[sell] > 0, known.extras[sell], np.nan)
             ratio = _last_days(known.extras[buy] / sold, WEEK_DAYS + age, age)
             features[f"{market}_bid_ratio_1d"] = ratio[-1]
-            features[f"{market}_bid_ratio_7d"] = _mean(ratio[-WEEK_DAYS:])
+            features[f"{market}_bid_ratio_7d"] = mean_of_known(ratio[-WEEK_DAYS:])
         if buy in known.extras and cleared in known.extras:
             unmet = known.extras[buy] - known.extras[cleared]
             features[f"{market}_unmet_mw_1d"] = _last_days(unmet, age + 1, age)[-1]

@@ -225,7 +225,7 @@ def train(
         level: ({"objective": "quantile", "alpha": level}, distance[known])
         for level in params.levels
     }
-    day = features["delivery_start"].dt.floor("D").to_numpy()[known]
+    day = day_of(features)[known]
     for atom, hit in at_atom.items():
         hit = hit[known]
         if len(np.unique(day[hit])) >= _LEAST_ATOM_DAYS and not hit.all():
@@ -238,7 +238,7 @@ def train(
     return MarketModels(
         {level: fitted[level] for level in params.levels},
         {atom: fitted[atom] for atom in ATOMS if atom in fitted},
-        _day_of(features)[known].max(),
+        day.max(),
     )
 
 
@@ -315,7 +315,7 @@ def training_set(
     name: str, features: pd.DataFrame, known: Market, days: np.ndarray, rules: MarketParams
 ) -> tuple[pd.DataFrame, np.ndarray, dict[str, np.ndarray]]:
     """Features of some days, their prices (N,), and which of these sit on an atom."""
-    rows = features[np.isin(_day_of(features), days)]
+    rows = features[np.isin(day_of(features), days)]
     place = [known.index_of(day) for day in days]
     prices = prices_of(known, name)[place]
     at_atom = {
@@ -449,7 +449,7 @@ def forecast_days(
     -------
     forecast, and the number of crossings that sorting removed.
     """
-    day = _day_of(features)
+    day = day_of(features)
     if absent := sorted(set(dates.astype(str)) - set(day.astype(str))):
         raise DataError(f"the features do not hold {', '.join(absent)}: run 01_features again")
     rows = features[np.isin(day, dates)]
@@ -516,6 +516,6 @@ def _with_upper_atom(
     return np.where(np.isnan(chance)[:, :, None], values, joined)
 
 
-def _day_of(features: pd.DataFrame) -> np.ndarray:
+def day_of(features: pd.DataFrame) -> np.ndarray:
     """(N,) delivery day of each row."""
     return features["delivery_start"].dt.tz_localize(None).to_numpy().astype("datetime64[D]")

@@ -20,9 +20,9 @@ from bessvpp.backtest import (
     plan_weights,
     rules,
     settle_chain,
-    start_energy,
     with_energy_value,
 )
+from bessvpp.battery import start_energy
 from bessvpp.metrics import bootstrap_band, cvar
 from bessvpp.workers import ONE, Workers
 

@@ -18,6 +18,7 @@ import pandas as pd
 from bessvpp.artefacts import RunFolder
 from bessvpp.errors import DataError
 from bessvpp.market import Market
+from bessvpp.metrics import mean_of_known
 from bessvpp.params import ForecastParams, MarketParams
 
 RECENT_HOURS = (1, 3, 8)
@@ -78,7 +79,7 @@ def features_at(market: Market, day: int, first_block: int, rules: MarketParams)
     constant = {
         "latest": at(np.array([latest]))[0],
         **{
-            f"mean_{hours}h": _mean(at(latest - np.arange(hours * n // 24)))
+            f"mean_{hours}h": mean_of_known(at(latest - np.arange(hours * n // 24)))
             for hours in RECENT_HOURS
         },
         "dam_mean": dam.mean(),
@@ -92,7 +93,7 @@ def features_at(market: Market, day: int, first_block: int, rules: MarketParams)
         "dam_rank": np.argsort(np.argsort(dam))[ahead] / n,
         "dam_at_cap": (dam[ahead] >= cap).astype(float),
         "day_before": np.where(np.isfinite(past[0]), past[0], past[1]),
-        "week_mean": _mean(past, axis=0),
+        "week_mean": mean_of_known(past),
     }
     return pd.DataFrame(rows | {k: np.full(len(ahead), v) for k, v in constant.items()})
 
@@ -158,11 +159,3 @@ def save(run: RunFolder, model: lightgbm.Booster) -> None:
 def load(run: RunFolder) -> lightgbm.Booster:
     """Read ``models/rtm/intraday.txt``."""
     return lightgbm.Booster(model_str=run.existing("models/rtm/intraday.txt").read_text("utf-8"))
-
-
-def _mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Mean of what is known; NaN, without a warning, where nothing is."""
-    known = np.isfinite(values)
-    count = known.sum(axis=axis)
-    total = np.where(known, values, 0.0).sum(axis=axis)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.market import Market
+from bessvpp.metrics import mean_of_known
 from bessvpp.params import MarketParams
 
 DAY_AHEAD_SPAN = (np.datetime64("2024-01-01"), np.datetime64("2024-12-31"))
@@ -123,10 +124,8 @@ def real_time_statistics(market: Market, rules: MarketParams) -> pd.Series:
     An hourly RTM price is the mean over the blocks with trade; hours without one are left out.
     """
     shape = (len(market.dates), 24, -1)
-    trades = np.isfinite(market.rtm_mcp).reshape(shape).sum(axis=2)
-    sums = np.where(np.isfinite(market.rtm_mcp), market.rtm_mcp, 0.0).reshape(shape).sum(axis=2)
-    rtm = np.where(trades > 0, sums / np.maximum(trades, 1), np.nan)
-    dam = np.where(trades > 0, market.dam_mcp.reshape(shape).mean(axis=2), np.nan)
+    rtm = mean_of_known(market.rtm_mcp.reshape(shape), axis=2)
+    dam = market.dam_mcp.reshape(shape).mean(axis=2)
     both = np.isfinite(dam) & np.isfinite(rtm)
     dam, rtm = np.where(both, dam, np.nan), np.where(both, rtm, np.nan)
     dam_cap, rtm_cap = (_at_cap(price, market, rules) for price in (dam, rtm))

@@ -43,6 +43,14 @@ def _sorted_tail(profit: np.ndarray, weights: np.ndarray | None) -> tuple[np.nda
     return profit[order], cumulated
 
 
+def mean_of_known(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Mean over an axis of what is known; NaN, without a warning, where nothing is."""
+    known = np.isfinite(values)
+    count = known.sum(axis=axis)
+    total = np.where(known, values, 0.0).sum(axis=axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
 def pinball_loss(y: np.ndarray, quantile: np.ndarray, level: float) -> float:
     """Mean pinball loss of a quantile forecast [unit of y], days without an outcome ignored."""
     error = y - quantile

@@ -18,10 +18,9 @@ from bessvpp import dispatch
 from bessvpp.artefacts import RunFolder, user_path
 from bessvpp.backtest import (
     day_problem,
-    start_energy,
     with_energy_value,
 )
-from bessvpp.battery import share_by_power
+from bessvpp.battery import share_by_power, start_energy
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.features import delivery_starts, feature_frame, gate_time
 from bessvpp.forecast import (

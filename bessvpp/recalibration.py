@@ -32,8 +32,9 @@ from bessvpp.errors import DataError, ParameterError
 from bessvpp.features import gate_time
 from bessvpp.forecast import QuantileForecast, caps_of, complete_days, prices_of, with_atoms
 from bessvpp.market import Market
-from bessvpp.metrics import coverage_table, mean_pinball, miscoverage
+from bessvpp.metrics import mean_pinball
 from bessvpp.params import ForecastParams, MarketParams
+from bessvpp.scores import mean_miscoverage
 
 REGIME_CHANCES = (0.05, 0.5)
 """Forecast chances of the cap between which the regimes lie: free, in doubt, at the cap."""
@@ -89,11 +90,10 @@ def recalibrate(
     if static_days is None:
         static_days = forecast.dates[forecast.split == "calibration"]
     made = {name: _method(name, params, static_days) for name in methods}
-    first_known = {name: method.memory_days for name, method in made.items()}
     values: dict[str, list[np.ndarray]] = {name: [] for name in methods}
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in methods}
     chances = []
-    has_memory = any(first_known.values())
+    has_memory = any(method.memory_days for method in made.values())
     days = forecast.dates[forecast.dates <= dates[-1]] if has_memory else dates
     for date in days:
         gate = Gate.of(forecast, market, date, rules)
@@ -192,10 +192,9 @@ def recorded_method(run: RunFolder, market: str, params: ForecastParams) -> str:
 
 def score(outcome: np.ndarray, forecast: QuantileForecast) -> dict[str, float]:
     """Mean pinball loss [Rs/MWh] and mean miscoverage over the levels."""
-    table = coverage_table(outcome, forecast.values, forecast.levels)
     return {
         "pinball": mean_pinball(outcome, forecast.values, forecast.levels),
-        "miscoverage": float(np.mean([miscoverage(**entry) for entry in table.values()])),
+        "miscoverage": mean_miscoverage(outcome, forecast.values, forecast.levels),
     }
 
 
@@ -234,7 +233,7 @@ class Gate:
             caps_of(days, rules)[:, None],
         )
 
-    @property
+    @cached_property
     def residuals(self) -> KnownResiduals:
         """Residuals of all past days."""
         return KnownResiduals(

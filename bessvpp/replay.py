@@ -8,14 +8,14 @@ otherwise the RTM recourse is optimised with the day's prices known, which is hi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from bessvpp import battery, dispatch
-from bessvpp.battery import FEASIBILITY_TOLERANCE_MWH, Ledger
+from bessvpp.battery import FEASIBILITY_TOLERANCE_MWH, LEDGER_COLUMNS
 from bessvpp.errors import DataError
 from bessvpp.market import read_market
 from bessvpp.params import MINUTES_PER_DAY, DeskParams, MarketParams
@@ -26,7 +26,6 @@ HINDSIGHT = "RTM recourse optimised with the day's prices known (hindsight)"
 AS_RUN = "power as it was run; the RTM trade is what it adds to the DAM schedule"
 OTHER_ZONE = r"(?:[Zz]|[+-]\d\d:?\d\d)$"
 COLUMNS = ("delivery_start", "dam_mw", "physical_mw", "soc_start_mwh")
-LEDGER_COLUMNS = tuple(field.name for field in fields(Ledger))
 TOTALS = (
     "gross_rs",
     *LEDGER_COLUMNS,
@@ -180,7 +179,7 @@ def replay(schedule: Schedule, prices: Path, rules: MarketParams, desk: DeskPara
         if market.excluded[row]:
             raise DataError(f"{prices}: {date} lacks prices of the DAM or the RTM: add them")
     _check_size(schedule, desk)
-    energy = np.array([unit.e_start_mwh for unit in desk.bess.units])
+    energy = battery.start_energy(desk.bess)
     days = []
     for day, row in enumerate(rows):
         energy = _start_energy(schedule, day, desk, energy)
