@@ -15,7 +15,7 @@ from sklearn.linear_model import LassoLarsIC, QuantileRegressor
 
 from bessvpp.errors import DataError
 from bessvpp.features import gate_time
-from bessvpp.forecast import QuantileForecast, caps_of, complete_days, day_of, prices_of
+from bessvpp.forecast import QuantileForecast, complete_days, day_of, prices_of
 from bessvpp.market import Market
 from bessvpp.params import MarketParams
 
@@ -104,7 +104,7 @@ def lear(
             traded = np.isfinite(blocks).any(axis=2).all(axis=1)
             y = np.nanmean(blocks[traded], axis=2)
             points[chosen, :, k] = _lasso(x[trained][traded], y, x[place[chosen]])
-    top = caps_of(dates, rules)[:, None, None]
+    top = rules.caps_rs_per_mwh(dates)[:, None, None]
     points = np.clip(points, rules.price_floor_rs_per_mwh, top)
     return np.repeat(points, market.n_blocks // 24, axis=1)
 
@@ -219,6 +219,6 @@ def _fan(
     values: np.ndarray,
     rules: MarketParams,
 ) -> QuantileForecast:
-    top = caps_of(dates, rules)[:, None, None]
+    top = rules.caps_rs_per_mwh(dates)[:, None, None]
     values = np.clip(np.sort(values, axis=2), rules.price_floor_rs_per_mwh, top)
     return QuantileForecast(name, dates, np.repeat("test", len(dates)), tuple(levels), values)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bessvpp.errors import DataError
 from bessvpp.external import published_minute
-from bessvpp.market import Market
+from bessvpp.market import Market, is_sunday
 from bessvpp.metrics import mean_of_known
 from bessvpp.params import MarketParams
 
@@ -57,7 +57,7 @@ def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd
     if age < 1:
         raise DataError(f"features of {date} were asked for with prices of that day in hand")
     days = np.maximum(date - np.arange(MONTH_DAYS, 0, -1), known.dates[0])
-    cap = np.array([[rules.cap_rs_per_mwh(day)] for day in days.astype(dt.date)])
+    cap = rules.caps_rs_per_mwh(days)[:, None]
     dam = _last_days(known.dam_mcp, MONTH_DAYS, age)
     rtm = _last_days(known.rtm_mcp, MONTH_DAYS, age)
     return pd.DataFrame(
@@ -139,7 +139,7 @@ def _calendar(date: np.datetime64, n_blocks: int) -> dict[str, np.ndarray]:
     season = 2 * np.pi * day.day_of_year / 365.25
     constant = {
         "weekday": day.weekday(),
-        "is_sunday": float(day.weekday() == 6),
+        "is_sunday": float(is_sunday(date)),
         "is_holiday": float(date.astype("datetime64[D]").astype(dt.date) in _holidays(day.year)),
         "season_sin": np.sin(season),
         "season_cos": np.cos(season),
@@ -215,9 +215,8 @@ def _run_length(at_cap: np.ndarray) -> np.ndarray:
 def _day_type(dam: np.ndarray, date: np.datetime64) -> dict[str, np.ndarray]:
     """Mean of the last two Sundays for a Sunday, of the last six other days for the rest."""
     days = date - np.arange(len(dam), 0, -1)
-    is_sunday = (days.astype(int) + 3) % 7 == 6  # 1 January 1970 was a Thursday
-    alike = is_sunday == ((date.astype(int) + 3) % 7 == 6)
-    n_days = 2 if (date.astype(int) + 3) % 7 == 6 else 6
+    alike = is_sunday(days) == is_sunday(date)
+    n_days = 2 if is_sunday(date) else 6
     return {"dam_day_type_mean": mean_of_known(dam[alike][-n_days:])}
 
 

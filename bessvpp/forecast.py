@@ -7,7 +7,6 @@ the days that are wholly known at the gate of the first day that they forecast.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -22,7 +21,7 @@ from bessvpp.artefacts import RunFolder
 from bessvpp.errors import DataError, MissingArtefactError
 from bessvpp.features import anchor, delivery_starts, design, gate_time
 from bessvpp.market import Market
-from bessvpp.params import ForecastParams, MarketParams, level_name
+from bessvpp.params import ForecastParams, LightGBMParams, MarketParams, level_name
 
 MARKETS = ("dam", "rtm")
 ATOMS = ("floor", "cap")
@@ -80,11 +79,6 @@ def complete_days(market: Market, name: str) -> np.ndarray:
     """(D,) bool: every price of one market is known, blocks without trade aside."""
     known = np.isfinite(prices_of(market, name))
     return (known | market.rtm_no_trade if name == "rtm" else known).all(axis=1)
-
-
-def caps_of(dates: np.ndarray, rules: MarketParams) -> np.ndarray:
-    """(D,) price caps of some days."""
-    return np.array([rules.cap_rs_per_mwh(date.astype(dt.date)) for date in dates])
 
 
 @dataclass(frozen=True)
@@ -231,7 +225,7 @@ def train(
         if len(np.unique(day[hit])) >= _LEAST_ATOM_DAYS and not hit.all():
             goals[atom] = ({"objective": "binary"}, hit.astype(float))
     boosters = Parallel(n_jobs=jobs, prefer="threads")(
-        delayed(_fit)(x.to_numpy(), y, list(x), objective, params)
+        delayed(fit)(x, y, objective, params.lightgbm, params.n_estimators, params.model_seed)
         for objective, y in goals.values()
     )
     fitted = dict(zip(goals, boosters, strict=True))
@@ -242,19 +236,32 @@ def train(
     )
 
 
-def _fit(
-    x: np.ndarray, y: np.ndarray, names: list[str], objective: dict, params: ForecastParams
+def fit(
+    x: pd.DataFrame,
+    y: np.ndarray,
+    objective: Mapping[str, object],
+    settings: LightGBMParams,
+    n_estimators: int,
+    seed: int,
 ) -> lightgbm.Booster:
-    settings = objective | params.lightgbm.model_dump()
-    settings |= {
-        "seed": params.model_seed,
+    """One model, by one thread: the same numbers give the same trees on any machine.
+
+    Parameters
+    ----------
+    x, y : (N, F) features and (N,) goals, no goal missing
+    objective : LightGBM's ``objective``, and what it takes
+    """
+    dataset = lightgbm.Dataset(x.to_numpy(), y, feature_name=list(x), free_raw_data=True)
+    told = {
+        **objective,
+        **settings.model_dump(),
+        "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
         "num_threads": 1,
         "verbosity": -1,
     }
-    dataset = lightgbm.Dataset(x, y, feature_name=names, free_raw_data=True)
-    return lightgbm.train(settings, dataset, num_boost_round=params.n_estimators)
+    return lightgbm.train(told, dataset, num_boost_round=n_estimators)
 
 
 @dataclass(frozen=True)
@@ -320,7 +327,7 @@ def training_set(
     prices = prices_of(known, name)[place]
     at_atom = {
         "floor": prices <= rules.price_floor_rs_per_mwh,
-        "cap": prices >= caps_of(days, rules)[:, None],
+        "cap": prices >= rules.caps_rs_per_mwh(days)[:, None],
     }
     return rows, prices.ravel(), {atom: hit.ravel() for atom, hit in at_atom.items()}
 
@@ -374,17 +381,15 @@ def load_models(run: RunFolder, market: str, levels: tuple[float, ...]) -> dict[
                 "run 02_quantile_models again"
             )
         models[entry["window_days"]] = MarketModels(
-            {
-                level: _read_model(run.path / folder / f"{level_name(level)}.txt")
-                for level in levels
-            },
-            {atom: _read_model(run.path / folder / f"{atom}.txt") for atom in entry["atoms"]},
+            {level: read_model(run.path / folder / f"{level_name(level)}.txt") for level in levels},
+            {atom: read_model(run.path / folder / f"{atom}.txt") for atom in entry["atoms"]},
             np.datetime64(entry["last_train_day"]),
         )
     return models
 
 
-def _read_model(path: Path) -> lightgbm.Booster:
+def read_model(path: Path) -> lightgbm.Booster:
+    """A model in LightGBM's own text format."""
     if not path.exists():
         raise MissingArtefactError(f"{path} is not there: run 02_quantile_models first")
     return lightgbm.Booster(model_str=path.read_text(encoding="utf-8"))
@@ -467,7 +472,7 @@ def forecast_days(
         p_floor[anchored],
         p_cap[anchored],
     )
-    caps = caps_of(found.dates, rules)[:, None]
+    caps = rules.caps_rs_per_mwh(found.dates)[:, None]
     values = with_atoms(found, rules.price_floor_rs_per_mwh, caps)
     return replace(found, values=values), count_crossings(raw)
 

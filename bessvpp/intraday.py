@@ -11,15 +11,20 @@ of one long series; a test holds them against ``Market.known_at``.
 
 from __future__ import annotations
 
-import lightgbm
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from bessvpp.artefacts import RunFolder
 from bessvpp.errors import DataError
-from bessvpp.market import Market
+from bessvpp.forecast import fit, read_model
+from bessvpp.market import Market, is_sunday
 from bessvpp.metrics import mean_of_known
 from bessvpp.params import ForecastParams, MarketParams
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
 
 RECENT_HOURS = (1, 3, 8)
 WEEK_DAYS = 7
@@ -84,7 +89,7 @@ def features_at(market: Market, day: int, first_block: int, rules: MarketParams)
         },
         "dam_mean": dam.mean(),
         "dam_at_latest": market.dam_mcp.ravel()[latest] if latest >= 0 else np.nan,
-        "is_sunday": float((market.dates[day].astype(int) + 4) % 7 == 0),
+        "is_sunday": float(is_sunday(market.dates[day])),
     }
     rows = {
         "horizon_h": (ahead - first_block) * 24 / n,
@@ -98,9 +103,7 @@ def features_at(market: Market, day: int, first_block: int, rules: MarketParams)
     return pd.DataFrame(rows | {k: np.full(len(ahead), v) for k, v in constant.items()})
 
 
-def train(
-    market: Market, days: np.ndarray, rules: MarketParams, params: ForecastParams
-) -> lightgbm.Booster:
+def train(market: Market, days: np.ndarray, rules: MarketParams, params: ForecastParams) -> Booster:
     """The model of the spread, from days that the quantile models are trained on.
 
     Raises
@@ -121,20 +124,18 @@ def train(
     if not known.any():
         raise DataError("no RTM price on any training day: nothing to learn the spread from")
     x = pd.concat(frames, ignore_index=True)
-    settings = params.intraday_lightgbm.model_dump() | {
-        "objective": "regression",
-        "seed": params.model_seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": 1,
-        "verbosity": -1,
-    }
-    data = lightgbm.Dataset(x[known].to_numpy(), y[known], feature_name=list(x))
-    return lightgbm.train(settings, data, num_boost_round=params.intraday_n_estimators)
+    return fit(
+        x[known],
+        y[known],
+        {"objective": "regression"},
+        params.intraday_lightgbm,
+        params.intraday_n_estimators,
+        params.model_seed,
+    )
 
 
 def expected_days(
-    model: lightgbm.Booster, market: Market, dates: np.ndarray, rules: MarketParams
+    model: Booster, market: Market, dates: np.ndarray, rules: MarketParams
 ) -> np.ndarray:
     """(D, G, T) expected RTM prices at each gate of each day; NaN for blocks before the gate's."""
     starts = session_starts(rules, market.n_blocks)
@@ -151,11 +152,11 @@ def expected_days(
     return expected
 
 
-def save(run: RunFolder, model: lightgbm.Booster) -> None:
+def save(run: RunFolder, model: Booster) -> None:
     """Write ``models/rtm/intraday.txt``."""
     run.write_text("models/rtm/intraday.txt", model.model_to_string())
 
 
-def load(run: RunFolder) -> lightgbm.Booster:
+def load(run: RunFolder) -> Booster:
     """Read ``models/rtm/intraday.txt``."""
-    return lightgbm.Booster(model_str=run.existing("models/rtm/intraday.txt").read_text("utf-8"))
+    return read_model(run.existing("models/rtm/intraday.txt"))

@@ -111,34 +111,36 @@ def _outdated(
     A notebook parameter reaches those that declare it, anything else in the parameter files or
     the data all of them.
     """
-    old, new = previous["parameters"], recorded
-    counted = new["knobs"].keys() - set(NOT_HASHED)
-    knobs = {key for key in counted if old["knobs"].get(key) != new["knobs"][key]}
-    fields = {
-        field
-        for section, values in new["sections"].items()
-        for field, value in values.items()
-        if old["sections"].get(section, {}).get(field) != value
-    }
+    changed = _changed(previous, recorded, parameters.data).keys()
     for k, name in enumerate(names):
-        if fields - knobs or previous["data"] != parameters.data:
-            return list(names)
-        if knobs & set(parameters.declared[name]):
+        if changed - parameters.knobs.keys() or changed & set(parameters.declared[name]):
             return list(names[k:])
     return []
 
 
 def _difference(previous: dict[str, Any], recorded: dict[str, Any], data: dict[str, Any]) -> str:
+    told = [
+        f"{key} {str(there)[:40]} there, {str(now)[:40]} now"
+        for key, (there, now) in _changed(previous, recorded, data).items()
+    ]
+    return "; ".join(told[:4]) + ("; ..." if len(told) > 4 else "")
+
+
+def _changed(
+    previous: dict[str, Any], recorded: dict[str, Any], data: dict[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """What differs, as it was and is: notebook parameters, other fields, and the data's parts."""
+
     def flat(parameters: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
-        own = {key: value for key, value in parameters["knobs"].items() if key != "jobs"}
+        own = {k: value for k, value in parameters["knobs"].items() if k not in NOT_HASHED}
         sections = {f"{s}.{k}": v for s, x in parameters["sections"].items() for k, v in x.items()}
         fresh = {key: v for key, v in sections.items() if key.split(".")[1] not in own}
-        return own | fresh | {"data": source.get("source"), "data.sha256": source.get("sha256")}
+        read = {f"data.{key}": source.get(key) for key in ("sha256", "external")}
+        return own | fresh | {"data": source.get("source")} | read
 
     old, new = flat(previous["parameters"], previous["data"]), flat(recorded, data)
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    told = [f"{key} {str(old.get(key))[:40]} there, {str(new.get(key))[:40]} now" for key in keys]
-    return "; ".join(told[:4]) + ("; ..." if len(told) > 4 else "")
+    return {key: (old.get(key), new.get(key)) for key in keys}
 
 
 def artefacts_of(name: str, outputs: Path) -> dict[str, str]:

@@ -232,6 +232,11 @@ class Market:
         )
 
 
+def is_sunday(dates: np.ndarray) -> np.ndarray:
+    """Whether dates are Sundays; 1 January 1970 was a Thursday."""
+    return (dates.astype("datetime64[D]").astype(int) + 4) % 7 == 0
+
+
 def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
     """The history that a file, a folder of files, or several of them hold.
 

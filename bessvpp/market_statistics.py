@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from bessvpp.market import Market
+from bessvpp.market import Market, is_sunday
 from bessvpp.metrics import mean_of_known
 from bessvpp.params import MarketParams
 
@@ -92,7 +92,7 @@ def day_ahead_statistics(market: Market, rules: MarketParams) -> pd.Series:
     hours = price.reshape(len(price), 24, -1)
     daily = np.array([day.mean() for day in price])  # NaN where a block is missing
     month = market.dates.astype("M8[M]").astype(int) % 12
-    sunday = (market.dates.astype(int) + 3) % 7 == 6  # 1 January 1970 was a Thursday
+    sunday = is_sunday(market.dates)
     an_hour = market.n_blocks // 24
     values = [
         np.nanmean(price),
@@ -216,8 +216,8 @@ def _series(values: dict[str, object]) -> pd.Series:
 
 def _at_cap(price: np.ndarray, market: Market, rules: MarketParams) -> np.ndarray:
     """1 where a price (D, ...) is the cap of its date, 0 elsewhere, NaN where there is none."""
-    caps = np.array([rules.cap_rs_per_mwh(date) for date in market.dates.tolist()])
-    return np.where(np.isnan(price), np.nan, price >= caps[:, None] - AT_CAP)
+    caps = rules.caps_rs_per_mwh(market.dates)[:, None]
+    return np.where(np.isnan(price), np.nan, price >= caps - AT_CAP)
 
 
 def _by_hour(hours: np.ndarray, statistic: Callable[[np.ndarray], float]) -> np.ndarray:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import yaml
 from pydantic import (
     BaseModel,
@@ -180,6 +181,10 @@ class MarketParams(Costs):
                 f"params/market.yaml: price_caps has no entry for {date}; add the cap of that time"
             )
         return in_force[-1]
+
+    def caps_rs_per_mwh(self, dates: np.ndarray) -> np.ndarray:
+        """(D,) price caps in force on delivery dates, datetime64 [Rs/MWh]."""
+        return np.array([self.cap_rs_per_mwh(date) for date in dates.astype("M8[D]").tolist()])
 
 
 class Window(_Section):

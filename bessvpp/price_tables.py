@@ -69,7 +69,7 @@ def _judged(table: PriceTable, rules: MarketParams) -> PriceTable:
     dates, date_of = np.unique(days, return_inverse=True)
     _refuse_rs_per_kwh(table, price, dates, date_of)
     floor = rules.price_floor_rs_per_mwh
-    cap = np.array([rules.cap_rs_per_mwh(date) for date in dates.tolist()])[date_of]
+    cap = rules.caps_rs_per_mwh(dates)[date_of]
     for at in np.flatnonzero((price < floor - ROUNDING) | (price > cap + ROUNDING))[:1]:
         side, limit = (
             ("above the cap", cap[at]) if price[at] > floor else ("below the floor", floor)

@@ -30,7 +30,7 @@ from bessvpp.conformal import (
 )
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.features import gate_time
-from bessvpp.forecast import QuantileForecast, caps_of, complete_days, prices_of, with_atoms
+from bessvpp.forecast import QuantileForecast, complete_days, prices_of, with_atoms
 from bessvpp.market import Market
 from bessvpp.metrics import mean_pinball
 from bessvpp.params import ForecastParams, MarketParams
@@ -229,8 +229,8 @@ class Gate:
             complete_days(known, forecast.market)[rows],
             forecast.on(today),
             rules.price_floor_rs_per_mwh,
-            caps_of(today, rules)[:, None],
-            caps_of(days, rules)[:, None],
+            rules.caps_rs_per_mwh(today)[:, None],
+            rules.caps_rs_per_mwh(days)[:, None],
         )
 
     @cached_property

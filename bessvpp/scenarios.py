@@ -19,7 +19,7 @@ from bessvpp.artefacts import RunFolder
 from bessvpp.errors import DataError
 from bessvpp.features import gate_time
 from bessvpp.forecast import MARKETS, QuantileForecast
-from bessvpp.market import Market
+from bessvpp.market import Market, is_sunday
 from bessvpp.params import MarketParams, ScenarioParams
 from bessvpp.problem import PriceScenarios
 
@@ -275,7 +275,7 @@ def copula_correlation(
     rows = np.array([known.index_of(day) for day in dates], dtype=int)
     complete = ~np.isnan(known.dam_mcp[rows] + known.rtm_mcp[rows]).any(axis=1)
     rows, days = rows[complete], dates[complete]
-    cap = np.array([rules.cap_rs_per_mwh(day.astype(dt.date)) for day in days])
+    cap = rules.caps_rs_per_mwh(days)
     floor = rules.price_floor_rs_per_mwh
     ranges = []
     for market, prices in zip(MARKETS, (known.dam_mcp, known.rtm_mcp), strict=True):
@@ -327,11 +327,6 @@ def similar_day_uniforms(
     order = np.lexsort((ties, chosen), axis=0)
     ranks = np.argsort(order, axis=0, kind="stable")
     return (ranks + 0.5) / n_scenarios
-
-
-def is_sunday(dates: np.ndarray) -> np.ndarray:
-    """Whether dates are Sundays; 1 January 1970 was a Thursday."""
-    return (dates.astype("datetime64[D]").astype(int) + 4) % 7 == 0
 
 
 def joint_uniforms(

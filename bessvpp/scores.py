@@ -14,6 +14,7 @@ from scipy.stats import chi2
 from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
 
+from bessvpp.market import is_sunday
 from bessvpp.metrics import (
     daily_pinball,
     mean_pinball,
@@ -137,8 +138,7 @@ def known_groups(
     groups = {name: third == k for k, name in enumerate(("low third", "middle", "high third"))}
     for k, name in enumerate(("cap unlikely", "cap in doubt", "cap likely")):
         groups[name] = regimes == k
-    sunday = (dates.astype("datetime64[D]").astype(int) + 3) % 7 == 6
-    groups["Sundays"] = np.repeat(sunday[:, None], median.shape[1], axis=1)
+    groups["Sundays"] = np.repeat(is_sunday(dates)[:, None], median.shape[1], axis=1)
     return groups
 
 

@@ -383,7 +383,7 @@ def embedded_market_files(rules: MarketParams, place: Path = PLACE) -> Path:
     """
     start, n_days, seed = rules.synthetic_start, rules.synthetic_days, rules.synthetic_seed
     dates = np.datetime64(start, "D") + np.arange(n_days)
-    caps = np.array([rules.cap_rs_per_mwh(date.item()) for date in dates])
+    caps = rules.caps_rs_per_mwh(dates)
     told = [rules.price_floor_rs_per_mwh, rules.rtm_session_minutes, *np.unique(caps).tolist()]
     digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:6]
     folder = place / f"{start}_{n_days}d_seed{seed}_v{VERSION}_{digest}"

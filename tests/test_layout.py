@@ -21,7 +21,6 @@ ROWS = (
         "artefacts",
         "cache",
         "workers",
-        "scores",
     },
     {
         "cells",
@@ -32,8 +31,8 @@ ROWS = (
         "price_tables",
         "external",
         "market",
-    }
-    | {"battery"},
+        "battery",
+    },
     {
         "synthetic",
         "market_statistics",
@@ -64,7 +63,7 @@ ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
 DOORS = {
     "pulp": {"programme"},
     "highspy": {"engine"},
-    "lightgbm": {"forecast", "intraday"},
+    "lightgbm": {"forecast"},
     "matplotlib": {"plots"},
     "plotly": {"plots"},
     "papermill": {"pipeline"},

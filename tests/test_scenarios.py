@@ -12,7 +12,7 @@ from small_cases import make_params
 from bessvpp.artefacts import RunFolder
 from bessvpp.errors import DataError
 from bessvpp.features import gate_time
-from bessvpp.market import Market
+from bessvpp.market import Market, is_sunday
 from bessvpp.scenarios import (
     SCORE_LIMIT,
     copula_correlation,
@@ -21,7 +21,6 @@ from bessvpp.scenarios import (
     draw_fan,
     draw_rtm,
     inverse_marginal,
-    is_sunday,
     joint_uniforms,
     normal_scores,
     persistence_target,
