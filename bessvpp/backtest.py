@@ -44,15 +44,26 @@ from bessvpp.workers import ONE, Workers
 CEILING = "ceiling"
 BASELINE = "nothing_committed"
 
-CAUSAL_KEYS = (
-    "net_rs_causal",
-    "gain_over_nothing_causal_rs",
-    "capture_causal",
-    "worst_day_causal_rs",
-    "cvar_causal_rs",
-    "cycles_per_day_causal",
-    "undelivered_mwh_causal",
-)
+RECOURSE_KEYS = {  # the same seven figures, see _recourse_figures
+    HINDSIGHT: (
+        "net_rs",
+        "gain_over_nothing_rs",
+        "capture",
+        "worst_day_rs",
+        "cvar_rs",
+        "cycles_per_day",
+        "undelivered_mwh",
+    ),
+    CAUSAL: (
+        "net_rs_causal",
+        "gain_over_nothing_causal_rs",
+        "capture_causal",
+        "worst_day_causal_rs",
+        "cvar_causal_rs",
+        "cycles_per_day_causal",
+        "undelivered_mwh_causal",
+    ),
+}
 
 FIXED_CHARGE_HOURS = (11, 13)
 FIXED_DISCHARGE_HOURS = (18, 20)
@@ -95,6 +106,12 @@ class Window:
         """Planning problem of a day from the energy planned for its midnight, (U,)."""
         problem = day_problem(self.params, self.market.block_hours, e_start_mwh)
         return problem if day is None else replace(problem, name=str(self.days[day]))
+
+    def with_energy_value(self, problem: Problem, day: int) -> Problem:
+        """A day's problem with V(e) from what its gate knows, under ``value``."""
+        if problem.terminal != "value":
+            return problem
+        return with_energy_value(problem, self.known_at_gate(day))
 
     @property
     def days_are_independent(self) -> bool:
@@ -332,7 +349,7 @@ def seven_day_mean(window: Window, day: int, problem: Problem) -> Commitment:
 
 def median(window: Window, day: int, problem: Problem) -> Commitment:
     """Both markets planned on their median forecasts as if these were sure."""
-    problem = with_energy_value(problem, window.known_at_gate(day))
+    problem = window.with_energy_value(problem, day)
     plan = dispatch.plan_day(problem, window.medians[day], 0.0, 1.0)
     return commitment_of(problem, plan)
 
@@ -344,7 +361,7 @@ class TwoStage:
     fan: str
 
     def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
-        problem = with_energy_value(problem, window.known_at_gate(day))
+        problem = window.with_energy_value(problem, day)
         weight, alpha = window.params.backtest.risk_aversion, window.params.cvar.alpha
         scenarios = window.fans[self.fan][day]
         return plan_weights(window.cache, problem, scenarios, [weight], alpha)[0].commitment
@@ -382,21 +399,17 @@ def settle_chain(window: Window, commitments: Sequence[Commitment], settlement: 
     energy = start_energy(window.params.bess)
     settled = []
     for day, commitment in enumerate(commitments):
-        problem = window.problem(energy, day)
-        prices, known = window.realised(day), window.known_at_gate(day)
+        problem, prices = window.problem(energy, day), window.realised(day)
         if settlement == AS_COMMITTED:
             result = settle_as_committed(problem, prices, commitment.unit_mw)
         elif settlement == HINDSIGHT:
-            problem = with_energy_value(problem, known)
+            problem = window.with_energy_value(problem, day)
             result = settle_with_recourse(problem, prices, commitment.dam_mw)
         else:
-            result = settle_causally(
-                with_energy_value(problem, known),
-                prices,
-                commitment.dam_mw,
-                intraday.session_starts(window.params.market, window.market.n_blocks),
-                window.expected_rtm[day],
-            )
+            problem = window.with_energy_value(problem, day)
+            starts = intraday.session_starts(window.params.market, window.market.n_blocks)
+            expected = window.expected_rtm[day]
+            result = settle_causally(problem, prices, commitment.dam_mw, starts, expected)
         settled.append(result)
         energy = result.e_end_mwh
     return settled
@@ -592,38 +605,23 @@ def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
         index="date", columns=["settlement", "policy"], values="net_rs", sort=False
     )
     best = {way: float(net[way][CEILING].sum()) for way in (HINDSIGHT, AS_COMMITTED)}
-    flows = daily.groupby(["settlement", "policy"])[["undelivered_mwh", "cycles"]].sum()
+    flows = daily.groupby(["settlement", "policy"])[["cycles", "undelivered_mwh"]].sum()
     table = {}
     for name in net[HINDSIGHT]:
-        hindsight, alone = net[HINDSIGHT][name], net[AS_COMMITTED][name]
-        total = float(hindsight.sum())
-        table[name] = {
-            "net_rs": total,
-            "net_rs_dam_only": float(alone.sum()),
-            "gain_over_nothing_rs": total - float(net[HINDSIGHT][BASELINE].sum()),
-            "net_rs_per_mw_year": total / power / n_days * 365,
-            "capture": _share(total, best[HINDSIGHT]),
-            "capture_dam_only": _share(float(alone.sum()), best[AS_COMMITTED]),
-            "worst_day_rs": float(hindsight.min()),
-            "cvar_rs": cvar(hindsight.to_numpy(), alpha),
-            "cycles_per_day": float(flows["cycles"][HINDSIGHT, name]) / n_days,
-            "undelivered_mwh": float(flows["undelivered_mwh"][HINDSIGHT, name]),
+        alone = float(net[AS_COMMITTED][name].sum())
+        figures: dict[str, float | None] = {}
+        for way, keys in RECOURSE_KEYS.items():
+            figures |= dict.fromkeys(keys)
+            if (way, name) in net:
+                days, nothing, flow = net[way][name], net[way][BASELINE], flows.loc[way, name]
+                found = _recourse_figures(days, nothing, best[HINDSIGHT], flow, alpha)
+                figures |= dict(zip(keys, found, strict=True))
+        table[name] = figures | {
+            "net_rs_dam_only": alone,
+            "net_rs_per_mw_year": figures["net_rs"] / power / n_days * 365,
+            "capture_dam_only": _share(alone, best[AS_COMMITTED]),
             "undelivered_mwh_dam_only": float(flows["undelivered_mwh"][AS_COMMITTED, name]),
-            **dict.fromkeys(CAUSAL_KEYS),
         }
-        if (CAUSAL, name) in net:
-            causal = net[CAUSAL][name]
-            earned = float(causal.sum())
-            figures = (
-                earned,
-                earned - float(net[CAUSAL][BASELINE].sum()),
-                _share(earned, best[HINDSIGHT]),
-                float(causal.min()),
-                cvar(causal.to_numpy(), alpha),
-                float(flows["cycles"][CAUSAL, name]) / n_days,
-                float(flows["undelivered_mwh"][CAUSAL, name]),
-            )
-            table[name] |= dict(zip(CAUSAL_KEYS, figures, strict=True))
     headline = CAUSAL if window.expected_rtm is not None else HINDSIGHT
     return {
         "rules": rules(window),
@@ -633,6 +631,28 @@ def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
         "lead": {"settlement": headline}
         | _lead(net[headline].drop(columns=CEILING, errors="ignore")),
     }
+
+
+def _recourse_figures(
+    net: pd.Series, nothing: pd.Series, ceiling_rs: float, flow: pd.Series, alpha: float
+) -> tuple[float | None, ...]:
+    """Net, gain over nothing, capture, worst day and CVaR [Rs], cycles a day, undelivered MWh.
+
+    Parameters
+    ----------
+    net, nothing : (D,) of the policy and of committing nothing, under the same recourse
+    flow : ``cycles`` and ``undelivered_mwh`` of all days
+    """
+    total = float(net.sum())
+    return (
+        total,
+        total - float(nothing.sum()),
+        _share(total, ceiling_rs),
+        float(net.min()),
+        cvar(net.to_numpy(), alpha),
+        float(flow["cycles"]) / len(net),
+        float(flow["undelivered_mwh"]),
+    )
 
 
 def _lead(net: pd.DataFrame) -> dict[str, object]:

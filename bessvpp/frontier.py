@@ -20,7 +20,6 @@ from bessvpp.backtest import (
     plan_weights,
     rules,
     settle_chain,
-    with_energy_value,
 )
 from bessvpp.battery import start_energy
 from bessvpp.metrics import bootstrap_band, cvar
@@ -81,7 +80,7 @@ def _plan_chain(window: Window, fan: str, weight: float) -> list[DayPlan]:
     energy = start_energy(window.params.bess)
     chain = []
     for day, scenarios in enumerate(window.fans[fan]):
-        problem = with_energy_value(window.problem(energy, day), window.known_at_gate(day))
+        problem = window.with_energy_value(window.problem(energy, day), day)
         alpha = window.params.cvar.alpha
         plan = plan_weights(window.cache, problem, scenarios, [weight], alpha)[0]
         chain.append(plan)

@@ -166,9 +166,7 @@ def score_correlation(
             f"{len(low)} out-of-sample days are too few for a correlation; at least "
             f"{_LEAST_DAYS} are needed. Raise calibration_days"
         )
-    p_low, p_high = norm.cdf(low), norm.cdf(high)
-    uniform = rng.random(low.shape)
-    z = np.where(high > low, norm.ppf(p_low + uniform * (p_high - p_low)), low)
+    z = _drawn_within(low, high, rng)
     estimates = []
     for _ in range(sweeps):
         mean, sd = z.mean(axis=0), np.maximum(z.std(axis=0), _LEAST_SD)
@@ -179,6 +177,13 @@ def score_correlation(
         _impute(standard, edges, np.linalg.inv(correlation), rng)
         z = standard * sd + mean
     return np.mean(estimates[sweeps // 2 :], axis=0)
+
+
+def _drawn_within(low: np.ndarray, high: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Standard normal scores within their ranges, each by itself; a known one as it is."""
+    p_low, p_high = norm.cdf(low), norm.cdf(high)
+    drawn = norm.ppf(p_low + rng.random(low.shape) * (p_high - p_low))
+    return np.where(high > low, drawn, low)
 
 
 def _impute(
@@ -245,12 +250,22 @@ def correlated_uniforms(
     every block is that of its marginal, and a plan does not chase sampling noise in the
     spread between the markets.
     """
-    ordinal = int(date.astype("datetime64[D]").astype(int))
-    rng = np.random.default_rng(np.random.SeedSequence([seed, ordinal]))
+    rng = _day_rng(seed, date)
     root = np.linalg.cholesky(correlation)
     draws = rng.standard_normal((n_scenarios, len(correlation))) @ root.T
-    ranks = np.argsort(np.argsort(draws, axis=0, kind="stable"), axis=0, kind="stable")
-    return (ranks + 0.5) / n_scenarios
+    return _strata(np.argsort(draws, axis=0, kind="stable"))
+
+
+def _day_rng(seed: int, date: np.datetime64, *purpose: int) -> np.random.Generator:
+    """The stream of one day, and of one purpose of it."""
+    ordinal = int(date.astype("datetime64[D]").astype(int))
+    return np.random.default_rng(np.random.SeedSequence([seed, ordinal, *purpose]))
+
+
+def _strata(order: np.ndarray) -> np.ndarray:
+    """(S, N) midpoints of S equal strata, handed out in an order of the rows of each column."""
+    ranks = np.argsort(order, axis=0, kind="stable")
+    return (ranks + 0.5) / len(order)
 
 
 def copula_correlation(
@@ -322,11 +337,9 @@ def similar_day_uniforms(
     other_kind = is_sunday(known.dates[templates]) != is_sunday(date)
     nearest = templates[np.lexsort((apart, other_kind))]
     chosen = prices[np.resize(nearest, n_scenarios)]
-    rng = np.random.default_rng(np.random.SeedSequence([seed, int(date.astype(int))]))
+    rng = _day_rng(seed, date)
     ties = rng.random(chosen.shape)
-    order = np.lexsort((ties, chosen), axis=0)
-    ranks = np.argsort(order, axis=0, kind="stable")
-    return (ranks + 0.5) / n_scenarios
+    return _strata(np.lexsort((ties, chosen), axis=0))
 
 
 def joint_uniforms(
@@ -437,10 +450,8 @@ def draw_rtm(
     knots = (part[None] for part in _day_knots("dam", dam, levels, date, rules, chances))
     edges = normal_scores(dam_mcp[None], *knots, floor, np.array([[cap]]))
     low, high = (np.repeat(edge, n_scenarios, axis=0) for edge in edges)
-    rng = np.random.default_rng(np.random.SeedSequence([params.seed, int(date.astype(int)), 1]))
-    p_low, p_high = norm.cdf(low), norm.cdf(high)
-    uniform = rng.random(low.shape)
-    z = np.where(high > low, norm.ppf(p_low + uniform * (p_high - p_low)), low)
+    rng = _day_rng(params.seed, date, 1)
+    z = _drawn_within(low, high, rng)
     of_dam = correlation[:n, :n]
     precision = np.linalg.inv(of_dam)
     for _ in range(params.gibbs_sweeps):
