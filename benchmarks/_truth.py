@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
+from bessvpp.features import feature_frame
+from bessvpp.forecast import QuantileForecast, Splits, split_days, walk_forward
 from bessvpp.market import Market
 from bessvpp.metrics import mean_of_known
-from bessvpp.params import MarketParams, Params
+from bessvpp.params import ForecastParams, MarketParams, Params
 from bessvpp.synthetic import continuations, simulate
 
 START, N_DAYS = dt.date(2024, 1, 1), 731
@@ -27,10 +31,30 @@ def hourly_market(seed: int) -> Market:
     return Market(market.dates, dam, rtm, np.isnan(rtm), {}, is_synthetic=True)
 
 
-def rules_of(params: Params, seed: int) -> MarketParams:
-    """Rules that name the market of a seed."""
-    told = {"synthetic_start": START, "synthetic_days": N_DAYS, "synthetic_seed": seed}
-    return params.market.model_copy(update=told)
+@dataclass(frozen=True)
+class Case:
+    """The hourly market of a seed, its days and features, and how it is forecast."""
+
+    rules: MarketParams
+    settings: ForecastParams
+    market: Market
+    splits: Splits
+    features: pd.DataFrame
+
+    @classmethod
+    def of(cls, params: Params, seed: int, test_days: int, calibration_days: int) -> Case:
+        told = {"synthetic_start": START, "synthetic_days": N_DAYS, "synthetic_seed": seed}
+        rules = params.market.model_copy(update=told)
+        told = {"test_days": test_days, "calibration_days": calibration_days, "min_group_size": 60}
+        settings = params.forecast.model_copy(update=told)
+        market = hourly_market(seed)
+        features = feature_frame(market, market.dates[settings.warmup_days :], rules)
+        return cls(rules, settings, market, split_days(market, settings), features)
+
+    def original(self, name: str) -> QuantileForecast:
+        """Walk-forward forecasts of one market on all days out of sample."""
+        given = (name, self.features, self.market, self.splits, self.settings, self.rules)
+        return walk_forward(*given).forecast
 
 
 def true_paths(

@@ -19,10 +19,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from _cases import judged, report
-from _truth import hourly_market, rules_of, true_paths
+from _truth import Case, true_paths
 
 from bessvpp import forecast, scores
-from bessvpp.features import feature_frame
 from bessvpp.metrics import daily_pinball
 from bessvpp.params import MarketParams, Params, load_params
 from bessvpp.recalibration import choose_method, recalibrate, regimes
@@ -55,18 +54,13 @@ def truth_of(
 
 def study(seed: int, params: Params) -> pd.DataFrame:
     """A row a market and group: misses [points] of truth, its 95 % point, and each forecast."""
-    rules = rules_of(params, seed)
-    settings = params.forecast.model_copy(
-        update={"test_days": TEST_DAYS, "calibration_days": CALIBRATION_DAYS, "min_group_size": 60}
-    )
-    market = hourly_market(seed)
-    splits = forecast.split_days(market, settings)
-    features = feature_frame(market, market.dates[settings.warmup_days :], rules)
-    test, levels = splits.test, settings.levels
+    case = Case.of(params, seed, TEST_DAYS, CALIBRATION_DAYS)
+    rules, settings, market = case.rules, case.settings, case.market
+    test, levels = case.splits.test, settings.levels
     truth, years = truth_of(rules, test, levels)
     rows = []
     for name in forecast.MARKETS:
-        original = forecast.walk_forward(name, features, market, splits, settings, rules).forecast
+        original = case.original(name)
         method, _ = choose_method(original, market, settings, rules)
         constant = replace(
             original, values=np.full_like(original.values, 4000.0), p_floor=None, p_cap=None

@@ -16,10 +16,10 @@ import sys
 import numpy as np
 import pandas as pd
 from _cases import judged, report
-from _truth import hourly_market, rules_of, true_paths
+from _truth import Case, true_paths
 
 from bessvpp import fan_quality, forecast
-from bessvpp.features import feature_frame, gate_time
+from bessvpp.features import gate_time
 from bessvpp.params import load_params
 from bessvpp.problem import PriceScenarios
 from bessvpp.recalibration import choose_method, recalibrate
@@ -31,19 +31,13 @@ SEED, TEST_DAYS, CALIBRATION_DAYS, N_SCENARIOS = 406, 90, 300, 200
 def main() -> None:
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else SEED
     params = load_params(n_scenarios=N_SCENARIOS)
-    rules = rules_of(params, seed)
-    settings = params.forecast.model_copy(
-        update={"test_days": TEST_DAYS, "calibration_days": CALIBRATION_DAYS, "min_group_size": 60}
-    )
-    market = hourly_market(seed)
-    splits = forecast.split_days(market, settings)
-    features = feature_frame(market, market.dates[settings.warmup_days :], rules)
+    case = Case.of(params, seed, TEST_DAYS, CALIBRATION_DAYS)
+    rules, settings, market, splits = case.rules, case.settings, case.market, case.splits
     original, recalibrated = {}, {}
     for name in forecast.MARKETS:
-        walk = forecast.walk_forward(name, features, market, splits, settings, rules)
-        original[name] = walk.forecast
-        method, _ = choose_method(walk.forecast, market, settings, rules)
-        made = recalibrate(walk.forecast, market, splits.test, [method], settings, rules)
+        original[name] = case.original(name)
+        method, _ = choose_method(original[name], market, settings, rules)
+        made = recalibrate(original[name], market, splits.test, [method], settings, rules)
         recalibrated[name] = made[method].forecast
     gates = [market.known_at(gate_time(day, rules.dam_gate), rules) for day in splits.test]
     correlation = copula_correlation(original, gates[0], rules, params.scenarios)

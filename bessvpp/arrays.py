@@ -170,8 +170,19 @@ def unit_paths(shape: Shape, columns: Columns, rows: Rows, daily: bool) -> Paths
     return Paths(charge, discharge, energy, free_starts, np.array(start_rows))
 
 
-@dataclass(frozen=True)
-class Structure:
+@dataclass(frozen=True, kw_only=True)
+class Coefficients:
+    """What every programme in arrays has: its matrix, and the limits of rows and columns."""
+
+    matrix: sparse.csr_array
+    row_low: np.ndarray
+    row_high: np.ndarray
+    column_low: np.ndarray
+    column_high: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structure(Coefficients):
     """Columns, rows and coefficients of a shape; every array of columns is (S, ...) or (...).
 
     ``matrix`` lacks the tail rows and the lines of the energy value, which hold prices.
@@ -193,11 +204,6 @@ class Structure:
     start_rows: np.ndarray  # (S, U)
     n_first: tuple[int, int]  # rows and columns of the first stage
     n_each: tuple[int, int]  # rows and columns of a scenario
-    matrix: sparse.csr_array
-    row_low: np.ndarray
-    row_high: np.ndarray
-    column_low: np.ndarray
-    column_high: np.ndarray
 
 
 @lru_cache(maxsize=16)
@@ -281,23 +287,19 @@ def structure(shape: Shape) -> Structure:
     )
 
 
-@dataclass(frozen=True)
-class Delivery:
+@dataclass(frozen=True, kw_only=True)
+class Delivery(Coefficients):
     """The small programme that shares a DAM schedule over units and directions."""
 
     paths: Paths
     off_schedule: np.ndarray
     balance_rows: np.ndarray  # (T,)
     cost: np.ndarray
-    matrix: sparse.csr_array
-    row_low: np.ndarray
-    row_high: np.ndarray
-    column_low: np.ndarray
-    column_high: np.ndarray
 
 
 @lru_cache(maxsize=16)
 def delivery(shape: Shape) -> Delivery:
+    """Build the delivery programme of a shape."""
     columns, rows = Columns(), Rows()
     paths = unit_paths(shape, columns, rows, daily=True)
     above, below = (columns.add((shape.n_blocks,)) for _ in range(2))
@@ -310,8 +312,19 @@ def delivery(shape: Shape) -> Delivery:
         cost[flow] = 1 + spread_out(k, shape.n_blocks)
     row, column, value = rows.entries()
     matrix = sparse.csr_array((value, (row, column)), shape=(rows.n_rows, columns.n_columns))
-    limits = *rows.limits(), *columns.limits()
-    return Delivery(paths, off_schedule, balance_rows, cost, matrix, *limits)
+    row_low, row_high = rows.limits()
+    column_low, column_high = columns.limits()
+    return Delivery(
+        paths=paths,
+        off_schedule=off_schedule,
+        balance_rows=balance_rows,
+        cost=cost,
+        matrix=matrix,
+        row_low=row_low,
+        row_high=row_high,
+        column_low=column_low,
+        column_high=column_high,
+    )
 
 
 def set_starts(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -94,10 +94,16 @@ def write_entry(path: Path, key: str, arrays: Arrays) -> None:
 @lru_cache(maxsize=1)
 def code_hash() -> str:
     """Hash of the modules that compute entries, and of the packages that they rest on."""
+    folder = Path(__file__).parent
+    return hash_of([folder / f"{name}.py" for name in _DECIDING_MODULES], _DECIDING_PACKAGES)
+
+
+def hash_of(modules: Iterable[Path], packages: Iterable[str]) -> str:
+    """Hash of the text of modules and of the versions of packages."""
     total = hashlib.sha256()
-    for name in _DECIDING_MODULES:
-        total.update((Path(__file__).parent / f"{name}.py").read_bytes())
-    for name in _DECIDING_PACKAGES:
+    for module in modules:
+        total.update(module.read_bytes())
+    for name in packages:
         total.update(f"{name} {version(name)}\n".encode())
     return total.hexdigest()
 

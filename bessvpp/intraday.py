@@ -68,7 +68,9 @@ def features_at(market: Market, day: int, first_block: int, rules: MarketParams)
     frame of T - first_block rows; NaN where something is not known.
     """
     n = market.n_blocks
-    spread = (market.rtm_mcp - market.dam_mcp).ravel()
+    oldest = max(day - WEEK_DAYS - 1, 0)  # the first day that is read
+    recent = slice(oldest, day + 1)
+    spread = (market.rtm_mcp[recent] - market.dam_mcp[recent]).ravel()
     latest = day * n + first_block - blocks_behind(rules, n)  # place of the latest known spread
     ahead = np.arange(first_block, n)
     dam = market.dam_mcp[day]
@@ -77,7 +79,7 @@ def features_at(market: Market, day: int, first_block: int, rules: MarketParams)
     def at(places: np.ndarray) -> np.ndarray:
         """Spreads at places of the long series, NaN where none is known."""
         known = (places >= 0) & (places <= latest)
-        return np.where(known, spread[np.clip(places, 0, spread.size - 1)], np.nan)
+        return np.where(known, spread[np.clip(places - oldest * n, 0, spread.size - 1)], np.nan)
 
     week = day * n + ahead - n * np.arange(1, WEEK_DAYS + 2)[:, None]
     past = at(week)
@@ -117,8 +119,9 @@ def train(market: Market, days: np.ndarray, rules: MarketParams, params: Forecas
     for date in days:
         day = market.index_of(date)
         for hour in range(day % TRAIN_STEP_HOURS, 24, TRAIN_STEP_HOURS):
-            frames.append(features_at(market, day, hour * per_hour, rules))
-            targets.append((market.rtm_mcp - market.dam_mcp)[day, hour * per_hour :])
+            first = hour * per_hour
+            frames.append(features_at(market, day, first, rules))
+            targets.append(market.rtm_mcp[day, first:] - market.dam_mcp[day, first:])
     y = np.concatenate(targets) if targets else np.array([])
     known = np.isfinite(y)
     if not known.any():

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from bessvpp import cells, checksum, exchange_files, params, snapshot, tables
-from bessvpp.cache import read_entry, write_entry
+from bessvpp.cache import hash_of, read_entry, write_entry
 from bessvpp.errors import DataError, StorageError
 from bessvpp.params import MINUTES_PER_DAY, PROJECT_ROOT, MarketParams
 from bessvpp.tables import VOLUMES, PriceTable
@@ -258,10 +257,8 @@ def _averaged(grids: dict[str, np.ndarray], factor: int) -> dict[str, np.ndarray
 def _code() -> bytes:
     """What a cached table depends on besides its file and the rules: the code that made it."""
     modules = (cells, tables, checksum, snapshot, exchange_files, params)
-    total = hashlib.sha256(importlib.metadata.version("python-calamine").encode())
-    for name in (*(module.__file__ for module in modules), __file__):
-        total.update(Path(name).read_bytes())
-    return total.digest()
+    files = [Path(name) for name in (*(module.__file__ for module in modules), __file__)]
+    return hash_of(files, ["python-calamine"]).encode()
 
 
 def _cache_entry(raw: bytes, path: Path, rules: MarketParams) -> Path | None:

@@ -48,6 +48,15 @@ SECOND_UNIT = UNIT | {
     "e_start_mwh": 15.0,
     "e_target_mwh": 15.0,
 }
+LIGHTGBM = {
+    "learning_rate": 0.2,
+    "num_leaves": 7,
+    "min_data_in_leaf": 20,
+    "feature_fraction": 0.8,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "lambda_l2": 1.0,
+}
 FIELDS = {
     "market": {
         "block_minutes": None,
@@ -79,25 +88,9 @@ FIELDS = {
         "levels": [0.05, 0.25, 0.5, 0.75, 0.95],
         "n_estimators": 8,
         "model_seed": 3,
-        "lightgbm": {
-            "learning_rate": 0.2,
-            "num_leaves": 7,
-            "min_data_in_leaf": 20,
-            "feature_fraction": 0.8,
-            "bagging_fraction": 0.8,
-            "bagging_freq": 1,
-            "lambda_l2": 1.0,
-        },
+        "lightgbm": LIGHTGBM,
         "intraday_n_estimators": 40,
-        "intraday_lightgbm": {
-            "learning_rate": 0.2,
-            "num_leaves": 7,
-            "min_data_in_leaf": 20,
-            "feature_fraction": 0.8,
-            "bagging_fraction": 0.8,
-            "bagging_freq": 1,
-            "lambda_l2": 1.0,
-        },
+        "intraday_lightgbm": LIGHTGBM,
         "warmup_days": 7,
         "calibration_days": 24,
         "test_days": 4,
