@@ -210,7 +210,7 @@ class Opened:
     asked: frozenset[str]
 
 
-def open_in_browser(page: Path, folder: Path) -> Opened:
+def open_in_browser(page: Path, folder: Path, *options: str) -> Opened:
     """Open a page from the disk, with every host out of reach."""
     command = [
         str(CHROMIUM),
@@ -226,6 +226,7 @@ def open_in_browser(page: Path, folder: Path) -> Opened:
         "--virtual-time-budget=30000",
         "--enable-logging=stderr",
         "--dump-dom",
+        *options,
         page.as_uri(),
     ]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=120)
@@ -264,6 +265,27 @@ def test_formulas_and_charts_are_drawn_in_a_browser_without_a_network(book: Path
         drawn["charts"] += charts
     assert drawn["formulas"] >= 7
     assert drawn["charts"] >= 1
+
+
+COUNT_CUT_TABLES = """<script>addEventListener("load", () => {
+  const tables = [...document.querySelectorAll(".bd-article table")];
+  const cut = tables.filter(table => table.offsetWidth > table.parentElement.clientWidth);
+  document.body.dataset.tables = `${tables.length} tables, ${cut.length} cut`;
+})</script></body>"""
+
+
+@needs_browser
+@pytest.mark.slow
+def test_tables_are_wholly_there_in_a_window_of_1200_pixels(book: Path, tmp_path: Path):
+    for path in (book / "intro.html", *sorted(book.glob("notebooks/*.html"))):
+        counting = path.with_name("counting.html")
+        counting.write_text(path.read_text().replace("</body>", COUNT_CUT_TABLES))
+        dom = open_in_browser(counting, tmp_path, "--window-size=1200,2000").dom
+        counting.unlink()
+        told = re.search(r'data-tables="(\d+) tables, (\d+) cut"', dom)
+        assert told, path.name
+        assert int(told[1]) >= 6 or path.name != "intro.html"
+        assert int(told[2]) == 0, path.name
 
 
 @needs_browser
