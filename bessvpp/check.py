@@ -19,7 +19,9 @@ from bessvpp.errors import BessvppError
 from bessvpp.market import common_minutes, price_files
 from bessvpp.params import MINUTES_PER_DAY, MarketParams
 from bessvpp.price_tables import (
+    days_of,
     disagreements,
+    green_prices,
     merged,
     read_price_tables,
     repeated,
@@ -32,7 +34,7 @@ TOLD = {
     "whole": "whole",
     "history": "incomplete: its first blocks, history for the next plan",
     "incomplete": "incomplete: set apart",
-    "another market": "another market: set aside",
+    "another market": "another market: a feature, no DAM price",
 }
 
 
@@ -64,6 +66,7 @@ class Report:
 
     refused : a message for each file that cannot be trusted, and each pair that disagrees
     gaps : by market, the days without any price and the blocks missing of others
+        (those of the GDAM exclude no day)
     duplicates : by pair of sources, how many blocks both give alike
     excluded : by market and in both, days of which a price is missing
     statistics : by market, and of the spread where both are there
@@ -128,22 +131,23 @@ def check_files(paths: Sequence[Path], rules: MarketParams) -> Report:
             refused.append(str(error))
     notes += [f"{table.source}: {note}" for table in tables for note in table.notes]
     priced = [table for table in tables if table.market != "gdam"]
+    minutes = None
     if priced:
         try:
-            common_minutes(priced, rules)
+            minutes = common_minutes(priced, rules)
         except BessvppError as error:
             notes.append(f"cannot be read together as block_minutes stands: {error}")
     elif tables:
         refused.append(
-            "only the green market (GDAM) was found, whose prices are set aside and not judged: "
-            "add the files of the DAM or the RTM"
+            "only the green market (GDAM) was found, another price: add the files of the DAM or "
+            "the RTM"
         )
     gaps: dict[str, list[str]] = {}
     missing: dict[str, np.ndarray] = {}
     statistics: dict[str, dict[str, float]] = {}
     duplicates: list[str] = []
     grids: dict[str, pd.DataFrame] = {}
-    for market in ("dam", "rtm"):
+    for market in ("dam", "rtm", "gdam"):
         own = [table for table in tables if table.market == market]
         if not own:
             continue
@@ -157,11 +161,14 @@ def check_files(paths: Sequence[Path], rules: MarketParams) -> Report:
         except BessvppError as error:
             refused += [str(error)] if str(error) not in refused else []
             continue
-        grids[market] = grid
         name = market.upper()
         gaps[name] = _gaps(grid["missing"])
-        missing[name] = grid.index.normalize()[grid["missing"]].unique().to_numpy("M8[D]")
         statistics[name] = _statistics(grid, rules)
+        if market == "gdam":
+            notes += green_prices(own, days_of(priced), minutes)[1] if minutes else []
+            continue
+        grids[market] = grid
+        missing[name] = grid.index.normalize()[grid["missing"]].unique().to_numpy("M8[D]")
     if len(grids) == 2:
         statistics |= _spread(grids["dam"], grids["rtm"])
         either = np.unique(np.concatenate(list(missing.values())))
@@ -227,8 +234,7 @@ def _day_reports(table: PriceTable, rules: MarketParams) -> list[DayReport]:
 def _grid(tables: list[PriceTable]) -> pd.DataFrame:
     """``mcp``, ``no_trade`` and ``missing`` of one market on its whole calendar."""
     minutes = max(table.block_minutes for table in tables)
-    days = [table.starts.astype("M8[D]") for table in tables]
-    dates = np.arange(min(d.min() for d in days), max(d.max() for d in days) + 1)
+    dates = days_of(tables)
     grids = merged(tables, dates, minutes)
     step = pd.Timedelta(minutes=minutes)
     index = pd.date_range(dates[0], periods=grids["mcp"].size, freq=step)

@@ -37,6 +37,7 @@ SHIFTS = (15, 60, 330, 1110, 1380, 1425)  # minutes: a block or an hour late or 
 TIDY_FIELDS = {
     "dam_mcp_rs_mwh": ("dam", "mcp"),
     "rtm_mcp_rs_mwh": ("rtm", "mcp"),
+    "gdam_mcp_rs_mwh": ("gdam", "mcp"),
     **{name: ("dam", name) for name in VOLUMES},
     **{f"{market}_{name}": (market, name) for market in ("dam", "rtm") for name in VOLUMES},
 }
@@ -71,7 +72,7 @@ def _tidy_tables(sheet: Sheet, header: int, renamed: Mapping[str, str]) -> list[
     labels = row_labels(sheet.rows[header], renamed)
     time = labels.index("delivery_start")
     body = body_below(sheet, header, labels, time)
-    markets = [market for market in ("dam", "rtm") if f"{market}_mcp_rs_mwh" in labels]
+    markets = [market for market in ("dam", "rtm", "gdam") if f"{market}_mcp_rs_mwh" in labels]
     if not markets:
         refuse(
             f"{sheet.source}, row {header + 1}",

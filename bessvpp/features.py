@@ -16,7 +16,7 @@ import pandas as pd
 
 from bessvpp.errors import DataError
 from bessvpp.external import published_minute
-from bessvpp.market import Market, is_sunday
+from bessvpp.market import GREEN_PRICE, Market, is_sunday
 from bessvpp.metrics import mean_of_known
 from bessvpp.params import MarketParams
 
@@ -29,7 +29,7 @@ PARTS_OF_DAY = {"night": (0, 5), "morning": (6, 9), "midday": (10, 15), "evening
 DECAY = 0.75
 """Weight of a day against the one after it in ``dam_recent``."""
 
-_NO_PRICE_WORDS = ("sd", "share", "mw", "ratio", "days", "spread")
+_NO_PRICE_WORDS = ("sd", "share", "mw", "ratio", "days", "spread", "off")
 
 
 def gate_time(date: np.datetime64, gate_minutes: int) -> dt.datetime:
@@ -50,7 +50,8 @@ def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd
     Returns
     -------
     frame of T rows. Columns that start with ``rtm_`` or ``spread_`` are about the RTM, those
-    that start with ``ext_`` are added ones, for the delivery day itself.
+    that start with ``gdam_`` about the green market, those that start with ``ext_`` are added
+    ones, for the delivery day itself.
     Values not known are NaN.
     """
     age = int((date - known.dates[-1]).astype(int))
@@ -65,6 +66,7 @@ def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd
         | _dam_history(dam, cap)
         | _day_type(dam, date)
         | _rtm_history(dam, rtm, cap)
+        | _green_market(known, age)
         | _order_book(known, age)
         | _added(known, age)
     )
@@ -97,17 +99,23 @@ def anchor(features: pd.DataFrame, market: str) -> np.ndarray:
 
 
 def design(features: pd.DataFrame, market: str) -> pd.DataFrame:
-    """What a market's models see: the features, and each price's distance from the anchor."""
+    """What a market's models see: the features, and each price's distance from the anchor.
+
+    Of the GDAM they see distances alone. Its download may be missing one morning, and a model
+    that never missed it in training takes a missing value for 0: a distance of 0 says nothing,
+    where a price of 0 would say much.
+    """
     base = anchor(features, market)
     x = features.drop(columns="delivery_start")
     prices = [
         name
         for name in x
-        if name.startswith(("dam_", "rtm_"))
+        if name.startswith(("dam_", "rtm_", "gdam_"))
         and not any(word in name.split("_") for word in _NO_PRICE_WORDS)
     ]
     distance = x[prices].sub(base, axis=0).add_suffix("_off_anchor")
-    return pd.concat([x, distance], axis=1)
+    green = [name for name in prices if name.startswith("gdam_")]
+    return pd.concat([x.drop(columns=green), distance], axis=1)
 
 
 def delivery_starts(date: np.datetime64, n_blocks: int) -> pd.DatetimeIndex:
@@ -246,11 +254,26 @@ def _rtm_history(dam: np.ndarray, rtm: np.ndarray, cap: np.ndarray) -> dict[str,
     return features | {key: np.full(n_blocks, value) for key, value in of_the_day.items()}
 
 
+def _green_market(known: Market, age: int) -> dict[str, np.ndarray]:
+    """GDAM price of the day before and its week, where the data have it; no DAM price."""
+    if GREEN_PRICE not in known.extras:
+        return {}
+    green, dam = (
+        _last_days(prices, WEEK_DAYS + age, age)[-WEEK_DAYS:]
+        for prices in (known.extras[GREEN_PRICE], known.dam_mcp)
+    )
+    return {
+        "gdam_lag_1d": green[-1],
+        "gdam_mean_7d": mean_of_known(green),
+        "gdam_off_dam_1d": green[-1] - dam[-1],
+    }
+
+
 def _order_book(known: Market, age: int) -> dict[str, np.ndarray]:
     """Bids and volumes of the day before where the data have them, and a week of their ratio."""
     features = {}
     for name, matrix in sorted(known.extras.items()):
-        if published_minute(name) is not None:
+        if name == GREEN_PRICE or published_minute(name) is not None:
             continue
         features[f"{name}_1d"] = _last_days(matrix, age + 1, age)[-1]
     for market in ("dam", "rtm"):

@@ -22,10 +22,17 @@ from bessvpp.errors import DataError
 from bessvpp.exchange_files import MARKER
 from bessvpp.external import published_minute, read_external
 from bessvpp.params import MINUTES_PER_DAY, MarketParams
-from bessvpp.price_tables import merged, read_price_tables, unlike_volumes
+from bessvpp.price_tables import (
+    days_of,
+    green_prices,
+    merged,
+    read_price_tables,
+    unlike_volumes,
+)
 from bessvpp.tables import VOLUMES, PriceTable
 
-EXTRAS = tuple(f"{market}_{name}" for market in ("dam", "rtm") for name in VOLUMES)
+GREEN_PRICE = "gdam_mcp"
+EXTRAS = (*(f"{market}_{name}" for market in ("dam", "rtm") for name in VOLUMES), GREEN_PRICE)
 TIME_ZONE = "Asia/Kolkata"
 
 
@@ -36,9 +43,10 @@ class Market:
     dates : (D,) datetime64[D]
     dam_mcp, rtm_mcp : (D, T) Rs/MWh, NaN where there is no price or it is not known
     rtm_no_trade : (D, T) bool, the session was published as all zeros: no trade, no price
-    extras : bids and volumes [MW] by the names in ``EXTRAS``, those that the data have, and the
-        columns that a user adds (``external``), of which the row of a day is about the next
-        day; each (D, T)
+    extras : by the names in ``EXTRAS``, those that the data have: bids and volumes [MW], and the
+        price of the green day-ahead market [Rs/MWh], which is never traded at; and the columns
+        that a user adds (``external``), of which the row of a day is about the next day; each
+        (D, T)
     notes : what the reader of the files set apart or found missing
 
     The arrays are read-only, and the market holds no other array behind them.
@@ -138,8 +146,8 @@ class Market:
     def known_at(self, decision_time: dt.datetime, rules: MarketParams) -> Market:
         """The history as it was known at a time of decision (naive IST).
 
-        DAM prices and bids of D are known from ``rules.dam_results`` on D-1. Those of an RTM
-        block are known from the delivery start of the last session that the block covers. The
+        DAM and GDAM prices and bids of D are known from ``rules.dam_results`` on D-1. Those of
+        an RTM block are known from the delivery start of the last session that it covers. The
         row of an added column is known from its time of publication on its day.
         What was not known is NaN, days of which nothing was known are cut, and no array of
         the answer is a view of this one.
@@ -242,6 +250,7 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
 
     Files may overlap where they agree. 15-minute prices are averaged to hours where
     ``rules.block_minutes`` is 60; an hourly RTM price is the mean over the blocks with trade.
+    Prices of the green market (GDAM) join as ``extras`` on the days of the other two.
     A folder that holds ``SYNTHETIC.txt`` makes the market synthetic. The columns of
     ``rules.external`` join by delivery_start.
 
@@ -263,8 +272,7 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
     minutes = common_minutes(tables, rules)
     for kind in sorted({(table.market, table.block_minutes) for table in tables}):
         notes += unlike_volumes([t for t in tables if (t.market, t.block_minutes) == kind])
-    days = [table.starts.astype("M8[D]") for table in tables]
-    dates = np.arange(min(d.min() for d in days), max(d.max() for d in days) + 1)
+    dates = days_of(tables)
     dam = merged([t for t in tables if t.market == "dam"], dates, minutes)
     rtm = merged([t for t in tables if t.market == "rtm"], dates, minutes)
     extras = {
@@ -273,6 +281,11 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
         for name in VOLUMES
         if not np.isnan(grids[name]).all()
     }
+    if green := [table for table in found if table.market == "gdam"]:
+        prices, told = green_prices(green, dates, minutes)
+        notes += told
+        if not np.isnan(prices).all():
+            extras[GREEN_PRICE] = prices
     for given in rules.external:
         added = read_external(given, dates, MINUTES_PER_DAY // minutes)
         for name in sorted(added.keys() & extras.keys()):

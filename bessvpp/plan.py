@@ -25,15 +25,17 @@ from bessvpp.errors import DataError, ParameterError
 from bessvpp.features import delivery_starts, feature_frame, gate_time
 from bessvpp.forecast import (
     MARKETS,
+    MarketModels,
     QuantileForecast,
     forecast_days,
     load_models,
     read_forecasts,
 )
-from bessvpp.market import Market, read_market
+from bessvpp.market import GREEN_PRICE, Market, read_market
 from bessvpp.metrics import cvar
 from bessvpp.params import (
     FIELDS,
+    MINUTES_PER_DAY,
     BessParams,
     Fan,
     MarketParams,
@@ -113,8 +115,9 @@ def plan_day_ahead(
     Raises
     ------
     DataError
-        where the data end before the day before delivery, or where the models were trained on
-        the delivery day or later and the run has no forecast of that day out of sample.
+        where the data end before the day before delivery, where their blocks are not as long as
+        those of the run, or where the models were trained on the delivery day or later and the
+        run has no forecast of that day out of sample.
     """
     date = next_delivery_day(market) if date is None else date
     rules = params.market
@@ -359,6 +362,17 @@ def _forecasts(
     its last refit, were trained on many of them. Only days after both are forecast here.
     """
     whole = read_forecasts(run, "original", params.forecast.levels)
+    of_run = MINUTES_PER_DAY // whole["dam"].values.shape[1]
+    if of_run != known.block_minutes:
+        remedy = (
+            "set block_minutes to 60 in market.yaml"
+            if of_run == 60
+            else "give prices of 15 minutes"
+        )
+        raise DataError(
+            f"the prices are in blocks of {known.block_minutes} minutes, the models in {run.path} "
+            f"in blocks of {of_run}: {remedy}, or make a run on these data"
+        )
     return {name: _forecast(run, whole[name], known, date, params) for name in MARKETS}
 
 
@@ -385,13 +399,28 @@ def _forecast(
     dates = np.append(known.dates[(known.dates > first) & (known.dates < date)], date)
     later, _ = forecast_days(
         models,
-        feature_frame(known, dates, params.market),
+        feature_frame(_as_trained(known, models), dates, params.market),
         name,
         dates,
         np.repeat("test", len(dates)),
         params.market,
     )
     return made.followed_by(later)
+
+
+def _as_trained(known: Market, models: Mapping[int, MarketModels]) -> Market:
+    """The market with a GDAM price if the models were trained on one, missing or not.
+
+    Its files are optional, so one that comes or goes between training and a plan stops nothing.
+    """
+    seen = next(iter(next(iter(models.values())).quantiles.values())).feature_name()
+    wanted = any(name.startswith("gdam_") for name in seen)
+    if wanted == (GREEN_PRICE in known.extras):
+        return known
+    extras = {name: values for name, values in known.extras.items() if name != GREEN_PRICE}
+    if wanted:
+        extras[GREEN_PRICE] = np.full(known.dam_mcp.shape, np.nan)
+    return replace(known, extras=extras)
 
 
 def _clean(mw: np.ndarray) -> np.ndarray:

@@ -50,11 +50,11 @@ def read_price_tables(path: Path, rules: MarketParams) -> list[PriceTable]:
 
 def _judged(table: PriceTable, rules: MarketParams) -> PriceTable:
     """The table with blocks of zeros set apart; refused where its prices cannot be."""
-    if table.market == "gdam":
-        return replace(table, notes=(*table.notes, "green day-ahead market (GDAM), set aside"))
     mcp = table.columns["mcp"]
     days = table.starts.astype("M8[D]")
     notes = list(table.notes)
+    if table.market == "gdam":
+        notes.append("green day-ahead market (GDAM), whose price is a feature and no DAM price")
     zeros, unclear = _zeros(table)
     price = np.where(zeros | unclear, np.nan, mcp)
     if zeros.any():
@@ -140,6 +140,42 @@ def merged(tables: Sequence[PriceTable], dates: np.ndarray, minutes: int) -> dic
             )
         merged = {name: np.fmax(merged[name], grids[name]) for name in names}
     return merged
+
+
+def days_of(tables: Sequence[PriceTable]) -> np.ndarray:
+    """(D,) every day from the first of the tables to the last."""
+    days = [table.starts.astype("M8[D]") for table in tables]
+    return np.arange(min(d.min() for d in days), max(d.max() for d in days) + 1)
+
+
+def green_prices(
+    tables: Sequence[PriceTable], dates: np.ndarray, minutes: int
+) -> tuple[np.ndarray, list[str]]:
+    """(D, T) prices of the GDAM on the calendar of the other markets [Rs/MWh], and notes.
+
+    They never lengthen that calendar: prices of other days are set apart, and so are hourly ones
+    beside blocks of 15 minutes. Those that disagree are refused.
+    """
+    fitting = [table for table in tables if table.block_minutes <= minutes]
+    notes = [
+        f"{table.source}: GDAM prices of {table.block_minutes} minutes cannot be told apart into "
+        f"the {minutes} minutes of the other markets, set apart"
+        for table in tables
+        if table.block_minutes > minutes
+    ]
+    prices = np.full((len(dates), MINUTES_PER_DAY // minutes), np.nan)
+    if fitting:
+        own_dates = days_of(fitting)
+        own = merged(fitting, own_dates, minutes)["mcp"]
+        _, here, there = np.intersect1d(dates, own_dates, return_indices=True)
+        prices[here] = own[there]
+        outside = own_dates[np.isfinite(own).any(axis=1) & ~np.isin(own_dates, dates)]
+        if len(outside):
+            notes.append(
+                f"GDAM prices of {len(outside)} days, {outside[0]} to {outside[-1]}, lie outside "
+                "the days of the other markets, set apart"
+            )
+    return prices, notes
 
 
 def repeated(tables: Sequence[PriceTable]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

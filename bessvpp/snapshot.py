@@ -33,7 +33,9 @@ FIELDS = {
     "time block": "block",
     "purchase bid": "purchase_bid_mw",
     "sell bid": "sell_bid_mw",
+    "total sell bid": "sell_bid_mw",  # of the GDAM, which splits its volumes by source
     "mcv": "mcv_mw",
+    "total mcv": "mcv_mw",
     "mcp": "mcp",
 }
 GREEN = ("solar", "hydro", "fsv")  # words in columns of the green day-ahead market alone
@@ -66,9 +68,8 @@ def snapshot_table(
     notes += _date_notes(body.cells(where["date"]), days, sheet.source)
     check_order(body, starts)
     columns = {name: body.number_column(where[name]) for name in ("mcp", *VOLUMES) if name in where}
-    if market != "gdam":
-        above = [FIELDS.get(re.sub(r"\s*\(.*\)", "", name)) for name in body.above_summary]
-        notes += check_summary(body, above, starts, length, columns, snapshot_day)
+    above = [FIELDS.get(re.sub(r"\s*\(.*\)", "", name)) for name in body.above_summary]
+    notes += check_summary(body, above, starts, length, columns, snapshot_day)
     return PriceTable(
         source=sheet.source,
         market=market,

@@ -126,6 +126,7 @@ def test_the_green_market_alone_is_nothing_to_trust(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "everything here can be trusted" not in text
     assert "REFUSED  only the green market (GDAM) was found" in text
+    assert "another market: a feature, no DAM price" in text
 
 
 def test_what_is_not_there_or_empty_is_refused(tmp_path, capsys):
@@ -142,7 +143,29 @@ def test_missing_days_are_ranges_and_green_is_another_market(tmp_path, capsys):
     assert code == 0
     assert report["gaps"] == {"DAM": ["2025-06-11 to 2025-06-13 (3 days) (nothing)"]}
     assert [day["status"] for day in report["days"]] == ["another market", "whole", "whole"]
-    assert set(report["statistics"]) == {"DAM"}
+    assert set(report["statistics"]) == {"DAM", "GDAM"}
+    assert set(report["excluded"]) == {"DAM"}
+
+
+def test_green_prices_that_disagree_are_refused_and_what_is_not_used_is_told(tmp_path, capsys):
+    write(tmp_path, snapshot(["14-06-2025"], prices(96)), "a.csv")
+    rows = green("14-06-2025", summary=False)
+    del rows[FIRST + 10]
+    write(tmp_path, rows, "GDAM.csv")
+    write(tmp_path, green("15-06-2025"), "GDAM_next.csv")
+    hours = prices(24, 3)
+    write(tmp_path, green("16-06-2025", hours, length=60), "GDAM_hours.csv")
+    code, report = told(capsys, tmp_path)
+    assert code == 0
+    assert report["gaps"] == {"GDAM": ["2025-06-14 02:00-03:00"]}  # in hours, as one file is
+    assert report["excluded"] == {}
+    assert any("GDAM_hours.csv: GDAM prices of 60 minutes" in note for note in report["notes"])
+    assert any("of 1 days, 2025-06-15 to 2025-06-15, lie outside" in n for n in report["notes"])
+    write(tmp_path, green("16-06-2025", hours + 1, length=60), "GDAM_again.csv")
+    code, report = told(capsys, tmp_path)
+    assert code == 1
+    (message,) = report["refused"]
+    assert "disagree on the GDAM price of 2025-06-16" in message
 
 
 def test_the_spread_is_told_where_both_markets_are_there(tmp_path):

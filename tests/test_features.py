@@ -95,6 +95,72 @@ def test_features_hold_the_prices_they_are_named_after(n_blocks):
     assert frame["hour"].iloc[[0, n_blocks // 2]].tolist() == [0, 12]
 
 
+def with_green(market: Market) -> Market:
+    """The market with GDAM prices that stray from the DAM's."""
+    rng = np.random.default_rng(5)
+    green = (market.dam_mcp + rng.normal(200, 300, market.dam_mcp.shape)).clip(0, 10_000)
+    extras = dict(market.extras) | {"gdam_mcp": green}
+    return Market(market.dates, market.dam_mcp, market.rtm_mcp, market.rtm_no_trade, extras, False)
+
+
+GREEN_NAMES = ["gdam_lag_1d", "gdam_mean_7d", "gdam_off_dam_1d"]
+
+
+@pytest.mark.parametrize("n_blocks", [24, 96])
+def test_green_features_are_there_if_the_price_is_and_hold_what_they_are_named_after(n_blocks):
+    plain = make_market(40, n_blocks, bids=True)
+    market, day = with_green(plain), 35
+    frame = feature_frame(market, market.dates[[day]], RULES)
+    green = market.extras["gdam_mcp"]
+    np.testing.assert_array_equal(frame["gdam_lag_1d"], green[day - 1])
+    np.testing.assert_allclose(frame["gdam_mean_7d"], green[day - 7 : day].mean(axis=0))
+    np.testing.assert_array_equal(frame["gdam_off_dam_1d"], green[day - 1] - plain.dam_mcp[day - 1])
+    # Nothing else changes, and nothing of it is there without the price.
+    without = feature_frame(plain, plain.dates[[day]], RULES)
+    assert same(frame.drop(columns=GREEN_NAMES), without)
+    for name in ("dam", "rtm"):
+        seen, rest = design(frame, name), design(without, name)
+        added = [column for column in seen if column not in rest]
+        assert added == [
+            "gdam_off_dam_1d",
+            "gdam_lag_1d_off_anchor",
+            "gdam_mean_7d_off_anchor",
+        ]
+        np.testing.assert_allclose(
+            seen["gdam_mean_7d_off_anchor"], frame["gdam_mean_7d"] - anchor(frame, name)
+        )
+        assert same(seen[list(rest)], rest)
+
+
+def test_a_green_price_of_the_delivery_day_changes_no_feature_and_one_of_the_day_before_does():
+    market, day = with_green(make_market(40, 96)), 35
+    before = feature_frame(market, market.dates[[day]], RULES)
+    later = changed(market, gdam_mcp=(slice(day, None), slice(None), 1.0))
+    assert same(before, feature_frame(later, market.dates[[day]], RULES))
+    last = changed(market, gdam_mcp=(day - 1, 95, 77.0))
+    after = feature_frame(last, market.dates[[day]], RULES)
+    moved = [name for name in before if not before[name].equals(after[name])]
+    assert moved == GREEN_NAMES
+
+
+def test_a_green_price_that_is_missing_is_missing_in_its_features_alone():
+    market, day = with_green(make_market(40)), 35
+    before = feature_frame(market, market.dates[[day]], RULES)
+    gap = changed(market, gdam_mcp=(day - 1, slice(None), np.nan))
+    after = feature_frame(gap, market.dates[[day]], RULES)
+    assert after["gdam_lag_1d"].isna().all()
+    assert after["gdam_off_dam_1d"].isna().all()
+    week = gap.extras["gdam_mcp"][day - 7 : day - 1].mean(axis=0)
+    np.testing.assert_allclose(after["gdam_mean_7d"], week)
+    assert same(before.drop(columns=GREEN_NAMES), after.drop(columns=GREEN_NAMES))
+    assert not gap.excluded.any()
+    # Data that end two days before delivery leave yesterday open and shift none.
+    short = feature_frame(market.days(0, 34), market.dates[[day]], RULES)
+    assert short["gdam_lag_1d"].isna().all()
+    week = market.extras["gdam_mcp"][day - 7 : day - 1].mean(axis=0)
+    np.testing.assert_allclose(short["gdam_mean_7d"], week)
+
+
 def test_the_calendar_is_that_of_the_delivery_day():
     market = make_market(40)  # 1 March 2024 was a Friday
     frame = feature_frame(market, market.dates[[7, 9]], RULES)
@@ -232,7 +298,7 @@ def test_models_see_each_price_and_its_distance_from_the_anchor_and_no_other_dis
     seen = design(frame, "dam")
     distances = {name.removesuffix("_off_anchor") for name in seen if name.endswith("_off_anchor")}
     assert {"dam_lag_2d", "dam_mean_28d", "dam_evening_1d", "rtm_latest"} <= distances
-    strangers = {"sd", "share", "mw", "ratio", "days", "spread"}
+    strangers = {"sd", "share", "mw", "ratio", "days", "spread", "off"}
     assert not [name for name in distances if set(name.split("_")) & strangers]
     np.testing.assert_allclose(
         seen["dam_mean_7d_off_anchor"], frame["dam_mean_7d"] - frame["dam_lag_1d"]

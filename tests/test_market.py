@@ -131,7 +131,7 @@ def test_a_folder_of_monthly_files_becomes_one_calendar(tmp_path):
     market = read_market(tmp_path, RULES)
     assert market.dam_mcp.ravel().tolist() == values.tolist()
     assert not market.excluded.any()
-    assert set(market.extras) == set(EXTRAS)
+    assert set(market.extras) == set(EXTRAS) - {"gdam_mcp"}
     assert not market.is_synthetic
     assert any("readme.md" in note for note in market.notes)
 
@@ -443,19 +443,145 @@ def test_a_copy_with_names_of_its_own_is_read_by_the_mapping(tmp_path, day):
             load_params(column_names=bad)
 
 
-def green(day_text=DAY):
-    rows = snapshot([day_text], prices(96))
-    rows[4][4:6] = ["Total Sell Bid (MW)", "Solar Bid (MW)"]
+GREEN_PRICES = prices(96, 7)
+
+
+def green(day_text=DAY, mcp=GREEN_PRICES, **given):
+    """A GDAM download: volumes in all, and one that the DAM does not have."""
+    rows = snapshot([day_text], mcp, **given)
+    rows[4][-4:-1] = ["Total Sell Bid (MW)", "Total MCV (MW)", "Solar FSV (MW)"]
     return rows
 
 
-def test_the_green_market_is_set_apart_and_never_a_price(tmp_path, day):
+def test_the_green_price_joins_beside_the_dam_and_is_never_its_price(tmp_path, day):
     path = write(tmp_path, green(), "GDAM_Market Snapshot.csv")
     refused(path, "GDAM", "add the files of the day-ahead market")
     write(tmp_path, day[0])
     market = read_market(tmp_path, RULES)
     assert market.dam_mcp[0].tolist() == day[1].tolist()
-    assert any("set aside" in note and "GDAM" in note for note in market.notes)
+    assert market.extras["gdam_mcp"][0].tolist() == GREEN_PRICES.tolist()
+    volumes = {"dam_purchase_bid_mw", "dam_sell_bid_mw", "dam_mcv_mw"}
+    assert set(market.extras) == {"gdam_mcp"} | volumes
+    assert any("GDAM" in note and "no DAM price" in note for note in market.notes)
+    pd.testing.assert_frame_equal(
+        Market.from_frame(market.to_frame()).to_frame(), market.to_frame()
+    )
+
+
+def both_markets(folder, days):
+    """DAM and RTM downloads of some days."""
+    for name in ("DAM", "RTM"):
+        rows = snapshot(days, prices(96 * len(days)), market=name)
+        write(folder, rows, f"{name}_Market Snapshot.csv")
+
+
+def test_a_missing_green_price_excludes_no_day(tmp_path):
+    both_markets(tmp_path, ["14-08-2025", "15-08-2025"])
+    rows = green("15-08-2025", summary=False)
+    rows[FIRST + 3][PRICE] = "-"
+    del rows[FIRST + 50 :]
+    write(tmp_path, rows, "GDAM.csv")
+    market = read_market(tmp_path, RULES)
+    assert not market.excluded.any()
+    there = np.isfinite(market.extras["gdam_mcp"])
+    assert there.sum(axis=1).tolist() == [0, 49]
+    assert not there[1, 3]
+
+
+def test_green_prices_of_other_days_are_told_and_lengthen_no_history(tmp_path):
+    both_markets(tmp_path, ["14-08-2025", "15-08-2025"])
+    for d in (13, 15, 16, 17):
+        write(tmp_path, green(f"{d}-08-2025", prices(96, d)), f"GDAM-{d}.csv")
+    market = read_market(tmp_path, RULES)
+    assert market.dates.astype(str).tolist() == ["2025-08-14", "2025-08-15"]
+    assert np.isnan(market.extras["gdam_mcp"][0]).all()
+    assert market.extras["gdam_mcp"][1].tolist() == prices(96, 15).tolist()
+    assert any("of 3 days, 2025-08-13 to 2025-08-17, lie outside" in n for n in market.notes)
+    (tmp_path / "GDAM-15.csv").unlink()
+    assert "gdam_mcp" not in read_market(tmp_path, RULES).extras
+
+
+def test_green_files_that_disagree_are_refused_naming_both(tmp_path, day):
+    write(tmp_path, day[0])
+    write(tmp_path, green(), "GDAM-a.csv")
+    write(tmp_path, green(), "GDAM-b.csv")
+    read_market(tmp_path, RULES)
+    other = GREEN_PRICES.copy()
+    other[7] += 1
+    write(tmp_path, green(mcp=other), "GDAM-b.csv")
+    refused(tmp_path, "GDAM-a.csv", "GDAM-b.csv", "GDAM price of 2025-08-07T01:45")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda mcp: mcp / 1000, ["GDAM price", "Rs/kWh"]),
+        (lambda mcp: np.where(np.arange(96) == 4, 10_001, mcp), ["row 10", "GDAM", "the cap"]),
+        (lambda mcp: np.where(np.arange(96) == 4, -1, mcp), ["row 10", "GDAM", "the floor"]),
+    ],
+)
+def test_green_prices_are_judged_as_those_of_the_dam(tmp_path, day, spoil, words):
+    write(tmp_path, day[0])
+    write(tmp_path, green(mcp=spoil(GREEN_PRICES)), "GDAM.csv")
+    refused(tmp_path, "GDAM.csv", *words)
+
+
+def test_a_changed_green_price_contradicts_its_summary(tmp_path, day):
+    write(tmp_path, day[0])
+    rows = green()
+    rows[FIRST + 9][PRICE] = "2345.67"
+    write(tmp_path, rows, "GDAM.csv")
+    refused(tmp_path, "GDAM.csv", "contradicts")
+
+
+def test_green_blocks_of_zeros_are_no_price_and_a_zero_with_volume_is_one(tmp_path, day):
+    write(tmp_path, day[0])
+    rows = green(summary=False)
+    rows[FIRST + 8][3:] = ["0.00"] * 5
+    rows[FIRST + 9][PRICE] = "0.00"  # with the volume in "Total MCV (MW)"
+    write(tmp_path, rows, "GDAM.csv")
+    market = read_market(tmp_path, RULES)
+    found = market.extras["gdam_mcp"][0]
+    assert np.flatnonzero(np.isnan(found)).tolist() == [8]
+    assert found[9] == 0
+    assert any("GDAM.csv: 1 blocks of zeros, taken as no price" in n for n in market.notes)
+    assert not market.rtm_no_trade.any()
+
+
+def test_hourly_green_prices_never_stop_a_plan_in_quarters(tmp_path, day):
+    write(tmp_path, day[0])
+    hours = GREEN_PRICES.reshape(24, 4).mean(axis=1).round(2)
+    write(tmp_path, green(mcp=hours, length=60), "GDAM_hours.csv")
+    market = read_market(tmp_path, RULES)
+    assert market.n_blocks == 96
+    assert "gdam_mcp" not in market.extras
+    assert any("GDAM_hours.csv" in n and "set apart" in n for n in market.notes)
+    write(tmp_path, green(), "GDAM_quarters.csv")
+    market = read_market(tmp_path, RULES)
+    assert market.extras["gdam_mcp"][0].tolist() == GREEN_PRICES.tolist()
+    # In hours both are read, and have to agree.
+    market = read_market(tmp_path, HOURLY)
+    np.testing.assert_allclose(market.extras["gdam_mcp"][0], hours, atol=0.011)
+    write(tmp_path, green(mcp=hours + 1, length=60), "GDAM_hours.csv")
+    refused(tmp_path, "hourly files and the 15-minute files disagree", rules=HOURLY)
+
+
+def test_green_quarters_beside_hourly_prices_are_averaged(tmp_path):
+    write(tmp_path, snapshot([DAY], prices(24), length=60), "DAM.csv")
+    rows = green(summary=False)
+    rows[FIRST + 5][PRICE] = "-"
+    write(tmp_path, rows, "GDAM.csv")
+    found = read_market(tmp_path, RULES).extras["gdam_mcp"][0]
+    expected = GREEN_PRICES.reshape(24, 4).mean(axis=1)
+    expected[1] = np.nan  # of an hour that lacks a quarter there is no mean
+    np.testing.assert_allclose(found, expected)
+
+
+def test_a_tidy_file_may_hold_the_green_price(tmp_path):
+    frame = tidy_frame()
+    frame["gdam_mcp_rs_mwh"] = frame["dam_mcp_rs_mwh"] + 17
+    market = read_market(tidy(tmp_path, frame), RULES)
+    np.testing.assert_allclose(market.extras["gdam_mcp"], market.dam_mcp + 17)
 
 
 # --- traps that are refused ----------------------------------------------------------------
@@ -706,7 +832,7 @@ def test_names_of_the_other_day_ahead_markets_are_never_the_dam(tmp_path, day, n
     refused(write(tmp_path, day[0], name), *words)
 
 
-def test_a_green_download_named_in_full_is_set_aside(tmp_path, day):
+def test_a_green_download_named_in_full_is_no_dam_price(tmp_path, day):
     write(tmp_path, green(), "Green-DAM_Market Snapshot.csv")
     write(tmp_path, day[0])
     assert read_market(tmp_path, RULES).dam_mcp[0].tolist() == day[1].tolist()
@@ -806,7 +932,8 @@ def test_a_history_without_one_day_ahead_price_is_refused(tmp_path):
 def numbered(n_days: int = 5, blocks: int = 96) -> Market:
     """A market of which every value is different."""
     shape = (n_days, blocks)
-    values = np.arange(8 * n_days * blocks, dtype=float).reshape(8, *shape) + 1
+    n_arrays = 2 + len(EXTRAS)
+    values = np.arange(n_arrays * n_days * blocks, dtype=float).reshape(n_arrays, *shape) + 1
     no_trade = np.zeros(shape, bool)
     no_trade[:, blocks // 3] = no_trade[:, -1] = True
     return Market(
@@ -836,7 +963,7 @@ def slow_known(market: Market, now: dt.datetime, rules) -> dict:
                 market.rtm_mcp[i, b] if rtm else np.nan,
                 bool(market.rtm_no_trade[i, b]) and rtm,
                 *(
-                    values[i, b] if (dam if name.startswith("dam") else rtm) else np.nan
+                    values[i, b] if (rtm if name.startswith("rtm") else dam) else np.nan
                     for name, values in market.extras.items()
                 ),
             )
@@ -885,6 +1012,7 @@ def test_prices_after_the_gate_are_not_visible():
     now = dt.datetime(2024, 3, 3, 11)
     view = market.known_at(now, RULES)
     future = {market.rtm_mcp[2, 46], market.dam_mcp[3, 0], market.extras["rtm_mcv_mw"][2, 46]}
+    future |= {market.extras["gdam_mcp"][3, 0]}
     for array in (view.dates, view.dam_mcp, view.rtm_mcp, view.rtm_no_trade, *view.extras.values()):
         assert array.base is None  # no larger array behind it
         assert not future & set(array.ravel().tolist())
@@ -1011,8 +1139,17 @@ def test_a_changed_cell_of_the_real_download_is_refused(tmp_path):
 
 
 @needs_real
-def test_the_real_green_download_is_no_price():
-    refused(REAL / "GDAM_Market Snapshot 12-08-2025.xlsx", "GDAM")
+def test_the_real_green_download_is_read_beside_the_others_and_alone_is_no_price():
+    green_file = REAL / "GDAM_Market Snapshot 12-08-2025.xlsx"
+    refused(green_file, "GDAM")
+    dam_file = REAL / "DAM_Market Snapshot 07-08-2025.xlsx"
+    market = read_market([dam_file, green_file], RULES)
+    assert market.dates.tolist() == [dt.date(2025, 8, 7)]
+    assert "gdam_mcp" not in market.extras
+    rtm_file = REAL / "RTM_Market Snapshot 12-08-2025.xlsx"
+    market = read_market([dam_file, green_file, rtm_file], RULES)
+    assert market.extras["gdam_mcp"][5].mean() == pytest.approx(4748.87, abs=0.01)  # its own Avg
+    assert np.isnan(market.dam_mcp[5]).all()
 
 
 @needs_real

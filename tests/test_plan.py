@@ -303,6 +303,64 @@ def test_models_without_their_last_training_day_are_to_be_made_again(study, tmp_
         plan_day_ahead(run, study.market, study.params)
 
 
+def test_prices_in_blocks_of_another_length_are_refused_with_both_lengths(
+    study, study_run, tmp_path
+):
+    quarters = make_market(70, 96, bids=True)
+    with pytest.raises(DataError, match=r"blocks of 15 minutes, .* of 60: set block_minutes to 60"):
+        plan_day_ahead(study_run, quarters, study.params)
+    fine = {
+        name: replace(
+            whole,
+            **{
+                key: np.repeat(getattr(whole, key), 4, axis=1)
+                for key in ("values", "p_floor", "p_cap")
+            },
+        )
+        for name, whole in study.original.items()
+    }
+    run = RunFolder(tmp_path)
+    write_study(run, replace(study, original=fine))
+    with pytest.raises(DataError, match=r"blocks of 60 minutes, .* of 15: give prices of 15"):
+        plan_day_ahead(run, study.market, study.params)
+
+
+def with_green(market: Market) -> Market:
+    """The market with a GDAM price that foretells the DAM of the next day."""
+    green = np.roll(market.dam_mcp, -1, axis=0)
+    extras = dict(market.extras) | {"gdam_mcp": green}
+    return Market(market.dates, market.dam_mcp, market.rtm_mcp, market.rtm_no_trade, extras, False)
+
+
+def test_a_green_price_that_the_models_do_not_know_changes_no_plan(study, study_run, planned):
+    found = plan_day_ahead(study_run, with_green(study.market), study.params)
+    for name in ("dam", "rtm"):
+        np.testing.assert_array_equal(found.quantiles[name], planned.quantiles[name])
+    np.testing.assert_array_equal(found.bid_mw, planned.bid_mw)
+
+
+def test_models_that_know_the_green_price_plan_without_it_too(tmp_path):
+    market = with_green(make_market(70, bids=True))
+    study = make_study(make_params(), market)
+    run = RunFolder(tmp_path)
+    write_study(run, study)
+    day = market.dates[-1] + 1
+
+    def median(prices: Market) -> np.ndarray:
+        return plan_day_ahead(run, prices, study.params, day, "original").quantiles["dam"][:, 2]
+
+    usual = median(market)
+    extras = {name: values.copy() for name, values in market.extras.items()}
+    extras["gdam_mcp"][-1] += 2000
+    moved = median(replace(market, extras=extras))
+    assert not np.allclose(usual, moved)  # the models do use it
+    del extras["gdam_mcp"]
+    without = median(replace(market, extras=extras))
+    # Without it tomorrow is like today, as a distance of 0 says.
+    latest = market.dam_mcp[-1]
+    assert np.abs(without - latest).mean() < np.abs(usual - latest).mean() / 2
+
+
 def test_a_run_without_models_says_what_to_run_first(study, tmp_path):
     with pytest.raises(MissingArtefactError, match="02_quantile_models"):
         plan_day_ahead(RunFolder(tmp_path), study.market, study.params)
