@@ -1,9 +1,10 @@
-"""What the RTM is expected to pay for the rest of a day, at the gate of each of its sessions.
+"""What the RTM may pay for the rest of a day, at the gates of its sessions.
 
 At a session's gate the DAM of the day is published and the RTM is known until an hour or so
 before delivery. One LightGBM model expects the spread RTM - DAM of every later block from the
 spreads just seen, those of past days, the DAM around it and the distance ahead. Expected, not
-median: a sale is worth its mean.
+median: a sale is worth its mean. Further models, one a level, are fitted to the same days for
+its quantiles, which are recalibrated by what earlier gates missed.
 
 All sessions of a day stand at the same distance from what they know, so features are cut out
 of one long series; a test holds them against ``Market.known_at``.
@@ -11,17 +12,22 @@ of one long series; a test holds them against ``Market.known_at``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from bessvpp.artefacts import RunFolder
+from bessvpp.conformal import KnownResiduals, day_shifts, shifted
 from bessvpp.errors import DataError
 from bessvpp.forecast import fit, read_model
 from bessvpp.market import Market, is_sunday
-from bessvpp.metrics import mean_of_known
-from bessvpp.params import ForecastParams, MarketParams
+from bessvpp.metrics import mean_of_known, mean_pinball
+from bessvpp.params import ForecastParams, MarketParams, level_name
+from bessvpp.scores import interval_levels, mean_miscoverage
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -30,6 +36,12 @@ RECENT_HOURS = (1, 3, 8)
 WEEK_DAYS = 7
 TRAIN_STEP_HOURS = 3
 """Training looks from every third hour, each day from another one: more would repeat itself."""
+FAN_STEP_HOURS = 2
+"""Fans are made at the gate of the first session of every second hour."""
+QUARTER_HOURS = 6
+"""Residuals are shared within a quarter of the day: the spread is widest after sunset."""
+DISTANCES_H = (0, 1, 3, 8, 24)
+"""Edges of the distances ahead by which fans are scored."""
 
 
 def session_starts(rules: MarketParams, n_blocks: int) -> np.ndarray:
@@ -105,8 +117,10 @@ def features_at(market: Market, day: int, first_block: int, rules: MarketParams)
     return pd.DataFrame(rows | {k: np.full(len(ahead), v) for k, v in constant.items()})
 
 
-def train(market: Market, days: np.ndarray, rules: MarketParams, params: ForecastParams) -> Booster:
-    """The model of the spread, from days that the quantile models are trained on.
+def training_set(
+    market: Market, days: np.ndarray, rules: MarketParams
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Features (N, F) at gates of some days, and the spreads (N,) that followed [Rs/MWh].
 
     Raises
     ------
@@ -126,15 +140,38 @@ def train(market: Market, days: np.ndarray, rules: MarketParams, params: Forecas
     known = np.isfinite(y)
     if not known.any():
         raise DataError("no RTM price on any training day: nothing to learn the spread from")
-    x = pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True)[known], y[known]
+
+
+def train(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -> Booster:
+    """The model of the expected spread, from a ``training_set``."""
     return fit(
-        x[known],
-        y[known],
+        x,
+        y,
         {"objective": "regression"},
         params.intraday_lightgbm,
         params.intraday_n_estimators,
         params.model_seed,
     )
+
+
+def train_quantiles(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -> dict[float, Booster]:
+    """A model of the spread for each level, from a ``training_set``.
+
+    Their trees are those of the expected spread. Their number is that of the other quantile
+    models, for the pinball loss is learnt in smaller steps than the squared one.
+    """
+    return {
+        level: fit(
+            x,
+            y,
+            {"objective": "quantile", "alpha": level},
+            params.intraday_lightgbm,
+            params.n_estimators,
+            params.model_seed,
+        )
+        for level in params.levels
+    }
 
 
 def expected_days(
@@ -155,6 +192,150 @@ def expected_days(
     return expected
 
 
+@dataclass(frozen=True)
+class GateFans:
+    """Quantile forecasts of the RTM at gates within days: D days, G gates, T blocks, L levels."""
+
+    dates: np.ndarray  # (D,) datetime64[D], rising
+    starts: np.ndarray  # (G,) first block that each gate decides on
+    levels: tuple[float, ...]  # L
+    values: np.ndarray  # (D, G, T, L) Rs/MWh, rising along the levels; NaN before a gate's block
+
+    def on(self, dates: np.ndarray) -> GateFans:
+        """The same on some of its days; ``DataError`` where one is missing."""
+        chosen = np.isin(self.dates, dates)
+        if chosen.sum() < len(dates):
+            missing = ", ".join(str(day) for day in dates if day not in self.dates)
+            raise DataError(f"no fan within the day of {missing}")
+        return replace(self, dates=self.dates[chosen], values=self.values[chosen])
+
+    @property
+    def ahead(self) -> np.ndarray:
+        """(G, T) blocks from a gate's first one to each block; negative before it."""
+        return np.arange(self.values.shape[2]) - self.starts[:, None]
+
+
+def fan_starts(rules: MarketParams, n_blocks: int) -> np.ndarray:
+    """(G,) first blocks of the gates that fans are made for."""
+    starts = session_starts(rules, n_blocks)
+    return starts[starts % (FAN_STEP_HOURS * n_blocks // 24) == 0]
+
+
+def quantile_days(
+    models: Mapping[float, Booster],
+    market: Market,
+    dates: np.ndarray,
+    starts: np.ndarray,
+    rules: MarketParams,
+) -> GateFans:
+    """Fans of the rest of each day at some of its gates: DAM plus spread, within floor and cap.
+
+    Parameters
+    ----------
+    models : by level, rising
+    starts : (G,) some of ``session_starts``
+    """
+    ahead = np.arange(market.n_blocks) >= starts[:, None]  # (G, T)
+    values = np.full((len(dates), *ahead.shape, len(models)), np.nan)
+    for d, date in enumerate(dates):
+        day = market.index_of(date)
+        x = pd.concat([features_at(market, day, first, rules) for first in starts]).to_numpy()
+        spread = np.column_stack([model.predict(x, num_threads=1) for model in models.values()])
+        price = np.broadcast_to(market.dam_mcp[day], ahead.shape)[ahead][:, None] + spread
+        cap = rules.cap_rs_per_mwh(date.item())
+        values[d, ahead] = np.clip(np.sort(price, axis=1), rules.price_floor_rs_per_mwh, cap)
+    return GateFans(np.asarray(dates), np.asarray(starts), tuple(models), values)
+
+
+def recalibrated_days(
+    fans: GateFans,
+    market: Market,
+    dates: np.ndarray,
+    rules: MarketParams,
+    params: ForecastParams,
+) -> GateFans:
+    """The fans of some days, each level shifted by what earlier gates missed (``conformal``).
+
+    A block is shifted by the residuals of blocks as far ahead, to the hour, and in the same
+    quarter of the day, whatever their gate; where these are too few, by those within four
+    hours, then by all of the quarter, then by all. They are those of ``calibration_days`` days
+    up to the day before yesterday, which every gate of a day knows as a whole: so one set of
+    shifts serves all gates of a day.
+
+    Parameters
+    ----------
+    fans : out of sample, of ``dates`` and of the days before
+
+    Raises
+    ------
+    DataError
+        where a day has too few residuals before it; names n and the level.
+    """
+    n_blocks, n_levels = fans.values.shape[2:]
+    rows = [market.index_of(day) for day in fans.dates]
+    missed = market.rtm_mcp[rows][:, None, :, None] - fans.values
+    quarter = np.arange(n_blocks) // (QUARTER_HOURS * n_blocks // 24)
+    quarters = np.unique(quarter)
+    residuals = np.full(missed.shape, np.nan)  # its blocks counted from the gate's first one
+    quarter_of = np.full(missed.shape[1:3], -1)
+    for g, first in enumerate(fans.starts):
+        residuals[:, g, : n_blocks - first] = missed[:, g, first:]
+        quarter_of[g, : n_blocks - first] = quarter[first:]
+    wanted = fans.on(dates)
+    values = np.empty(wanted.values.shape)
+    for d, date in enumerate(wanted.dates):
+        known = np.flatnonzero(fans.dates < date - 1)[-params.calibration_days :]
+        past = residuals[known].reshape(-1, n_blocks, n_levels)
+        regime = np.tile(quarter_of, (len(known), 1))
+        delta = np.stack(
+            [
+                day_shifts(
+                    KnownResiduals(past, regime, np.full(n_blocks, one)),
+                    fans.levels,
+                    params.min_group_size,
+                ).delta
+                for one in quarters
+            ]
+        )[quarter, np.maximum(fans.ahead, 0)]
+        cap = rules.cap_rs_per_mwh(date.item())
+        values[d] = shifted(wanted.values[d], delta, rules.price_floor_rs_per_mwh, cap)
+    return replace(wanted, values=values)
+
+
+def score_by_distance(
+    outcome: np.ndarray, fans: Mapping[str, np.ndarray], ahead: np.ndarray, levels: Sequence[float]
+) -> pd.DataFrame:
+    """Pinball loss [Rs/MWh], share inside the 80 % interval and miscoverage, by hours ahead.
+
+    Parameters
+    ----------
+    outcome : (D, T) prices, NaN where there is none
+    fans : (D, G, T, L) by name
+    ahead : (G, T) blocks from a gate's first one, see ``GateFans``
+
+    Returns
+    -------
+    a row a distance, columns (score, fan).
+    """
+    n_blocks = outcome.shape[1]
+    low, high = interval_levels(levels)
+    rows = {}
+    for near, far in pairwise(DISTANCES_H):
+        chosen = (ahead >= near * n_blocks // 24) & (ahead < far * n_blocks // 24)
+        seen = np.where(chosen, outcome[:, None, :], np.nan).reshape(-1, n_blocks)
+        row = {}
+        for name, fan in fans.items():
+            values = fan.reshape(*seen.shape, len(levels))
+            inside = (seen >= values[..., low]) & (seen <= values[..., high])
+            row["pinball", name] = mean_pinball(seen, values, levels)
+            row["inside", name] = inside[np.isfinite(seen)].mean()
+            row["miscoverage", name] = mean_miscoverage(seen, values, levels)
+        label = f"{near} to {far} h" if far < DISTANCES_H[-1] else f"beyond {near} h"
+        rows[label] = row
+    table = pd.DataFrame(rows).T
+    return table[["pinball", "inside", "miscoverage"]].rename_axis("ahead")
+
+
 def save(run: RunFolder, model: Booster) -> None:
     """Write ``models/rtm/intraday.txt``."""
     run.write_text("models/rtm/intraday.txt", model.model_to_string())
@@ -163,3 +344,19 @@ def save(run: RunFolder, model: Booster) -> None:
 def load(run: RunFolder) -> Booster:
     """Read ``models/rtm/intraday.txt``."""
     return read_model(run.existing("models/rtm/intraday.txt"))
+
+
+def save_quantiles(run: RunFolder, models: Mapping[float, Booster]) -> None:
+    """Write ``models/rtm/intraday_q10.txt`` and so on, one a level."""
+    for level, model in models.items():
+        run.write_text(_quantile_file(level), model.model_to_string())
+
+
+def load_quantiles(run: RunFolder, levels: tuple[float, ...]) -> dict[float, Booster]:
+    """Read the models of some levels back."""
+    run.existing("models")
+    return {level: read_model(run.path / _quantile_file(level)) for level in levels}
+
+
+def _quantile_file(level: float) -> str:
+    return f"models/rtm/intraday_{level_name(level)}.txt"

@@ -834,3 +834,59 @@ def interactive_frontier(points: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title="CVaR of a day, lakh Rs")
     figure.update_yaxes(title="mean of a day, lakh Rs")
     return figure
+
+
+# ---------------------------------------------------------------------- within the day
+
+
+def fan_at_gate(
+    values: np.ndarray,
+    levels: Sequence[float],
+    prices: Mapping[str, np.ndarray],
+    n_known: int,
+    title: str,
+    synthetic: bool,
+) -> Figure:
+    """The RTM fan of the rest of a day at one gate, between what is known and what came.
+
+    Parameters
+    ----------
+    values : (T, L), NaN before the gate's first block
+    prices : of both markets, each (T,)
+    n_known : blocks of the day whose RTM price is known at the gate
+    """
+    figure, axes = _figure(1, 1, 4.2)
+    axis = axes[0, 0]
+    edges = np.arange(len(values) + 1) * 24 / len(values)
+    first = int(np.isfinite(values[:, 0]).argmax())
+    fan = np.vstack([values[first:], values[-1]])  # the last block has an end, too
+    for k in range(len(levels) // 2):
+        axis.fill_between(
+            edges[first:],
+            fan[:, k],
+            fan[:, -1 - k],
+            step="post",
+            color=COLOURS["rtm"],
+            alpha=0.14,
+            lw=0,
+            label="" if k else f"RTM fan, {levels[0]:.0%} to {levels[-1]:.0%}",
+        )
+    median, dam, rtm = values[first:, list(levels).index(0.5)], prices["dam"], prices["rtm"]
+    for name, price, start, look in (
+        ("its median", median, first, {"color": COLOURS["rtm"], "lw": 2.4}),
+        ("DAM, published", dam, 0, {"color": COLOURS["dam"]}),
+        ("RTM, known at the gate", rtm[:n_known], 0, {"color": COLOURS["realised"]}),
+        ("RTM, as it came", rtm[n_known:], n_known, {"color": COLOURS["realised"], "ls": ":"}),
+    ):
+        span = edges[start : start + len(price) + 1]
+        axis.stairs(price, span, baseline=None, label=name, **{"lw": 1.6} | look)
+    axis.axvspan(
+        edges[n_known], edges[first], color="#d5d8dc", lw=0, zorder=0, label="traded, not known"
+    )
+    axis.set_ylim(0, 1.03 * max(np.nanmax(part) for part in (fan, dam, rtm)))
+    axis.set_ylabel("Rs/MWh")
+    axis.yaxis.set_major_formatter(_RUPEES)
+    axis.set_title(title)
+    _clock(axis)
+    figure.legend(ncols=3, loc="outside upper center")
+    return _finish(figure, synthetic)

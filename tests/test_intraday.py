@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_cases import make_params
+from scipy.stats import norm
+from small_cases import CAP, make_params
 
 from bessvpp import intraday
 from bessvpp.artefacts import RunFolder
-from bessvpp.errors import DataError
+from bessvpp.errors import DataError, MissingArtefactError
 from bessvpp.market import Market
+from bessvpp.metrics import coverage, mean_pinball
 
 FIRST = np.datetime64("2024-05-01")
 PARAMS = make_params()
@@ -30,6 +33,18 @@ def a_market(n_days: int = 30, n_blocks: int = 24, seed: int = 0) -> Market:
     rtm = dam + 1000 * shock.reshape(dam.shape)
     dates = FIRST + np.arange(n_days)
     return Market(dates, dam, rtm, np.zeros(dam.shape, dtype=bool), {}, False)
+
+
+def model_of(market: Market, days: np.ndarray) -> object:
+    return intraday.train(*intraday.training_set(market, days, RULES), PARAMS.forecast)
+
+
+def quantiles_of(market: Market, days: np.ndarray) -> dict:
+    return intraday.train_quantiles(*intraday.training_set(market, days, RULES), PARAMS.forecast)
+
+
+def with_rtm(market: Market, rtm: np.ndarray) -> Market:
+    return replace(market, rtm_mcp=rtm.reshape(market.rtm_mcp.shape))
 
 
 def gate_of(market: Market, day: int, block: int) -> dt.datetime:
@@ -88,7 +103,7 @@ def test_features_by_hand():
 
 def test_a_persistent_spread_is_expected_to_persist():
     market = a_market(60)
-    model = intraday.train(market, market.dates[8:45], RULES, PARAMS.forecast)
+    model = model_of(market, market.dates[8:45])
     miss, naive = [], []
     expected = intraday.expected_days(model, market, market.dates[45:], RULES)
     assert expected.shape == (15, 24, 24)
@@ -104,7 +119,7 @@ def test_a_persistent_spread_is_expected_to_persist():
 
 def test_the_model_is_kept_as_text_and_comes_back_the_same(tmp_path):
     market = a_market()
-    model = intraday.train(market, market.dates[8:25], RULES, PARAMS.forecast)
+    model = model_of(market, market.dates[8:25])
     run = RunFolder(tmp_path)
     intraday.save(run, model)
     assert (tmp_path / "models" / "rtm" / "intraday.txt").read_text("utf-8").startswith("tree")
@@ -113,7 +128,7 @@ def test_the_model_is_kept_as_text_and_comes_back_the_same(tmp_path):
         for m in (model, intraday.load(run))
     )
     np.testing.assert_array_equal(one, two)
-    again = intraday.train(market, market.dates[8:25], RULES, PARAMS.forecast)
+    again = model_of(market, market.dates[8:25])
     assert again.model_to_string() == model.model_to_string()
 
 
@@ -124,4 +139,202 @@ def test_without_any_spread_there_is_nothing_to_learn():
     )
     for days in (market.dates[8:], market.dates[:0]):
         with pytest.raises(DataError, match="no RTM price on any training day"):
-            intraday.train(no_rtm, days, RULES, PARAMS.forecast)
+            intraday.training_set(no_rtm, days, RULES)
+
+
+# ---------------------------------------------------------------------- fans
+
+
+@pytest.mark.parametrize("n_blocks", [24, 96])
+def test_a_price_after_the_gate_moves_no_quantile_and_one_before_does(n_blocks):
+    market = a_market(40, n_blocks)
+    models = quantiles_of(market, market.dates[8:20])
+    starts, out_of_sample = intraday.fan_starts(RULES, n_blocks), market.dates[20:]
+    day = 36
+    today = market.dates[[day]]
+
+    def both(seen: Market, gate: int) -> np.ndarray:
+        fans = intraday.quantile_days(models, seen, out_of_sample, starts, RULES)
+        moved = intraday.recalibrated_days(fans, seen, today, RULES, PARAMS.forecast)
+        return np.stack([fans.on(today).values[0, gate], moved.values[0, gate]])
+
+    for gate in (0, len(starts) // 2, len(starts) - 1):
+        latest = day * n_blocks + starts[gate] - intraday.blocks_behind(RULES, n_blocks)
+        before = both(market, gate)
+        ahead = before[:, starts[gate] :]
+        for places, may_move in (
+            (slice(latest + 1, None), False),  # all that is not known, later days too
+            (slice(latest + 1, latest + 2), False),  # the very next session
+            (slice(latest, latest + 1), True),  # the last one that is known
+        ):
+            rtm = market.rtm_mcp.ravel().copy()
+            rtm[places] += 3000
+            after = both(with_rtm(market, rtm), gate)[:, starts[gate] :]
+            assert (after == ahead).all() != may_move
+            if may_move:
+                assert (after != ahead).any(axis=(1, 2)).all()  # before and after the shifts
+    rtm = market.rtm_mcp.copy()
+    rtm[day - 2] += 3000  # wholly known to every gate of the day: its residuals count
+    fans = intraday.quantile_days(models, market, out_of_sample, starts, RULES)
+    found = [
+        intraday.recalibrated_days(fans, seen, today, RULES, PARAMS.forecast).values
+        for seen in (market, with_rtm(market, rtm))
+    ]
+    assert not np.array_equal(*found, equal_nan=True)
+
+
+def test_a_fan_rises_within_floor_and_cap_over_the_blocks_that_are_left():
+    market = a_market(40)
+    dam = np.clip(market.dam_mcp * 2.4 - 4500, 0, CAP)  # touches both
+    market = replace(market, dam_mcp=dam, rtm_mcp=np.clip(dam + 2 * market.rtm_mcp - 9000, 0, CAP))
+    starts = intraday.fan_starts(RULES, 24)
+    assert starts.tolist() == list(range(0, 24, 2))
+    models = quantiles_of(market, market.dates[8:20])
+    fans = intraday.quantile_days(models, market, market.dates[20:], starts, RULES)
+    moved = intraday.recalibrated_days(fans, market, market.dates[36:], RULES, PARAMS.forecast)
+    assert fans.values.shape == (20, 12, 24, 5)
+    assert fans.levels == PARAMS.forecast.levels
+    assert moved.dates.tolist() == market.dates[36:].tolist()
+    for made in (fans, moved):
+        left = np.arange(24) >= starts[:, None]
+        assert (np.isfinite(made.values).all(axis=3) == left).all()
+        ahead = made.values[:, left]
+        assert (np.diff(ahead, axis=-1) >= 0).all()
+        assert ahead.min() == 0
+        assert ahead.max() == CAP
+        assert (np.diff(ahead, axis=-1) > 0).any()  # and it is a fan
+
+
+def test_the_fan_is_the_dam_plus_the_quantiles_of_the_spread():
+    """A spread of which nothing can be known: its quantiles are those of all spreads."""
+    rng = np.random.default_rng(5)
+    market = a_market(90)
+    spread = rng.normal(300, 700, market.rtm_mcp.size)
+    market = with_rtm(market, market.dam_mcp + spread.reshape(market.dam_mcp.shape))
+    fans = intraday.quantile_days(
+        quantiles_of(market, market.dates[8:80]), market, market.dates[80:], np.array([0]), RULES
+    )
+    found = (fans.values[:, 0] - market.dam_mcp[80:, :, None]).mean(axis=(0, 1))
+    np.testing.assert_allclose(found, norm.ppf(fans.levels, 300, 700), atol=150)
+
+
+def test_shifts_by_hand():
+    """Two gates, and residuals that say of which day, quarter and distance they are."""
+    n, starts, levels = 24, np.array([0, 12]), (0.25, 0.5, 0.75)
+    market = a_market(6)
+    ahead = np.arange(n) - starts[:, None]
+    values = np.where(ahead >= 0, 3000.0 - 100 * ahead, np.nan)
+    values = np.tile(values[None, :, :, None], (6, 1, 1, 3))
+    day, quarter = 10.0 * np.arange(1, 7), np.repeat(np.arange(4), 6)
+    rtm = 3000 + day[:, None] + 1000 * quarter
+    fans = intraday.GateFans(market.dates, starts, levels, values)
+
+    def shifts(calibration_days: int, seen: np.ndarray) -> np.ndarray:
+        params = make_params(calibration_days=calibration_days, min_group_size=1).forecast
+        found = intraday.recalibrated_days(
+            fans, with_rtm(market, seen), market.dates[5:], RULES, params
+        )
+        return (found.values - values[5:])[0]
+
+    # a residual is 10 (day) + 1000 quarter + 100 distance, and those of four days are known:
+    # the 1st, 3rd and 4th of 4 are the order statistics of .25, .5 and .75
+    expected = 1000 * quarter[:, None] + 100 * ahead[..., None] + np.array([10, 30, 40])
+    expected = np.where(ahead[..., None] >= 0, expected, np.nan)
+    np.testing.assert_allclose(shifts(24, rtm), expected)
+    # the last three of them: the 1st, 2nd and 3rd of 3
+    np.testing.assert_allclose(shifts(3, rtm), expected + np.array([10, 0, 0]))
+    # without trade in the first hour of the first day, its 3 residuals there are 20, 30, 40
+    idle = rtm.copy()
+    idle[0, 0] = np.nan
+    found = shifts(24, idle) - expected
+    np.testing.assert_allclose(found[0, 0], [10, 0, 0])
+    assert (found[0, 1:] == 0).all()
+
+
+def test_a_wrong_fan_comes_back_to_its_levels():
+    """Biased one way by day, the other by night, the more so the further ahead; too narrow."""
+    rng = np.random.default_rng(3)
+    n_days, n, levels = 160, 24, PARAMS.forecast.levels
+    market = a_market(n_days)
+    market = with_rtm(market, market.dam_mcp + rng.normal(0, 600, market.dam_mcp.shape))
+    starts = intraday.fan_starts(RULES, n)
+    ahead = np.arange(n) - starts[:, None]
+    bias = np.where(np.arange(n) < 12, 500, -500) * (1 + ahead / 12)
+    wrong = (market.dam_mcp[:, None] + bias)[..., None] + norm.ppf(levels, 0, 300)
+    wrong = np.where((ahead >= 0)[..., None], wrong, np.nan)
+    fans = intraday.GateFans(market.dates, starts, levels, wrong)
+    tested = market.dates[40:]
+    found = intraday.recalibrated_days(fans, market, tested, RULES, PARAMS.forecast)
+    y = market.rtm_mcp[40:, None]
+
+    def off(made: np.ndarray, blocks: np.ndarray) -> float:
+        """Furthest that the share below any level lies from it, over some blocks ahead."""
+        seen = np.where(blocks, y, np.nan)
+        return max(abs(coverage(seen, made[..., k])[0] - levels[k]) for k in range(len(levels)))
+
+    for blocks in (
+        ahead >= 0,
+        (ahead >= 0) & (np.arange(n) < 6),
+        (ahead >= 0) & (np.arange(n) >= 18),
+        (ahead >= 0) & (ahead < 1),
+        ahead >= 8,
+    ):
+        assert off(found.values, blocks) < 0.05
+    assert off(fans.on(tested).values, ahead >= 0) > 0.1
+    assert off(fans.on(tested).values, (ahead >= 0) & (np.arange(n) >= 18)) > 0.3
+
+
+def test_with_too_few_days_before_it_a_fan_is_not_recalibrated():
+    market = a_market(12)
+    starts = intraday.fan_starts(RULES, 24)
+    values = np.full((3, 12, 24, 5), 4000.0)
+    fans = intraday.GateFans(market.dates[9:], starts, PARAMS.forecast.levels, values)
+    with pytest.raises(DataError, match="0 residuals are too few"):
+        intraday.recalibrated_days(fans, market, market.dates[10:11], RULES, PARAMS.forecast)
+    with pytest.raises(DataError, match="no fan within the day of 2024-05-02"):
+        fans.on(market.dates[[1, 10]])
+
+
+def test_scores_by_distance_by_hand():
+    levels, starts = (0.1, 0.5, 0.9), np.array([0, 20])
+    ahead = np.arange(24) - starts[:, None]
+    outcome = np.full((1, 24), 1000.0)
+    outcome[0, 2] = np.nan  # no trade
+    good = np.broadcast_to([900.0, 1000.0, 1100.0], (1, 2, 24, 3))
+    late = np.where((ahead >= 3)[None, ..., None], good + 500, good)  # wrong from 3 h on
+    found = intraday.score_by_distance(outcome, {"good": good, "late": late}, ahead, levels)
+    assert found.index.tolist() == ["0 to 1 h", "1 to 3 h", "3 to 8 h", "beyond 8 h"]
+    loss_good = (0.1 * 100 + 0 + 0.1 * 100) / 3
+    loss_late = (0.9 * 400 + 0.5 * 500 + 0.1 * 600) / 3
+    assert mean_pinball(outcome, good[:, 0], levels) == pytest.approx(loss_good)
+    for score, fan, near, far in (
+        ("pinball", "good", loss_good, loss_good),
+        ("pinball", "late", loss_good, loss_late),
+        ("inside", "good", 1, 1),
+        ("inside", "late", 1, 0),
+        ("miscoverage", "late", (0.1 + 0 + 0.1) / 3, (0.9 + 0.5 + 0.1) / 3),
+    ):
+        np.testing.assert_allclose(found[score, fan], [near, near, far, far])
+    # each block counts once a gate: of 1 to 3 h, one of four blocks had no trade
+    half = good.copy()
+    half[0, 0, 1] += 500
+    found = intraday.score_by_distance(outcome, {"half": half}, ahead, levels)
+    assert found["inside", "half"].tolist() == pytest.approx([1, 2 / 3, 1, 1])
+
+
+def test_the_quantile_models_are_kept_as_text_and_come_back_the_same(tmp_path):
+    market = a_market()
+    models = quantiles_of(market, market.dates[8:25])
+    run, starts = RunFolder(tmp_path), intraday.fan_starts(RULES, 24)
+    with pytest.raises(MissingArtefactError, match="02_quantile_models"):
+        intraday.load_quantiles(run, tuple(models))
+    intraday.save_quantiles(run, models)
+    kept = sorted(path.name for path in (tmp_path / "models" / "rtm").iterdir())
+    assert kept == [f"intraday_q{level}.txt" for level in ("05", "25", "50", "75", "95")]
+    one, two = (
+        intraday.quantile_days(m, market, market.dates[26:], starts, RULES).values
+        for m in (models, intraday.load_quantiles(run, tuple(models)))
+    )
+    np.testing.assert_array_equal(one, two)
+    with pytest.raises(MissingArtefactError, match=r"intraday_q33\.txt is not there"):
+        intraday.load_quantiles(run, (0.33,))
