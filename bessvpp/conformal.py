@@ -85,8 +85,8 @@ def day_shifts(
     levels : the L levels
     min_group_size : least number of residuals of a group, counted by their weight
     weights : (D,) weight of each past day, at most 1; 1 where None
-    asked : (24, L) levels to take in place of the nominal ones, by hour; beyond the first or
-        last order statistic of the group, that one is taken
+    asked : (T, L) levels to take in place of the nominal ones; beyond the first or last order
+        statistic of the group, that one is taken
 
     Raises
     ------
@@ -98,8 +98,7 @@ def day_shifts(
     weights = np.ones(len(known.values)) if weights is None else weights
     usable = np.isfinite(known.values).all(axis=2) & (weights > 0)[:, None]
     day_weight = np.broadcast_to(weights[:, None], usable.shape)
-    wanted = np.tile(levels, (24, 1)) if asked is None else asked
-    hour_of = np.arange(n_blocks) // per_hour
+    wanted = np.tile(levels, (n_blocks, 1)) if asked is None else asked
     delta = np.full((n_blocks, n_levels), np.nan)
     group_of = np.zeros((4, n_blocks, n_levels), dtype=int)  # n, rank, hours, same regime
     for hours, of_regime in GROUPS:
@@ -121,7 +120,7 @@ def day_shifts(
                 _, exists = _ranks(np.array(levels)[None], weight, order)
                 if not of_regime and not exists.all():
                     raise _too_few(levels[int(np.argmin(exists[0]))], n, weight.sum())
-                rank = _ranks(wanted, weight, order)[0][hour_of[blocks]]  # (blocks, L)
+                rank = _ranks(wanted[blocks], weight, order)[0]
                 place = np.take_along_axis(order, np.maximum(rank, 1) - 1, axis=0)
                 shift = np.take_along_axis(known.values[:, span][chosen], place, axis=0)
                 fill = open_ & exists
@@ -135,7 +134,7 @@ def day_shifts(
 def _ranks(
     levels: np.ndarray, weight: np.ndarray, order: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks of levels (H, L) in a group of n residuals, within 1 to n, and whether they exist.
+    """Ranks of levels (B, L) in a group of n residuals, within 1 to n, and whether they exist.
 
     Upper levels: the first whose weight at or below reaches ``tau (W + 1)``. Lower ones: the
     last whose weight at or above reaches ``(1 - tau) (W + 1)``. With weights of 1 these are
@@ -220,29 +219,39 @@ def shifted(quantiles: np.ndarray, delta: np.ndarray, floor: float, cap: float) 
 
 @dataclass
 class AdaptiveLevels:
-    """Adaptive conformal inference (Gibbs and Candes, 2021), by hour and level.
+    """Adaptive conformal inference (Gibbs and Candes, 2021), for groups of blocks that overlap.
 
-    The level asked of the past residuals moves by ``gamma (tau - share below)`` with each day
-    whose outcome has become known. Where a price sits on the quantile, any share between
-    "below" and "at or below" counts as kept, so an atom moves nothing.
+    The level asked of the past residuals for a block is the nominal one plus the offsets of all
+    groups that the block is in. With each day whose outcome has become known the offset of a
+    group moves by ``gamma (tau - share below)``, the share being that of the group's blocks of
+    that day. While no offset is at its bound, the mean miss of every group falls as 1 / (gamma
+    days), whatever the prices do (Angelopoulos, Jordan and Tibshirani, 2025, "gradient
+    equilibrium").
+    Where a price sits on the quantile, any share between "below" and "at or below" counts as
+    kept, so an atom moves nothing.
     """
 
-    asked: np.ndarray  # (24, L)
+    offset: np.ndarray  # (G, L)
     nominal: np.ndarray  # (L,)
     gamma: float
 
     @classmethod
-    def start(cls, levels: tuple[float, ...], gamma: float) -> AdaptiveLevels:
-        nominal = np.array(levels)
-        return cls(np.tile(nominal, (24, 1)), nominal, gamma)
+    def start(cls, n_groups: int, levels: tuple[float, ...], gamma: float) -> AdaptiveLevels:
+        return cls(np.zeros((n_groups, len(levels))), np.array(levels), gamma)
 
-    def observe(self, hour: int, outcome: np.ndarray, issued: np.ndarray) -> None:
-        """Take in an hour of a past day: its prices (H,) and what was forecast (H, L)."""
-        below = (outcome[:, None] < issued).mean(axis=0)
-        at_or_below = (outcome[:, None] <= issued).mean(axis=0)
-        share = np.clip(self.nominal, below, at_or_below)
-        moved = self.asked[hour] + self.gamma * (self.nominal - share)
-        self.asked[hour] = np.clip(moved, 0.0, 1.0)
+    def asked(self, member: np.ndarray) -> np.ndarray:
+        """(T, L) levels to ask for a day whose blocks are in the groups ``member`` (G, T)."""
+        return np.clip(self.nominal + member.T.astype(float) @ self.offset, 0.0, 1.0)
+
+    def observe(self, member: np.ndarray, outcome: np.ndarray, issued: np.ndarray) -> None:
+        """Take in a past day: its groups (G, T), prices (T,), NaN without one, and fan (T, L)."""
+        inside = (member & np.isfinite(outcome)).astype(float)
+        n = inside.sum(axis=1, keepdims=True)
+        below, at_or_below = outcome[:, None] < issued, outcome[:, None] <= issued
+        share = inside @ np.clip(self.nominal, below, at_or_below) / np.maximum(n, 1)
+        moved = self.offset + self.gamma * (self.nominal - share)
+        bounded = np.clip(moved, -self.nominal, 1.0 - self.nominal)
+        self.offset = np.where(n > 0, bounded, self.offset)
 
 
 @dataclass

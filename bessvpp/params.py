@@ -307,6 +307,7 @@ class ForecastParams(_Section):
     half_life_days: Positive
     recalibration_days: Count
     adaptive_steps: Annotated[tuple[Share, ...], Field(min_length=1)]
+    group_step: Share
     min_group_size: Count
 
     @model_validator(mode="after")
@@ -320,7 +321,7 @@ class ForecastParams(_Section):
             raise ValueError("train_window_days must differ, each 0 (all days) or at least 28")
         rolling = [f"rolling_{days}" for days in self.recalibration_windows]
         methods = ["auto", "static", *rolling, "rolling_mean", "exponential"]
-        methods += ["adaptive", "aggregated"]
+        methods += ["adaptive", "aggregated", "group_adaptive"]
         if self.recalibration not in methods:
             raise ValueError(f"recalibration must be one of {', '.join(methods)}")
         return self

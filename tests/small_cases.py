@@ -101,6 +101,7 @@ FIELDS = {
         "half_life_days": 12.0,
         "recalibration_days": 24,
         "adaptive_steps": [0.02, 0.05],
+        "group_step": 0.01,
         "min_group_size": 40,
     },
     "scenarios": {"dependence": "copula", "n_scenarios": 6, "seed": 7, "gibbs_sweeps": 4},

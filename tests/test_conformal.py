@@ -306,17 +306,41 @@ def test_two_sided_shifts_agree_with_an_independent_implementation():
 # ------------------------------------------------------------------------------ adaptive
 
 
+HOURS = np.eye(24, dtype=bool)
+
+
 def test_an_adaptive_level_rises_after_misses_and_an_atom_moves_nothing():
-    levels = AdaptiveLevels.start((0.1, 0.9), gamma=0.05)
-    outcome = np.array([5.0, 5.0])
-    levels.observe(3, outcome, np.array([[4.0, 4.0], [4.0, 4.0]]))  # all above both
-    np.testing.assert_allclose(levels.asked[3], [0.1 + 0.05 * 0.1, 0.9 + 0.05 * 0.9])
-    levels.observe(3, outcome, np.array([[6.0, 6.0], [6.0, 6.0]]))  # all below both
-    np.testing.assert_allclose(levels.asked[3], [0.105 - 0.045, 0.945 - 0.005])
-    before = levels.asked.copy()
-    levels.observe(3, outcome, np.array([[5.0, 5.0], [5.0, 5.0]]))  # on both: 0 to 1 is kept
-    np.testing.assert_array_equal(levels.asked, before)
-    assert (levels.asked[[0, 4]] == [0.1, 0.9]).all()
+    member = np.repeat(HOURS, 2, axis=1)  # two blocks an hour
+    levels = AdaptiveLevels.start(24, (0.1, 0.9), gamma=0.05)
+
+    def observe(quantile):
+        outcome = np.full(48, np.nan)
+        outcome[6:8] = 5.0  # hour 3 alone
+        levels.observe(member, outcome, np.full((48, 2), quantile))
+        return levels.asked(member)
+
+    np.testing.assert_allclose(observe(4.0)[6], [0.1 + 0.05 * 0.1, 0.9 + 0.05 * 0.9])  # all above
+    before = observe(6.0)  # all below both
+    np.testing.assert_allclose(before[7], [0.105 - 0.045, 0.945 - 0.005])
+    np.testing.assert_array_equal(observe(5.0), before)  # on both: 0 to 1 is kept
+    assert (before[[5, 8]] == [0.1, 0.9]).all()
+
+
+def test_offsets_of_overlapping_groups_add_up_and_each_moves_by_its_own_share():
+    member = np.array([[True, True, False, False], [False, True, True, True]])
+    levels = AdaptiveLevels.start(2, (0.5,), gamma=0.1)
+    outcome, fan = np.array([1.0, 1.0, 3.0, np.nan]), np.full((4, 1), 2.0)
+    levels.observe(member, outcome, fan)  # shares below: 2 of 2, and 1 of the 2 that are known
+    np.testing.assert_allclose(levels.offset, [[0.1 * (0.5 - 1)], [0.0]])
+    levels.observe(member, np.array([3.0, 3.0, 3.0, 3.0]), fan)
+    np.testing.assert_allclose(levels.offset, [[0.0], [0.05]])
+    levels.observe(member, outcome, fan)
+    np.testing.assert_allclose(levels.asked(member)[:, 0], [0.45, 0.5, 0.55, 0.55])
+    for _ in range(100):
+        levels.observe(member, np.full(4, 3.0), fan)
+    assert levels.asked(member).max() == 1, "a level beyond 1 does not exist"
+    levels.observe(member, np.full(4, 1.0), fan)
+    np.testing.assert_allclose(levels.offset, 0.45, err_msg="it comes back from its bound at once")
 
 
 def test_adaptive_levels_keep_their_promise_under_drift_where_a_fixed_level_does_not():
@@ -324,16 +348,40 @@ def test_adaptive_levels_keep_their_promise_under_drift_where_a_fixed_level_does
     rng = np.random.default_rng(3)
     n, level, gamma, window = 600, 0.9, 0.05, 60
     scores = rng.normal(size=n) + 0.02 * np.arange(n)
-    adaptive = AdaptiveLevels.start((level,), gamma)
+    adaptive = AdaptiveLevels.start(24, (level,), gamma)
     kept, fixed = [], []
     for day in range(window, n):
         past = np.tile(scores[day - window : day, None, None], (1, 24, 1))
-        asked = shifts_of_known(one_regime(past), (level,), 10, asked=adaptive.asked).delta[0, 0]
+        asked = adaptive.asked(HOURS)
+        shift = shifts_of_known(one_regime(past), (level,), 10, asked=asked).delta
         fixed.append(scores[day] <= day_shifts(past, (level,), 10).delta[0, 0])
-        kept.append(scores[day] <= asked)
-        adaptive.observe(0, scores[day : day + 1], np.array([[asked]]))
+        kept.append(scores[day] <= shift[0, 0])
+        adaptive.observe(HOURS, np.full(24, scores[day]), shift)
     assert np.mean(fixed) < 0.85
     assert np.mean(kept) == pytest.approx(level, abs=0.03)
+
+
+def test_group_levels_keep_their_promise_in_groups_that_hours_cannot_see():
+    """Sundays fall 1 sd lower: levels by hour miss on them, and on other days the other way."""
+    rng = np.random.default_rng(5)
+    n_days, level, gamma, window, settled = 600, 0.75, 0.1, 60, 250
+    sunday = np.arange(n_days) % 7 == 0
+    scores = rng.normal(size=(n_days, 24)) - sunday[:, None]
+    missed = {}
+    for name in ("hours", "hours and Sundays"):
+        n_groups = 24 + (name != "hours")
+        adaptive, below = AdaptiveLevels.start(n_groups, (level,), gamma), []
+        for day in range(window, n_days):
+            member = np.vstack([HOURS, np.full((1, 24), sunday[day])])[:n_groups]
+            past = one_regime(scores[day - window : day, :, None])
+            shift = shifts_of_known(past, (level,), 10, asked=adaptive.asked(member)).delta
+            below.append((scores[day] < shift[:, 0]).mean())
+            adaptive.observe(member, scores[day], shift)
+        below, on = np.array(below)[settled - window :], sunday[settled:]
+        missed[name] = [abs(below[days].mean() - level) for days in (on, ~on)]
+    assert min(missed["hours"]) > 0.02
+    assert missed["hours"][0] > 0.1
+    assert max(missed["hours and Sundays"]) < 0.02
 
 
 def test_the_better_forecaster_gains_the_weight_and_the_weights_sum_to_one():
