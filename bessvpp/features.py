@@ -84,18 +84,21 @@ def feature_frame(market: Market, dates: np.ndarray, rules: MarketParams) -> pd.
 
 
 def anchor(features: pd.DataFrame, market: str) -> np.ndarray:
-    """(N,) naive forecast that a model corrects: the latest price known of the block.
+    """(N,) naive forecast that a model corrects.
 
     A tree cannot leave the range of the prices it was trained on; the price level can. So
-    the models are fitted to the distance from this anchor. In the RTM, whose latest price is
-    old and noisy, the anchor is half that and half the mean of the last week.
+    the models are fitted to the distance from this anchor. In the DAM it is the latest price
+    known of the block. In the RTM, whose latest price is old and noisy, it is half the mean of
+    that and of the last week, and half the DAM's anchor plus the month's mean spread: what the
+    two anchors share leaves the spread between the forecasts free of its noise.
     """
-    latest, week = {
-        "dam": ("dam_lag_1d", "dam_mean_7d"),
-        "rtm": ("rtm_latest", "rtm_mean_7d"),
-    }[market]
-    latest, week = features[latest].fillna(features[week]), features[week]
-    return (latest if market == "dam" else (latest + week) / 2).to_numpy()
+    dam = features["dam_lag_1d"].fillna(features["dam_mean_7d"])
+    if market == "dam":
+        return dam.to_numpy()
+    week = features["rtm_mean_7d"]
+    own = (features["rtm_latest"].fillna(week) + week) / 2
+    spread = features["rtm_mean_28d"] - features["dam_mean_28d"]
+    return ((own + dam + spread) / 2).to_numpy()
 
 
 def design(features: pd.DataFrame, market: str) -> pd.DataFrame:

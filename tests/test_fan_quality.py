@@ -13,6 +13,7 @@ from bessvpp.fan_quality import (
     SHAPE_TITLES,
     evening_less_midday,
     independent,
+    near_pair_weights,
     outcomes,
     path_scores,
     paths,
@@ -21,6 +22,7 @@ from bessvpp.fan_quality import (
     ranks,
     shape,
     shape_table,
+    worst_table,
 )
 from bessvpp.features import gate_time
 from bessvpp.market import Market
@@ -51,12 +53,51 @@ def test_scores_are_those_of_the_slow_loops():
         near = np.mean([np.linalg.norm(member - y) for member in x])
         apart = np.mean([[np.linalg.norm(a - b) for a in x] for b in x])
         assert scores["energy"][day] == pytest.approx(near - apart / 2)
-        variogram = 0.0
+        flat, near, total = 0.0, 0.0, 0.0
         for i in range(len(y)):
             for j in range(len(y)):
                 expected = np.mean(np.abs(x[:, i] - x[:, j]) ** 0.5)
-                variogram += (np.abs(y[i] - y[j]) ** 0.5 - expected) ** 2
-        assert scores["variogram"][day] == pytest.approx(variogram / len(y) ** 2)
+                missed = (np.abs(y[i] - y[j]) ** 0.5 - expected) ** 2
+                hours = abs(known[i] % 24 - known[j] % 24)  # 24 blocks a market
+                flat += missed / len(y) ** 2
+                near += missed / max(hours, 1)
+                total += 1 / max(hours, 1)
+        assert scores["variogram_flat"][day] == pytest.approx(flat)
+        assert scores["variogram"][day] == pytest.approx(near / total)
+
+
+def test_pairs_weigh_by_the_hours_between_them_whatever_the_length_of_a_block():
+    hourly, quarters = near_pair_weights(24), near_pair_weights(96)
+    np.testing.assert_allclose(quarters[::4, ::4], hourly)
+    assert hourly[0, [0, 1, 2, 23]].tolist() == [1, 1, 1 / 2, 1 / 23]
+    assert hourly[5, 24 + 8] == 1 / 3, "the same between the markets"
+    assert (quarters[0, :5] == 1).all()
+
+
+def test_fixed_trades_earn_what_their_prices_say():
+    dam, rtm = np.full((2, 24), 3000.0), np.full((2, 24), 2500.0)
+    dam[:, 18:22], rtm[1] = 5000.0, 4000.0
+    fan = [PriceScenarios(dam, rtm, np.full(2, 0.5))] * 2
+    outcome = np.vstack([np.r_[dam[0], rtm[0]], np.full(48, np.nan)])  # the second is unknown
+    table = worst_table({"fan": fan}, outcome, 0.5)
+    evening, spread = (table.xs(trade) for trade in table.index.unique(0))
+    assert evening.loc["fan"].tolist() == [8000, 8000, 8000]
+    sold = dam.sum(axis=1) - rtm.sum(axis=1)
+    assert sold.tolist() == [20_000, -16_000]
+    assert spread.loc["fan"].tolist() == [2000, -16_000, -16_000]
+    assert spread.loc["realised"].tolist() == [20_000] * 3
+
+
+def test_a_fan_whose_markets_move_together_too_much_promises_too_little_loss():
+    fan, outcome = persistent_days(200, 40)
+    tied = [PriceScenarios(day.dam, 0.5 * (day.dam + day.rtm), day.weights) for day in fan]
+    apart = [independent(day, np.random.default_rng(2)) for day in fan]
+    table = worst_table({"true": fan, "tied": tied, "independent": apart}, outcome, 0.1)
+    worst = table.xs("sold in the DAM, bought back in the RTM")["worst"]
+    assert worst["true"] == pytest.approx(worst["realised"], rel=0.25)
+    assert worst["tied"] > 0.6 * worst["realised"]
+    evening = table.xs("DAM, midday to evening")["worst"]
+    assert evening["true"] == pytest.approx(evening["realised"], rel=0.25)
 
 
 def test_true_paths_score_better_than_independent_blocks_of_the_same_marginals():
@@ -68,6 +109,7 @@ def test_true_paths_score_better_than_independent_blocks_of_the_same_marginals()
         np.testing.assert_array_equal(np.sort(day.rtm, axis=0), np.sort(other.rtm, axis=0))
     true, alone = path_scores(fan, outcome).mean(), path_scores(apart, outcome).mean()
     assert true["variogram"] < 0.85 * alone["variogram"]
+    assert true["variogram_flat"] < 0.9 * alone["variogram_flat"]
     assert true["energy"] < alone["energy"]
 
 
