@@ -13,6 +13,7 @@ from bessvpp.forecast import QuantileForecast, Splits, split_days, walk_forward
 from bessvpp.market import Market
 from bessvpp.metrics import mean_of_known
 from bessvpp.params import ForecastParams, MarketParams, Params
+from bessvpp.recalibration import choose_method
 from bessvpp.synthetic import continuations, simulate
 
 START, N_DAYS = dt.date(2024, 1, 1), 731
@@ -55,6 +56,12 @@ class Case:
         """Walk-forward forecasts of one market on all days out of sample."""
         given = (name, self.features, self.market, self.splits, self.settings, self.rules)
         return walk_forward(*given).forecast
+
+    def method(self, original: QuantileForecast) -> str:
+        """How a forecast is recalibrated: as the parameters say."""
+        if self.settings.recalibration != "auto":
+            return self.settings.recalibration
+        return choose_method(original, self.market, self.settings, self.rules)[0]
 
 
 def true_paths(

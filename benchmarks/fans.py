@@ -22,10 +22,10 @@ from bessvpp import fan_quality, forecast
 from bessvpp.features import gate_time
 from bessvpp.params import Params, load_params
 from bessvpp.problem import PriceScenarios
-from bessvpp.recalibration import choose_method, recalibrate
+from bessvpp.recalibration import recalibrate
 from bessvpp.scenarios import copula_correlation, draw_fan
 
-SEEDS, TEST_DAYS, CALIBRATION_DAYS, N_SCENARIOS = (501, 502, 503, 504, 505), 365, 90, 100
+SEEDS, TEST_DAYS, CALIBRATION_DAYS, N_SCENARIOS = (601, 602, 603, 604, 605), 365, 90, 100
 SHAPES = list(fan_quality.SHAPE_TITLES.values())
 
 
@@ -36,7 +36,7 @@ def study(seed: int, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
     original, recalibrated = {}, {}
     for name in forecast.MARKETS:
         original[name] = case.original(name)
-        method, _ = choose_method(original[name], market, settings, rules)
+        method = case.method(original[name])
         made = recalibrate(original[name], market, splits.test, [method], settings, rules)
         recalibrated[name] = made[method].forecast
     gates = [market.known_at(gate_time(day, rules.dam_gate), rules) for day in splits.test]

@@ -34,7 +34,7 @@ from bessvpp.forecast import QuantileForecast, complete_days, prices_of, with_at
 from bessvpp.market import Market, is_sunday
 from bessvpp.metrics import mean_pinball
 from bessvpp.params import ForecastParams, MarketParams
-from bessvpp.scores import known_groups, mean_miscoverage
+from bessvpp.scores import hour_groups, known_groups, mean_miscoverage
 
 REGIME_CHANCES = (0.05, 0.5)
 """Forecast chances of the cap between which the regimes lie: free, in doubt, at the cap."""
@@ -197,10 +197,9 @@ def recorded_method(run: RunFolder, market: str, params: ForecastParams) -> str:
 
 def _hours_and_known_groups(forecast: QuantileForecast) -> list[np.ndarray]:
     """Groups of blocks, each (D, T) bool, by the forecast before any shift."""
-    shape = forecast.values.shape[:2]
-    hour = np.arange(shape[1]) // (shape[1] // 24)
+    hours = hour_groups(forecast.values.shape[:2])
     known = known_groups(forecast.dates, forecast.values, forecast.levels, regimes(forecast))
-    return [*(np.broadcast_to(hour == h, shape) for h in range(24)), *known.values()]
+    return [*hours.values(), *known.values()]
 
 
 def _score(

@@ -142,6 +142,52 @@ def known_groups(
     return groups
 
 
+def hour_groups(shape: tuple[int, int], width_h: int = 1) -> dict[str, np.ndarray]:
+    """Groups of blocks, each ``shape`` (D, T) bool: spans of ``width_h`` hours of the day."""
+    first = np.arange(shape[1]) // (shape[1] // 24) // width_h * width_h
+    return {
+        f"{h:02d} to {h + width_h:02d} h": np.broadcast_to(first == h, shape)
+        for h in range(0, 24, width_h)
+    }
+
+
+def month_groups(dates: np.ndarray, n_blocks: int) -> dict[str, np.ndarray]:
+    """Groups of blocks, each (D, T) bool: the months of the dates."""
+    month = dates.astype("datetime64[M]")
+    return {str(m): np.repeat((month == m)[:, None], n_blocks, axis=1) for m in np.unique(month)}
+
+
+def group_table(
+    y: np.ndarray,
+    fans: Mapping[str, np.ndarray],
+    levels: Sequence[float],
+    groups: Mapping[str, np.ndarray],
+) -> pd.DataFrame:
+    """A row a group that has an outcome, columns (fan, score).
+
+    ``pinball`` and ``width`` of the 80 % interval in Rs/MWh, ``inside``, the share within it,
+    and ``missed``, the mean miscoverage in points of a per cent.
+    """
+    low, high = interval_levels(levels)
+    rows = {}
+    for name, group in groups.items():
+        chosen = group & np.isfinite(y)
+        if not chosen.any():
+            continue
+        at, only = y[chosen], np.where(chosen, y, np.nan)
+        for fan, values in fans.items():
+            lower, upper = values[chosen][:, low], values[chosen][:, high]
+            rows.setdefault(name, {}).update(
+                {
+                    (fan, "pinball"): mean_pinball(only, values, levels),
+                    (fan, "width"): float(np.mean(upper - lower)),
+                    (fan, "inside"): float(np.mean((at >= lower) & (at <= upper))),
+                    (fan, "missed"): 100 * mean_miscoverage(only, values, levels),
+                }
+            )
+    return pd.DataFrame(rows).T
+
+
 def miscoverage_by_hour_and_month(
     y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], dates: np.ndarray
 ) -> tuple[list[str], np.ndarray]:

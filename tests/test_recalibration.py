@@ -412,3 +412,27 @@ def test_thirty_days_after_a_change_of_regime_coverage_is_back_where_the_static_
     assert np.mean(missed["rolling_30"]) < 2 * truth
     assert np.mean(missed["static"]) > 5 * truth
     assert max(missed["rolling_30"]) < 0.1 < min(missed["static"])
+
+
+def test_levels_that_move_by_group_are_back_sooner_than_the_windows_they_rest_on():
+    """The same change, with the windows of the project's parameters; 30 days after it."""
+    told = {"recalibration_windows": [30, 60, 120], "group_step": 0.005}
+    params = make_params(min_group_size=20, **told).forecast
+    change, n_days = 130, 190
+    dates = np.datetime64("2024-01-01") + np.arange(n_days)
+    rng = np.random.default_rng(0)
+    noise = 0.6 * rng.normal(size=(n_days, 1)) + 0.8 * rng.normal(size=(n_days, 24))
+    changed = (np.arange(n_days) >= change)[:, None]
+    dam = 4500 + np.where(changed, 1500 + 900 * noise, 450 * noise)
+    market = Market(dates, dam, dam, np.zeros(dam.shape, dtype=bool), {}, True)
+    quantiles = np.tile(4500 + 450 * norm.ppf(LEVELS), (n_days - 1, 24, 1))
+    split = np.repeat(["calibration", "test"], [100, n_days - 101])
+    fixed = QuantileForecast("dam", dates[1:], split, LEVELS, quantiles)
+    judged, methods = slice(change + 30, n_days), ["rolling_mean", "group_adaptive"]
+    made = recalibration.recalibrate(fixed, market, dates[judged], methods, params, PARAMS.market)
+    missed = {
+        name: np.abs((dam[judged, :, None] < fan.forecast.values).mean(axis=(0, 1)) - LEVELS).mean()
+        for name, fan in made.items()
+    }
+    assert missed["rolling_mean"] > 0.08
+    assert missed["group_adaptive"] < 0.5 * missed["rolling_mean"]

@@ -227,3 +227,33 @@ def test_a_table_shows_at_most_seven_levels():
     assert scores.shown_levels((0.01, *LEVELS, 0.99)) == [
         "q01", "q10", "q25", "q50", "q75", "q90", "q99",
     ]  # fmt: skip
+
+
+def test_hours_and_months_share_out_all_blocks():
+    hours = scores.hour_groups((3, 48), width_h=4)
+    assert list(hours)[:2] == ["00 to 04 h", "04 to 08 h"]
+    assert np.sum(list(hours.values()), axis=0).tolist() == np.ones((3, 48)).tolist()
+    assert np.flatnonzero(hours["04 to 08 h"][1]).tolist() == list(range(8, 16))
+    assert len(scores.hour_groups((1, 24))) == 24
+    dates = np.array(["2024-02-29", "2024-03-01", "2025-03-01"], "M8[D]")
+    months = scores.month_groups(dates, 2)
+    assert list(months) == ["2024-02", "2024-03", "2025-03"]
+    assert months["2024-03"].tolist() == [[False] * 2, [True] * 2, [False] * 2]
+
+
+def test_a_group_is_scored_by_its_own_blocks_alone():
+    y = np.array([[0.0, 10.0, np.nan, 3.0]])
+    fan = np.tile([1.0, 2.0, 5.0], (1, 4, 1))
+    groups = {
+        "first": np.array([[True, False, True, False]]),
+        "rest": np.array([[False, True] * 2]),
+    }
+    groups["none"] = np.zeros((1, 4), bool)
+    table = scores.group_table(y, {"fan": fan}, (0.1, 0.5, 0.9), groups)["fan"]
+    assert list(table.index) == ["first", "rest"], "a group without an outcome has no row"
+    assert table["width"].tolist() == [4, 4]
+    assert table["inside"].tolist() == [0, 0.5]
+    assert table.loc["first", "pinball"] == pytest.approx((0.9 + 1.0 + 0.5) / 3)
+    assert table.loc["first", "missed"] == pytest.approx(100 * (0.9 + 0.5 + 0.1) / 3)
+    # of 10 and 3: none below 1 or 2, one below 5
+    assert table.loc["rest", "missed"] == pytest.approx(100 * (0.1 + 0.5 + 0.4) / 3)
