@@ -280,17 +280,21 @@ def test_caps_need_not_reach_further_back_than_the_data():
     assert same(frame, feature_frame(MARKET, MARKET.dates[[8]], RULES))
 
 
-def test_the_anchor_is_the_latest_price_and_in_the_rtm_half_the_week():
+def test_the_anchor_is_the_latest_price_and_in_the_rtm_half_that_of_the_dam_and_the_spread():
     frame = pd.DataFrame(
         {
-            "dam_lag_1d": [1000.0, np.nan],
-            "dam_mean_7d": [3000.0, 500.0],
-            "rtm_latest": [100.0, np.nan],
-            "rtm_mean_7d": [700.0, np.nan],
+            "dam_lag_1d": [1000.0, np.nan, 1000.0],
+            "dam_mean_7d": [3000.0, 500.0, 3000.0],
+            "dam_mean_28d": [2000.0, 2000.0, 2000.0],
+            "rtm_latest": [100.0, np.nan, np.nan],
+            "rtm_mean_7d": [700.0, 600.0, np.nan],
+            "rtm_mean_28d": [1800.0, 1900.0, np.nan],
         }
     )
-    assert anchor(frame, "dam").tolist() == [1000.0, 500.0]
-    np.testing.assert_array_equal(anchor(frame, "rtm"), [400.0, np.nan])
+    assert anchor(frame, "dam").tolist() == [1000.0, 500.0, 1000.0]
+    own, shared = [(100 + 700) / 2, 600], [1000 - 200, 500 - 100]
+    expected = [*(np.add(own, shared) / 2), np.nan]
+    np.testing.assert_array_equal(anchor(frame, "rtm"), expected)
 
 
 def test_models_see_each_price_and_its_distance_from_the_anchor_and_no_other_distances():
