@@ -213,7 +213,7 @@ def two_sided_shifts(known: KnownResiduals, levels: tuple[float, ...]) -> np.nda
 
 
 def shifted(quantiles: np.ndarray, delta: np.ndarray, floor: float, cap: float) -> np.ndarray:
-    """Forecasts plus shifts, sorted over the levels, within floor and cap. Shapes (T, L)."""
+    """Forecasts plus shifts, sorted over the levels, within floor and cap. Shapes (..., L)."""
     return np.clip(np.sort(quantiles + delta, axis=-1), floor, cap)
 
 
@@ -224,9 +224,9 @@ class AdaptiveLevels:
     The level asked of the past residuals for a block is the nominal one plus the offsets of all
     groups that the block is in. With each day whose outcome has become known the offset of a
     group moves by ``gamma (tau - share below)``, the share being that of the group's blocks of
-    that day. While no offset is at its bound, the mean miss of every group falls as 1 / (gamma
-    days), whatever the prices do (Angelopoulos, Jordan and Tibshirani, 2025, "gradient
-    equilibrium").
+    that day. While no offset is at its bound, the miss of a group, averaged over the n days that
+    have blocks of it, falls as ``1 / (gamma n)``, whatever the prices do (Angelopoulos, Jordan
+    and Tibshirani, 2025, "gradient equilibrium").
     Where a price sits on the quantile, any share between "below" and "at or below" counts as
     kept, so an atom moves nothing.
     """
@@ -247,8 +247,9 @@ class AdaptiveLevels:
         """Take in a past day: its groups (G, T), prices (T,), NaN without one, and fan (T, L)."""
         inside = (member & np.isfinite(outcome)).astype(float)
         n = inside.sum(axis=1, keepdims=True)
-        below, at_or_below = outcome[:, None] < issued, outcome[:, None] <= issued
-        share = inside @ np.clip(self.nominal, below, at_or_below) / np.maximum(n, 1)
+        flags = outcome[:, None] < issued, outcome[:, None] <= issued
+        below, at_or_below = (inside @ flag / np.maximum(n, 1) for flag in flags)
+        share = np.clip(self.nominal, below, at_or_below)
         moved = self.offset + self.gamma * (self.nominal - share)
         bounded = np.clip(moved, -self.nominal, 1.0 - self.nominal)
         self.offset = np.where(n > 0, bounded, self.offset)

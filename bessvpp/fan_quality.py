@@ -47,7 +47,8 @@ def path_scores(fan: Sequence[PriceScenarios], outcome: np.ndarray) -> pd.DataFr
     2015; order 1/2) the differences between blocks and between markets. Of distant pairs little
     is said by how they hang together, so their marginals' errors hide what a copula does: as
     its authors advise, pairs are also weighted by the inverse of the hours between them, those
-    within an hour alike. Blocks without an outcome are left out.
+    within an hour alike. Scenarios count equally; blocks without an outcome are left out, and a
+    day without any has no score.
 
     Parameters
     ----------
@@ -62,6 +63,9 @@ def path_scores(fan: Sequence[PriceScenarios], outcome: np.ndarray) -> pd.DataFr
     rows = []
     for day, realised in zip(fan, outcome, strict=True):
         known = np.isfinite(realised)
+        if not known.any():
+            rows.append(dict.fromkeys(("energy", "variogram", "variogram_flat"), np.nan))
+            continue
         ensemble, y = paths(day)[:, known], realised[known]
         row = {"energy": float(scoringrules.es_ensemble(y, ensemble))}
         for name, weight in (("variogram", near), ("variogram_flat", np.ones_like(near))):
@@ -162,28 +166,32 @@ def worst_table(
     """Mean and worst share ``alpha`` of what two fixed trades earn, promised and realised.
 
     The trades are chosen before any price is seen, so no optimiser has sought out a fan's
-    errors. Promised: all days' scenarios pooled. Realised: the days themselves, those with an
-    unknown part left out on both sides. Both worst shares are empirical CVaR.
+    errors. Promised: all days' scenarios pooled, each counting equally. Realised: the days
+    themselves. Days without a price that the trade needs are left out on both sides, and a trade
+    of which no day is known altogether. Both worst shares are empirical CVaR; with fewer than
+    ``1 / alpha`` days the realised one is the worst day, and even a right fan promises less.
 
     Returns
     -------
     a row a trade and source, ``mean``, ``worst`` and ``least``, the worst single case [Rs per MW].
     """
-    whole = np.isfinite(outcome).all(axis=1)
     rows = {}
     for trade, earn in TRADES.items():
+        realised = earn(*np.split(outcome, 2, axis=1))
+        known = np.isfinite(realised)
+        if not known.any():
+            continue
         earned = {
             name: np.concatenate(
-                [earn(day.dam, day.rtm) for day, kept in zip(fan, whole, strict=True) if kept]
+                [earn(day.dam, day.rtm) for day, kept in zip(fan, known, strict=True) if kept]
             )
             for name, fan in fans.items()
         }
-        earned["realised"] = earn(*np.split(outcome[whole], 2, axis=1))
-        for name, rs_per_mw in earned.items():
-            worst = cvar(rs_per_mw, alpha)
-            row = {"mean": rs_per_mw.mean(), "worst": worst, "least": rs_per_mw.min()}
-            rows[trade, name] = row
-    return pd.DataFrame(rows).T.rename_axis(["1 MW", "by"])
+        for name, rs_per_mw in (earned | {"realised": realised[known]}).items():
+            row = {"mean": rs_per_mw.mean(), "worst": cvar(rs_per_mw, alpha)}
+            rows[trade, name] = row | {"least": rs_per_mw.min()}
+    table = pd.DataFrame(rows, index=["mean", "worst", "least"]).T
+    return table.rename_axis(["1 MW", "by"]) if rows else table
 
 
 def _shifted_by_a_battery(dam: np.ndarray, rtm: np.ndarray) -> np.ndarray:

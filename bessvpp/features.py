@@ -97,8 +97,7 @@ def anchor(features: pd.DataFrame, market: str) -> np.ndarray:
         return dam.to_numpy()
     week = features["rtm_mean_7d"]
     own = (features["rtm_latest"].fillna(week) + week) / 2
-    spread = features["rtm_mean_28d"] - features["dam_mean_28d"]
-    return ((own + dam + spread) / 2).to_numpy()
+    return ((own + dam + features["spread_mean_28d"]) / 2).to_numpy()
 
 
 def design(features: pd.DataFrame, market: str) -> pd.DataFrame:
@@ -246,6 +245,7 @@ def _rtm_history(dam: np.ndarray, rtm: np.ndarray, cap: np.ndarray) -> dict[str,
         "rtm_cap_share_7d": mean_of_known(at_cap),
         "spread_lag_2d": spread[-2],
         "spread_mean_7d": mean_of_known(spread[-WEEK_DAYS:]),
+        "spread_mean_28d": mean_of_known(spread),
         "spread_sd_7d": _quiet(np.nanstd, spread[-WEEK_DAYS:]),
     }
     of_the_day = {

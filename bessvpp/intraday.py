@@ -260,7 +260,8 @@ def recalibrated_days(
     quarter of the day, whatever their gate; where these are too few, by those within four
     hours, then by all of the quarter, then by all. They are those of ``calibration_days`` days
     up to the day before yesterday, which every gate of a day knows as a whole: so one set of
-    shifts serves all gates of a day.
+    shifts serves all gates of a day. An outcome counts once for each gate that forecast it, so
+    fewer residuals are independent than ``min_group_size`` says.
 
     Parameters
     ----------

@@ -326,6 +326,14 @@ def test_an_adaptive_level_rises_after_misses_and_an_atom_moves_nothing():
     assert (before[[5, 8]] == [0.1, 0.9]).all()
 
 
+def test_an_atom_within_a_group_makes_room_for_any_share_it_may_stand_for():
+    """Half below and half on the quantile: any level from .5 to 1 is kept."""
+    member = np.ones((1, 4), dtype=bool)
+    levels = AdaptiveLevels.start(1, (0.4, 0.9), gamma=0.1)
+    levels.observe(member, np.array([5.0, 5.0, 10.0, 10.0]), np.full((4, 2), 10.0))
+    np.testing.assert_allclose(levels.offset, [[0.1 * (0.4 - 0.5), 0.0]])
+
+
 def test_offsets_of_overlapping_groups_add_up_and_each_moves_by_its_own_share():
     member = np.array([[True, True, False, False], [False, True, True, True]])
     levels = AdaptiveLevels.start(2, (0.5,), gamma=0.1)

@@ -199,3 +199,17 @@ def test_outcomes_are_the_markets_own():
     assert isinstance(
         path_scores([PriceScenarios(dam, dam, np.ones(3) / 3)], found[:1]), pd.DataFrame
     )
+
+
+def test_days_without_a_price_cost_no_more_than_the_trades_that_need_it():
+    fan, outcome = persistent_days(6, 5)
+    outcome[:, 24 + 3] = np.nan  # no RTM trade in one block of every day
+    table = worst_table({"fan": fan}, outcome, 0.5)
+    assert set(table.index.get_level_values(0)) == {"DAM, midday to evening"}
+    earned = 4 * evening_less_midday(outcome[:, :24])
+    assert table.loc[("DAM, midday to evening", "realised"), "least"] == earned.min()
+    assert worst_table({"fan": fan}, np.full_like(outcome, np.nan), 0.5).empty
+    outcome[2] = np.nan
+    scores = path_scores(fan, outcome)
+    assert scores.isna().all(axis=1).tolist() == [False, False, True, False, False, False]
+    assert (scores.drop(index=2) > 0).all(axis=None), "no outcome is no perfect score"

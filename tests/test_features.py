@@ -285,16 +285,26 @@ def test_the_anchor_is_the_latest_price_and_in_the_rtm_half_that_of_the_dam_and_
         {
             "dam_lag_1d": [1000.0, np.nan, 1000.0],
             "dam_mean_7d": [3000.0, 500.0, 3000.0],
-            "dam_mean_28d": [2000.0, 2000.0, 2000.0],
             "rtm_latest": [100.0, np.nan, np.nan],
             "rtm_mean_7d": [700.0, 600.0, np.nan],
-            "rtm_mean_28d": [1800.0, 1900.0, np.nan],
+            "spread_mean_28d": [-200.0, -100.0, np.nan],
         }
     )
     assert anchor(frame, "dam").tolist() == [1000.0, 500.0, 1000.0]
     own, shared = [(100 + 700) / 2, 600], [1000 - 200, 500 - 100]
     expected = [*(np.add(own, shared) / 2), np.nan]
     np.testing.assert_array_equal(anchor(frame, "rtm"), expected)
+
+
+def test_the_months_spread_compares_the_markets_on_the_same_days():
+    """The DAM doubles over the month and the RTM lies 100 above it, on the days it is there."""
+    dates = np.datetime64("2025-01-01") + np.arange(40)
+    dam = np.repeat(np.linspace(2000.0, 4000.0, 40)[:, None], 24, axis=1)
+    rtm = dam + 100
+    rtm[:25] = np.nan
+    market = Market(dates, dam, rtm, np.zeros(dam.shape, bool), {}, False)
+    frame = feature_frame(market, dates[-1:], RULES)
+    np.testing.assert_allclose(frame["spread_mean_28d"], 100)
 
 
 def test_models_see_each_price_and_its_distance_from_the_anchor_and_no_other_distances():
