@@ -26,7 +26,7 @@ from bessvpp.metrics import daily_pinball
 from bessvpp.params import MarketParams, Params, load_params
 from bessvpp.recalibration import recalibrate, regimes
 
-SEEDS = (601, 602, 603, 604, 605)
+SEEDS = (701, 702, 703, 704, 705)
 TEST_DAYS, CALIBRATION_DAYS = 365, 90
 N_PATHS, N_YEARS = 600, 100  # the last 500 paths of a day make its quantiles
 

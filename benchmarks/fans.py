@@ -25,7 +25,7 @@ from bessvpp.problem import PriceScenarios
 from bessvpp.recalibration import recalibrate
 from bessvpp.scenarios import copula_correlation, draw_fan
 
-SEEDS, TEST_DAYS, CALIBRATION_DAYS, N_SCENARIOS = (601, 602, 603, 604, 605), 365, 90, 100
+SEEDS, TEST_DAYS, CALIBRATION_DAYS, N_SCENARIOS = (701, 702, 703, 704, 705), 365, 90, 100
 SHAPES = list(fan_quality.SHAPE_TITLES.values())
 
 
