@@ -2,7 +2,9 @@
 
 Two years of hourly prices on five seeds that played no part in development. The copula's fans
 of the second year are set beside the truth (paths from the state at the gate), the same
-marginals drawn independently, similar past days, and persistence.
+marginals drawn independently, similar past days, and persistence. Standard deviations are judged
+by their distance from the truth, averaged over the seeds; the variogram score is the one that
+weighs near pairs most, since with equal weights not even the truth gains 5 % over its blocks.
 
     python benchmarks/fans.py [SEED ...]
 
@@ -84,8 +86,8 @@ def main() -> None:
     print("Copula over truth, seed by seed")
     print(each.round(3).to_string(), "\n")
     targets = {
-        f"{title}, copula against truth": judged(abs(float(each.loc[title].mean()) - 1), 0.05)
-        for title in (SHAPES[0], SHAPES[2])
+        f"{title}, copula against truth": judged(float((each.loc[title] - 1).abs().mean()), 0.05)
+        for title in SHAPES[:3]
     }
     targets["variogram of the copula over independent"] = judged(ratio["copula"]["variogram"], 0.85)
     notes = {

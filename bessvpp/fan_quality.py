@@ -44,9 +44,9 @@ def path_scores(fan: Sequence[PriceScenarios], outcome: np.ndarray) -> pd.DataFr
     """Energy score and variogram scores of each day, lower is better.
 
     The energy score judges the whole distribution, the variogram score (Scheuerer and Hamill,
-    2015; order 1/2) the differences between blocks and between markets. Of distant pairs little
-    is said by how they hang together, so their marginals' errors hide what a copula does: as
-    its authors advise, pairs are also weighted by the inverse of the hours between them, those
+    2015; order 1/2) the differences between blocks and between markets. Distant blocks hardly
+    depend on each other, and there the errors of the marginals drown what a copula adds: as the
+    score's authors advise, pairs are also weighted by the inverse of the hours between them, those
     within an hour alike. Scenarios count equally; blocks without an outcome are left out, and a
     day without any has no score.
 
@@ -173,7 +173,8 @@ def worst_table(
 
     Returns
     -------
-    a row a trade and source, ``mean``, ``worst`` and ``least``, the worst single case [Rs per MW].
+    a row a trade and source: ``mean``, ``worst`` and ``least``, the worst single case [Rs per MW],
+    and the number of ``days``.
     """
     rows = {}
     for trade, earn in TRADES.items():
@@ -189,8 +190,8 @@ def worst_table(
         }
         for name, rs_per_mw in (earned | {"realised": realised[known]}).items():
             row = {"mean": rs_per_mw.mean(), "worst": cvar(rs_per_mw, alpha)}
-            rows[trade, name] = row | {"least": rs_per_mw.min()}
-    table = pd.DataFrame(rows, index=["mean", "worst", "least"]).T
+            rows[trade, name] = row | {"least": rs_per_mw.min(), "days": known.sum()}
+    table = pd.DataFrame(rows, index=["mean", "worst", "least", "days"]).T
     return table.rename_axis(["1 MW", "by"]) if rows else table
 
 

@@ -88,9 +88,9 @@ def anchor(features: pd.DataFrame, market: str) -> np.ndarray:
 
     A tree cannot leave the range of the prices it was trained on; the price level can. So
     the models are fitted to the distance from this anchor. In the DAM it is the latest price
-    known of the block. In the RTM, whose latest price is old and noisy, it is half the mean of
-    that and of the last week, and half the DAM's anchor plus the month's mean spread: what the
-    two anchors share leaves the spread between the forecasts free of its noise.
+    known of the block. The RTM's latest price is old and noisy; there it is
+    ``((latest + week) / 2 + DAM anchor + month's mean spread) / 2``. What the two anchors share
+    drops out of the spread between the forecasts.
     """
     dam = features["dam_lag_1d"].fillna(features["dam_mean_7d"])
     if market == "dam":

@@ -158,8 +158,8 @@ def train(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -> Booster:
 def train_quantiles(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -> dict[float, Booster]:
     """A model of the spread for each level, from a ``training_set``.
 
-    Their trees are those of the expected spread. Their number is that of the other quantile
-    models, for the pinball loss is learnt in smaller steps than the squared one.
+    Their trees are those of the expected spread, their number that of the other quantile
+    models, which had the smaller pinball loss on calibration days of the embedded market.
     """
     return {
         level: fit(

@@ -853,8 +853,10 @@ def fan_at_gate(
     ----------
     values : (T, L), NaN before the gate's first block
     prices : of both markets, each (T,)
-    n_known : blocks of the day whose RTM price is known at the gate
+    n_known : blocks of the day whose RTM price is known at the gate; below 0 for a gate before
+        midnight, which knows none
     """
+    n_known = max(n_known, 0)
     figure, axes = _figure(1, 1, 4.2)
     axis = axes[0, 0]
     edges = np.arange(len(values) + 1) * 24 / len(values)

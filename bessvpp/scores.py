@@ -130,7 +130,7 @@ def known_groups(
 ) -> dict[str, np.ndarray]:
     """Groups of blocks, each (D, T) bool, that are known at the gate.
 
-    Thirds of the predicted median, the forecast cap regimes, and Sundays.
+    Thirds of the predicted median over these days, the forecast cap regimes, and Sundays.
     """
     median = quantiles[:, :, list(levels).index(0.5)]
     edges = np.quantile(median, [1 / 3, 2 / 3])

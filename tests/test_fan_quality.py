@@ -81,11 +81,11 @@ def test_fixed_trades_earn_what_their_prices_say():
     outcome = np.vstack([np.r_[dam[0], rtm[0]], np.full(48, np.nan)])  # the second is unknown
     table = worst_table({"fan": fan}, outcome, 0.5)
     evening, spread = (table.xs(trade) for trade in table.index.unique(0))
-    assert evening.loc["fan"].tolist() == [8000, 8000, 8000]
+    assert evening.loc["fan"].tolist() == [8000, 8000, 8000, 1]
     sold = dam.sum(axis=1) - rtm.sum(axis=1)
     assert sold.tolist() == [20_000, -16_000]
-    assert spread.loc["fan"].tolist() == [2000, -16_000, -16_000]
-    assert spread.loc["realised"].tolist() == [20_000] * 3
+    assert spread.loc["fan"].tolist() == [2000, -16_000, -16_000, 1]
+    assert spread.loc["realised"].tolist() == [20_000, 20_000, 20_000, 1]
 
 
 def test_a_fan_whose_markets_move_together_too_much_promises_too_little_loss():

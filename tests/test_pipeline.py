@@ -479,7 +479,12 @@ def test_an_interrupt_ends_the_run_and_its_kernel(three: Path, tmp_path: Path):
         "from bessvpp.__main__ import main; "
         "sys.exit(main(['run', '--profile', './empty.yaml', '--outputs', 'out']))"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        start_new_session=True,
+        # a shell's background job, as this test may be, ignores interrupts, and hands that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     pid = tmp_path / "out" / "pid"
     for _ in range(1200):  # a busy machine is slow to start a kernel, and to end one
         if pid.exists() and pid.read_text():

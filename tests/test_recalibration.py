@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm
 from small_cases import make_market, make_params
 
-from bessvpp import forecast, recalibration
+from bessvpp import forecast, recalibration, scores
 from bessvpp.conformal import KnownResiduals, day_shifts, shifted
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.features import feature_frame, gate_time
@@ -266,6 +266,96 @@ def test_aggregated_shifts_are_those_of_the_steps_by_their_weights(walked):
     expected = np.einsum("kl,khl->hl", method.weights.weights, experts[:, 0])
     np.testing.assert_allclose(mixed[0], expected)
     assert np.abs(mixed - experts.mean(axis=0)).max() > 1  # the weights do count
+
+
+def gate_of(date, medians, today, chances):
+    """A gate whose past days had these medians (D,), and today's blocks these (T,) and chances."""
+    n_blocks = len(today)
+
+    def forecast_of(dates, median, p_cap):
+        values = median[:, :, None] + np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+        split = np.full(len(dates), "test")
+        return QuantileForecast("dam", dates, split, LEVELS, values, p_cap * 0, p_cap)
+
+    past = date - np.arange(len(medians), 0, -1)
+    before = np.repeat(np.asarray(medians, float)[:, None], n_blocks, axis=1)
+    return Gate(
+        date,
+        forecast_of(past, before, np.full(before.shape, 0.01)),
+        before + 5000.0,  # outcomes that would make other thirds
+        np.ones(len(past), dtype=bool),
+        forecast_of(np.array([date]), np.asarray(today, float)[None], np.array([chances])),
+        0.0,
+        np.array([[10_000.0]]),
+        np.full((len(past), 1), 10_000.0),
+    )
+
+
+@pytest.mark.parametrize("n_blocks", [24, 96])
+def test_the_groups_of_a_block_are_its_hour_its_third_its_regime_and_sunday(n_blocks):
+    medians = [9000.0] * 60 + list(range(10, 1210, 10))  # the last 120 count: edges near 400, 800
+    today, chances = np.full(n_blocks, 100.0), np.full(n_blocks, 0.01)
+    today[1], today[2] = 500.0, 1000.0
+    chances[3:6] = 0.2, 0.8, np.nan
+    sunday = np.datetime64("2024-03-03")
+    for date, is_one in ((sunday, True), (sunday + 1, False)):
+        member = recalibration._known_groups(gate_of(date, medians, today, chances))
+        assert member.shape == (31, n_blocks)
+        hours = np.arange(n_blocks) // (n_blocks // 24)
+        np.testing.assert_array_equal(member[:24], hours == np.arange(24)[:, None])
+        thirds = np.zeros(n_blocks, int)
+        thirds[1], thirds[2] = 1, 2
+        np.testing.assert_array_equal(member[24:27], thirds == np.arange(3)[:, None])
+        regime = np.zeros(n_blocks, int)
+        regime[3], regime[4] = 1, 2
+        np.testing.assert_array_equal(member[27:30], regime == np.arange(3)[:, None])
+        assert member[30].tolist() == [is_one] * n_blocks
+
+
+def test_levels_by_group_take_the_mean_over_the_windows(walked):
+    """With a step of next to nothing the shifts are those of the windows' mean."""
+    params, market, splits, walks = walked
+    still = params.forecast.model_copy(update={"group_step": 1e-18})
+    days, given = splits.test[:2], (still, params.market)
+    names = ["rolling_mean", "group_adaptive", "rolling_12"]
+    made = recalibration.recalibrate(walks["dam"].forecast, market, days, names, *given)
+    mean, grouped, first = (made[name].shifts["delta_rs_per_mwh"] for name in names)
+    np.testing.assert_allclose(grouped, mean)
+    assert (grouped != first).any()
+
+
+@pytest.mark.parametrize("name", MARKETS)
+def test_methods_are_judged_by_their_misses_in_each_hour_and_known_group(walked, name):
+    params, market, _, walks = walked
+    whole = walks[name].forecast
+    _, table = choose_method(whole, market, params.forecast, params.market)
+    calibration = whole.on(whole.dates[whole.split == "calibration"])
+    half = len(calibration.dates) // 2
+    judged = calibration.dates[half:] if name == "dam" else calibration.dates[half:-1]
+    made = recalibration.recalibrate(
+        calibration,
+        market,
+        judged,
+        ["rolling_12"],
+        params.forecast,
+        params.market,
+        calibration.dates[:half],
+    )["rolling_12"].forecast.values
+    y = forecast.prices_of(market, name)[[market.index_of(day) for day in judged]]
+    before = calibration.on(judged)
+    regime = recalibration.regimes(before)
+    groups = [np.arange(24) == hour for hour in range(24)]
+    groups += scores.known_groups(judged, before.values, LEVELS, regime).values()
+    misses = []
+    for group in groups:
+        at = np.broadcast_to(group, y.shape) & np.isfinite(y)
+        if at.any():
+            below = (y[at][:, None] < made[at]).mean(axis=0)
+            upto = (y[at][:, None] <= made[at]).mean(axis=0)
+            kept = np.clip(LEVELS, below, upto)
+            misses.append(np.abs(kept - LEVELS).mean())
+    assert len(misses) > 28
+    assert table.loc["rolling_12", "in_groups"] == pytest.approx(np.mean(misses))
 
 
 def test_the_mean_of_the_windows_is_their_mean(walked):
