@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.battery import start_energy
-from bessvpp.params import Params, load_params
-from bessvpp.problem import PriceScenarios, Problem
+from bessvpp.optimizer.problem import PriceScenarios, Problem
+from bessvpp.params.load import Params, load_params
 
 OUTPUTS = Path(__file__).resolve().parent.parent / "outputs" / "bench"
 SEED = 11

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bessvpp.features import feature_frame
-from bessvpp.forecast import QuantileForecast, Splits, split_days, walk_forward
-from bessvpp.market import Market
-from bessvpp.metrics import mean_of_known
-from bessvpp.params import ForecastParams, MarketParams, Params
-from bessvpp.recalibration import choose_method
-from bessvpp.synthetic import continuations, simulate
+from bessvpp.calibration.recalibration import choose_method
+from bessvpp.forecasting.boosting import QuantileForecast, Splits, split_days, walk_forward
+from bessvpp.forecasting.features import feature_frame
+from bessvpp.market.history import Market
+from bessvpp.market.synthetic import continuations, simulate
+from bessvpp.params.load import ForecastParams, MarketParams, Params
+from bessvpp.risk import mean_of_known
 
 START, N_DAYS = dt.date(2024, 1, 1), 731
 PER_HOUR = 4

@@ -21,10 +21,11 @@ import pandas as pd
 from _cases import judged, report
 from _truth import Case, true_paths
 
-from bessvpp import forecast, scores
-from bessvpp.metrics import daily_pinball
-from bessvpp.params import MarketParams, Params, load_params
-from bessvpp.recalibration import recalibrate, regimes
+from bessvpp.calibration import scores
+from bessvpp.calibration.recalibration import recalibrate, regimes
+from bessvpp.forecasting import boosting
+from bessvpp.params.load import MarketParams, Params, load_params
+from bessvpp.risk import daily_pinball
 
 SEEDS = (701, 702, 703, 704, 705)
 TEST_DAYS, CALIBRATION_DAYS = 365, 90
@@ -38,11 +39,11 @@ def truth_of(
 
     Path y of every day makes year y: another year that the generator could have gone through.
     """
-    quantiles: dict[str, list[np.ndarray]] = {name: [] for name in forecast.MARKETS}
-    years: dict[str, list[np.ndarray]] = {name: [] for name in forecast.MARKETS}
+    quantiles: dict[str, list[np.ndarray]] = {name: [] for name in boosting.MARKETS}
+    years: dict[str, list[np.ndarray]] = {name: [] for name in boosting.MARKETS}
     for date in dates:
         both = true_paths(rules, date, N_PATHS)
-        for name, paths in zip(forecast.MARKETS, both, strict=True):
+        for name, paths in zip(boosting.MARKETS, both, strict=True):
             found = np.nanquantile(paths[N_YEARS:], levels, axis=0, method="weibull")
             quantiles[name].append(found.T)
             years[name].append(paths[:N_YEARS])
@@ -59,7 +60,7 @@ def study(seed: int, params: Params) -> pd.DataFrame:
     test, levels = case.splits.test, settings.levels
     truth, years = truth_of(rules, test, levels)
     rows = []
-    for name in forecast.MARKETS:
+    for name in boosting.MARKETS:
         original = case.original(name)
         method = case.method(original)
         constant = replace(
@@ -67,7 +68,7 @@ def study(seed: int, params: Params) -> pd.DataFrame:
         )
         made = recalibrate(original, market, test, ["static", method], settings, rules)
         flat = recalibrate(constant, market, test, [method], settings, rules)[method]
-        y = forecast.prices_of(market, name)[[market.index_of(day) for day in test]]
+        y = boosting.prices_of(market, name)[[market.index_of(day) for day in test]]
         fans = {
             "true": truth[name],
             "original": original.on(test).values,

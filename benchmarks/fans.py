@@ -20,15 +20,16 @@ import pandas as pd
 from _cases import judged, report
 from _truth import Case, true_paths
 
-from bessvpp import fan_quality, forecast
-from bessvpp.features import gate_time
-from bessvpp.params import Params, load_params
-from bessvpp.problem import PriceScenarios
-from bessvpp.recalibration import recalibrate
-from bessvpp.scenarios import copula_correlation, draw_fan
+from bessvpp.calibration.recalibration import recalibrate
+from bessvpp.forecasting import boosting
+from bessvpp.forecasting.features import gate_time
+from bessvpp.optimizer.problem import PriceScenarios
+from bessvpp.params.load import Params, load_params
+from bessvpp.scenarios import quality
+from bessvpp.scenarios.copula import copula_correlation, draw_fan
 
 SEEDS, TEST_DAYS, CALIBRATION_DAYS, N_SCENARIOS = (701, 702, 703, 704, 705), 365, 90, 100
-SHAPES = list(fan_quality.SHAPE_TITLES.values())
+SHAPES = list(quality.SHAPE_TITLES.values())
 
 
 def study(seed: int, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -36,7 +37,7 @@ def study(seed: int, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
     case = Case.of(params, seed, TEST_DAYS, CALIBRATION_DAYS)
     rules, settings, market, splits = case.rules, case.settings, case.market, case.splits
     original, recalibrated = {}, {}
-    for name in forecast.MARKETS:
+    for name in boosting.MARKETS:
         original[name] = case.original(name)
         method = case.method(original[name])
         made = recalibrate(original[name], market, splits.test, [method], settings, rules)
@@ -57,16 +58,16 @@ def study(seed: int, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
     cap = rules.cap_rs_per_mwh(splits.test[-1].item())
     fans = {
         "truth": truth,
-        "truth, independent": [fan_quality.independent(day, rng) for day in truth],
+        "truth, independent": [quality.independent(day, rng) for day in truth],
         "copula": copula,
-        "copula, independent": [fan_quality.independent(day, rng) for day in copula],
+        "copula, independent": [quality.independent(day, rng) for day in copula],
         "copula, original": drawn(original, params.scenarios),
         "similar days": drawn(recalibrated, alike),
-        "persistence": [fan_quality.persistence(known, cap, 0.0) for known in gates],
+        "persistence": [quality.persistence(known, cap, 0.0) for known in gates],
     }
-    outcome = fan_quality.outcomes(market, splits.test)
-    scores = {name: fan_quality.path_scores(fan, outcome).mean() for name, fan in fans.items()}
-    return pd.DataFrame(scores).T, fan_quality.shape_table(fans, outcome, cap)
+    outcome = quality.outcomes(market, splits.test)
+    scores = {name: quality.path_scores(fan, outcome).mean() for name, fan in fans.items()}
+    return pd.DataFrame(scores).T, quality.shape_table(fans, outcome, cap)
 
 
 def main() -> None:

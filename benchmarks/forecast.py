@@ -19,20 +19,25 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bessvpp import forecast
-from bessvpp.artefacts import RunFolder
-from bessvpp.benchmark_forecasts import (
+from bessvpp.calibration.recalibration import choose_method, method_names, recalibrate, regimes
+from bessvpp.calibration.scores import (
+    hourly_miscoverage,
+    known_groups,
+    mean_miscoverage,
+    score_table,
+)
+from bessvpp.forecasting import boosting
+from bessvpp.forecasting.baselines import (
     climatology,
     lear,
     persistence,
     quantile_regression_average,
 )
-from bessvpp.features import feature_frame
-from bessvpp.market import Market, read_market
-from bessvpp.metrics import daily_pinball
-from bessvpp.params import PROJECT_ROOT, ForecastParams, MarketParams, load_params
-from bessvpp.recalibration import choose_method, method_names, recalibrate, regimes
-from bessvpp.scores import hourly_miscoverage, known_groups, mean_miscoverage, score_table
+from bessvpp.forecasting.features import feature_frame
+from bessvpp.market.history import Market, read_market
+from bessvpp.params.load import PROJECT_ROOT, ForecastParams, MarketParams, load_params
+from bessvpp.risk import daily_pinball
+from bessvpp.runs.folder import RunFolder
 
 DATA = PROJECT_ROOT.parent / "shared" / "data" / "real" / "dam_15min_2024.csv"
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -48,10 +53,10 @@ EARLIER_SETTINGS = {  # LightGBM's, before they were chosen
 }
 
 
-def splits_of(market: Market, warmup: int, *ends: str) -> forecast.Splits:
+def splits_of(market: Market, warmup: int, *ends: str) -> boosting.Splits:
     """Days to the end of training, of calibration and of the test."""
     days, last = market.dates[warmup:], [np.datetime64(end) for end in ends]
-    return forecast.Splits(
+    return boosting.Splits(
         days[days <= last[0]],
         days[(days > last[0]) & (days <= last[1])],
         days[(days > last[1]) & (days <= last[2])],
@@ -59,8 +64,8 @@ def splits_of(market: Market, warmup: int, *ends: str) -> forecast.Splits:
 
 
 def simple_fans(
-    market: Market, features: pd.DataFrame, splits: forecast.Splits, rules: MarketParams
-) -> dict[str, forecast.QuantileForecast]:
+    market: Market, features: pd.DataFrame, splits: boosting.Splits, rules: MarketParams
+) -> dict[str, boosting.QuantileForecast]:
     """The benchmarks on the test days."""
     points = lear("dam", features, market, splits.out_of_sample, rules)
     test = splits.test
@@ -74,7 +79,7 @@ def simple_fans(
 
 
 def table_of(
-    market: Market, fans: dict[str, forecast.QuantileForecast], test: np.ndarray, reference: str
+    market: Market, fans: dict[str, boosting.QuantileForecast], test: np.ndarray, reference: str
 ) -> pd.DataFrame:
     """A row a forecast, with Diebold-Mariano against one of them."""
     outcome = market.dam_mcp[[market.index_of(day) for day in test]]
@@ -90,7 +95,7 @@ def from_march(
     coverage is worth without a forecast.
     """
     splits = splits_of(market, params.warmup_days, "2024-02-09", "2024-02-29", "2024-12-31")
-    original = forecast.walk_forward("dam", features, market, splits, params, rules).forecast
+    original = boosting.walk_forward("dam", features, market, splits, params, rules).forecast
     constant = replace(
         original, values=np.full_like(original.values, 4000.0), p_floor=None, p_cap=None
     )
@@ -129,8 +134,8 @@ def main() -> None:
     market = read_market(DATA, rules)
     features = feature_frame(market, market.dates[chosen.warmup_days :], rules)
 
-    def walk(splits: forecast.Splits, fitted: ForecastParams) -> forecast.QuantileForecast:
-        return forecast.walk_forward("dam", features, market, splits, fitted, rules).forecast
+    def walk(splits: boosting.Splits, fitted: ForecastParams) -> boosting.QuantileForecast:
+        return boosting.walk_forward("dam", features, market, splits, fitted, rules).forecast
 
     development = splits_of(market, chosen.warmup_days, "2024-04-30", "2024-05-31", "2024-08-31")
     variants = {

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from _cases import SEED, bare_highs, day_problem, fan, judged, report
 
-from bessvpp import dispatch
-from bessvpp.arrays import structure
-from bessvpp.engine import ArrayProgramme
-from bessvpp.programme import TwoStageProgramme
+from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.engine import ArrayProgramme
+from bessvpp.optimizer.statement import TwoStageProgramme
+from bessvpp.optimizer.structure import structure
 
 REPEATS = 3
 LEAST_SPEEDUP = {24: 10.0, 96: 20.0}

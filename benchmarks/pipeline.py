@@ -8,13 +8,14 @@ import lightgbm
 import numpy as np
 from _cases import OUTPUTS, Clock, judged, report
 
-from bessvpp import forecast, scenarios
-from bessvpp.artefacts import RunFolder
-from bessvpp.features import feature_frame
-from bessvpp.params import load_params
-from bessvpp.pipeline import run
-from bessvpp.profiles import resolve
-from bessvpp.synthetic import simulate
+from bessvpp.forecasting import boosting
+from bessvpp.forecasting.features import feature_frame
+from bessvpp.market.synthetic import simulate
+from bessvpp.params.load import load_params
+from bessvpp.runs.folder import RunFolder
+from bessvpp.runs.pipeline import run
+from bessvpp.runs.profiles import resolve
+from bessvpp.scenarios import copula
 
 YEAR_DAYS = 365
 SECONDS_FOR_A_YEAR = 10.0
@@ -39,7 +40,7 @@ def training(folder: RunFolder) -> dict:
     bare = Clock()
     began = time.perf_counter()
     with bare.of(lightgbm, "train"):
-        forecast.train("dam", features, target, params.forecast)
+        boosting.train("dam", features, target, params.forecast)
     total = time.perf_counter() - began
     return {"step": "training, one market", "s": total, "over_bare": total / bare.seconds}
 
@@ -60,7 +61,7 @@ def a_year() -> list[dict]:
     quantiles = np.clip(centre * (0.5 + np.array(levels)), 0, 9_999)
     began = time.perf_counter()
     for date in days:
-        scenarios.draw_day(
+        copula.draw_day(
             np.exp(-apart / 24), quantiles, quantiles, levels, date, rules, params.scenarios
         )
     scenarios_s = time.perf_counter() - began

@@ -24,11 +24,11 @@ from pathlib import Path
 import openpyxl
 import python_calamine
 
-from bessvpp.artefacts import RunFolder
-from bessvpp.exchange_files import MARKER
-from bessvpp.market import read_market
-from bessvpp.params import PROJECT_ROOT, load_params
-from bessvpp.synthetic import embedded_market_files
+from bessvpp.market.history import read_market
+from bessvpp.market.synthetic import embedded_market_files
+from bessvpp.params.load import PROJECT_ROOT, load_params
+from bessvpp.price_files.tidy import MARKER
+from bessvpp.runs.folder import RunFolder
 
 PLACE = PROJECT_ROOT / "outputs" / "bench"
 START, DAYS = dt.date(2022, 1, 1), 1642

@@ -15,7 +15,7 @@ import time
 import numpy as np
 from _cases import day_problem, fan, judged, report
 
-from bessvpp import dispatch
+from bessvpp.optimizer import dispatch
 
 SCENARIOS = (50, 100, 200, 500, 1000)
 UNITS = (1, 4, 16)

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 from _cases import SEED, day_problem, fan, judged, report
 
-from bessvpp.backtest import plan_weights
-from bessvpp.cache import NO_CACHE
-from bessvpp.workers import Workers
+from bessvpp.backtest.simulate import plan_weights
+from bessvpp.compute.cache import NO_CACHE
+from bessvpp.compute.workers import Workers
 
 LAMBDAS = (0.0, 0.05, 0.1, 0.5, 1.0, 5.0)
 

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bessvpp.artefacts import user_path
 from bessvpp.errors import BessvppError, ParameterError
-from bessvpp.params import PROJECT_ROOT, Params
+from bessvpp.params.load import PROJECT_ROOT, Params
+from bessvpp.runs.folder import user_path
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -72,8 +72,8 @@ def add_run(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(words: argparse.Namespace) -> int:
-    from bessvpp.pipeline import run
-    from bessvpp.profiles import parse_assignments, resolve
+    from bessvpp.runs.pipeline import run
+    from bessvpp.runs.profiles import parse_assignments, resolve
 
     given = parse_assignments([word for group in words.given for word in group])
     if words.jobs is not None:
@@ -116,7 +116,7 @@ def add_book(commands: argparse._SubParsersAction) -> None:
 
 
 def _book(words: argparse.Namespace) -> int:
-    from bessvpp.book import build_book, headline, write_readme
+    from bessvpp.runs.book import build_book, headline, write_readme
 
     outputs = _run_folder(words.outputs, words.profile)
     index = build_book(outputs)
@@ -160,9 +160,9 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
 
 
 def _plan(words: argparse.Namespace) -> int:
-    from bessvpp import plan
-    from bessvpp.artefacts import RunFolder
-    from bessvpp.plots import day_ahead
+    from bessvpp.desk import plan
+    from bessvpp.plots.style import day_ahead
+    from bessvpp.runs.folder import RunFolder
 
     outputs = _run_folder(words.outputs, words.profile)
     run = RunFolder(outputs)
@@ -213,9 +213,9 @@ def add_replay(commands: argparse._SubParsersAction) -> None:
 
 
 def _replay(words: argparse.Namespace) -> int:
-    from bessvpp import replay
-    from bessvpp.artefacts import RunFolder
-    from bessvpp.params import load_desk, load_params
+    from bessvpp.params.load import load_desk, load_params
+    from bessvpp.runs.folder import RunFolder
+    from bessvpp.settlement import replay
 
     desk = load_desk(user_path(words.params) if words.params else None)
     schedule = replay.read_schedule(user_path(words.commitments))
@@ -246,8 +246,8 @@ def add_check(commands: argparse._SubParsersAction) -> None:
 def _check(words: argparse.Namespace) -> int:
     import json
 
-    from bessvpp.check import check_files
-    from bessvpp.params import load_params
+    from bessvpp.params.load import load_params
+    from bessvpp.price_files.check import check_files
 
     rules = load_params(user_path(words.params) if words.params else "").market
     report = check_files([user_path(file) for file in words.files], rules)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from bessvpp.params import MINUTES_PER_DAY, BessParams, Costs, UnitParams, Window
+from bessvpp.params.load import MINUTES_PER_DAY, BessParams, Costs, UnitParams, Window
 
 FEASIBILITY_TOLERANCE_MWH = 0.01
 

@@ -4,6 +4,8 @@ Each names the file or object, the place in it, what is wrong and what to do.
 The command line turns each into one message and its ``exit_code``.
 """
 
+from __future__ import annotations
+
 
 class BessvppError(Exception):
     """Base of every error raised on purpose by this package."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_cases import Study, make_market, make_params, make_study, write_study
 
-from bessvpp.artefacts import RunFolder
+from bessvpp.runs.folder import RunFolder
 
 
 @pytest.fixture(scope="session")

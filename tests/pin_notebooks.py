@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from bessvpp.profiles import notebook_paths
+from bessvpp.runs.profiles import notebook_paths
 
 CHECKED = "nbval-check-output"
 

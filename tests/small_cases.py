@@ -12,12 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bessvpp import backtest, forecast, recalibration, scenarios
-from bessvpp.artefacts import RunFolder
-from bessvpp.features import feature_frame, gate_time
-from bessvpp.market import Market
-from bessvpp.params import SECTIONS, Params, section_of
-from bessvpp.problem import PriceScenarios, Problem
+from bessvpp.backtest import simulate
+from bessvpp.calibration import recalibration
+from bessvpp.forecasting import boosting
+from bessvpp.forecasting.features import feature_frame, gate_time
+from bessvpp.market.history import Market
+from bessvpp.optimizer.problem import PriceScenarios, Problem
+from bessvpp.params.load import SECTIONS, Params, section_of
+from bessvpp.runs.folder import RunFolder
+from bessvpp.scenarios import copula
 
 CAP = 10_000.0
 
@@ -219,23 +222,23 @@ class Study:
     params: Params
     market: Market
     features: pd.DataFrame
-    splits: forecast.Splits
+    splits: boosting.Splits
     models: Mapping[str, Mapping]  # by market and training window
-    original: Mapping[str, forecast.QuantileForecast]  # by market; days out of sample
-    recalibrated: Mapping[str, forecast.QuantileForecast]  # by market; test days
+    original: Mapping[str, boosting.QuantileForecast]  # by market; days out of sample
+    recalibrated: Mapping[str, boosting.QuantileForecast]  # by market; test days
     deltas: pd.DataFrame
     correlation: np.ndarray
-    window: backtest.Window
+    window: simulate.Window
 
 
 def make_study(params: Params, market: Market) -> Study:
     """Features, models, forecasts, recalibration, correlation and fans of the test days."""
     rules = params.market
-    splits = forecast.split_days(market, params.forecast)
+    splits = boosting.split_days(market, params.forecast)
     features = feature_frame(market, market.dates[params.forecast.warmup_days :], rules)
     models, original, recalibrated, deltas = {}, {}, {}, []
-    for name in forecast.MARKETS:
-        walk = forecast.walk_forward(name, features, market, splits, params.forecast, rules)
+    for name in boosting.MARKETS:
+        walk = boosting.walk_forward(name, features, market, splits, params.forecast, rules)
         models[name], original[name] = walk.models, walk.forecast
         method = params.forecast.recalibration
         made = recalibration.recalibrate(
@@ -244,14 +247,14 @@ def make_study(params: Params, market: Market) -> Study:
         recalibrated[name] = made.forecast
         deltas.append(made.shifts)
     known = market.known_at(gate_time(splits.test[0], rules.dam_gate), rules)
-    correlation = scenarios.copula_correlation(original, known, rules, params.scenarios)
+    correlation = copula.copula_correlation(original, known, rules, params.scenarios)
     fans = {}
     for fan, by_market in (("original", original), ("recalibrated", recalibrated)):
-        fans[fan] = scenarios.draw_fan(
+        fans[fan] = copula.draw_fan(
             by_market, correlation, market, splits.test, rules, params.scenarios
         )
-    medians = [recalibrated[name].level(0.5) for name in forecast.MARKETS]
-    window = backtest.Window(
+    medians = [recalibrated[name].level(0.5) for name in boosting.MARKETS]
+    window = simulate.Window(
         market,
         splits.test,
         fans,
@@ -275,21 +278,21 @@ def make_study(params: Params, market: Market) -> Study:
 def write_study(run: RunFolder, study: Study) -> None:
     """The study's artefacts, as the first four notebooks write them."""
     run.write_frame("market.parquet", study.market.to_frame())
-    for name in forecast.MARKETS:
+    for name in boosting.MARKETS:
         run.write_frame(f"features_{name}.parquet", study.features)
-        forecast.save_models(run, name, study.models[name])
-    forecast.save_splits(run, study.splits)
-    forecast.write_forecasts(run, "original", study.original)
-    forecast.write_forecasts(run, "recalibrated", study.recalibrated)
+        boosting.save_models(run, name, study.models[name])
+    boosting.save_splits(run, study.splits)
+    boosting.write_forecasts(run, "original", study.original)
+    boosting.write_forecasts(run, "recalibrated", study.recalibrated)
     for fan, days in study.window.fans.items():
-        scenarios.write_fan(run, fan, study.splits.test, days)
+        copula.write_fan(run, fan, study.splits.test, days)
 
 
 def make_window(
     params: Params, market: Market, first: int = 8, n_scenarios: int = 3, seed: int = 0
-) -> backtest.Window:
+) -> simulate.Window:
     """A window over the days from ``first`` on, whose fans stray from what will happen."""
-    days = backtest.settled_days(market, market.dates[first:])
+    days = simulate.settled_days(market, market.dates[first:])
     rng = np.random.default_rng(seed)
     fans: dict[str, list[PriceScenarios]] = {"original": [], "recalibrated": []}
     shape = day_shape(market.n_blocks)
@@ -304,4 +307,4 @@ def make_window(
         for day in fans["recalibrated"]
     ]
     chosen = {fan: fans[fan] for fan in params.backtest.fans}
-    return backtest.Window(market, days, chosen, medians, params)
+    return simulate.Window(market, days, chosen, medians, params)

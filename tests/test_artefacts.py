@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bessvpp import artefacts
-from bessvpp.artefacts import WRITTEN_BY, RunFolder, atomic_file, user_path
 from bessvpp.errors import MissingArtefactError, ParameterError, StorageError
+from bessvpp.runs import folder
+from bessvpp.runs.folder import WRITTEN_BY, RunFolder, atomic_file, user_path
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_full_disk_is_one_error_that_says_what_to_do(run, monkeypatch, where):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(artefacts.os, where, full)
+    monkeypatch.setattr(folder.os, where, full)
     with pytest.raises(StorageError) as caught:
         run.write_text("frontier.json", "new")
     assert "No space left on device" in str(caught.value)

@@ -17,32 +17,33 @@ from small_cases import (
     make_window,
 )
 
-from bessvpp import backtest, battery, dispatch
-from bessvpp.artefacts import RunFolder
-from bessvpp.backtest import (
-    AS_COMMITTED,
+from bessvpp import battery
+from bessvpp.backtest import simulate
+from bessvpp.backtest.simulate import (
     BASELINE,
     CEILING,
-    HINDSIGHT,
     commit_chain,
     run_backtest,
     settle_chain,
     summarise,
 )
+from bessvpp.compute.workers import Workers
 from bessvpp.errors import DataError, ParameterError
-from bessvpp.market import Market
-from bessvpp.metrics import cvar
-from bessvpp.problem import PriceScenarios
-from bessvpp.workers import Workers
+from bessvpp.market.history import Market
+from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.problem import PriceScenarios
+from bessvpp.risk import cvar
+from bessvpp.runs.folder import RunFolder
+from bessvpp.settlement.day import AS_COMMITTED, HINDSIGHT
 
 POLICIES = {
-    "nothing_committed": backtest.nothing_committed,
-    "fixed_windows": backtest.fixed_windows,
-    "yesterday": backtest.yesterday,
-    "seven_day_mean": backtest.seven_day_mean,
-    "median": backtest.median,
-    "two_stage_original": backtest.TwoStage("original"),
-    "two_stage_recalibrated": backtest.TwoStage("recalibrated"),
+    "nothing_committed": simulate.nothing_committed,
+    "fixed_windows": simulate.fixed_windows,
+    "yesterday": simulate.yesterday,
+    "seven_day_mean": simulate.seven_day_mean,
+    "median": simulate.median,
+    "two_stage_original": simulate.TwoStage("original"),
+    "two_stage_recalibrated": simulate.TwoStage("recalibrated"),
 }
 
 
@@ -183,7 +184,7 @@ def test_filling_up_without_a_trade_does_not_beat_the_ceiling():
 def test_the_ceiling_uses_the_same_start_end_and_rules():
     params = make_params({"e_start_mwh": 130.0} | {"max_cycles_per_day": 0.6})
     window = make_window(params, MARKETS["ordinary"])
-    for settlement, (days, gap) in backtest.ceilings(window).items():
+    for settlement, (days, gap) in simulate.ceilings(window).items():
         assert gap >= -1
         assert days[0].e_start_mwh == pytest.approx(130)
         assert days[-1].e_end_mwh == pytest.approx(100)
@@ -202,8 +203,8 @@ def test_the_ceiling_uses_the_same_start_end_and_rules():
 def test_the_ceiling_is_one_programme_and_above_a_chain_of_days():
     params = make_params()
     window = make_window(params, MARKETS["ordinary"])
-    bound = net_of(backtest.ceilings(window)[HINDSIGHT][0]).sum()
-    problem = window.problem(backtest.start_energy(params.bess))
+    bound = net_of(simulate.ceilings(window)[HINDSIGHT][0]).sum()
+    problem = window.problem(simulate.start_energy(params.bess))
     chain = [
         dispatch.plan_day(problem, window.realised(day), 0.0, 1.0).mean_rs
         for day in range(len(window.days))
@@ -221,7 +222,7 @@ def test_knowing_the_day_is_worth_at_least_nothing(commitment):
         for day, settled in enumerate(settle_chain(window, commitments, HINDSIGHT)):
             problem = replace(
                 window.problem(settled.e_start_mwh),
-                schedule_start_mwh=backtest.start_energy(params.bess),
+                schedule_start_mwh=simulate.start_energy(params.bess),
             )
             known = dispatch.plan_day(problem, window.realised(day), 0.0, 1.0)
             bound = known.mean_rs + known.relaxation_gap_rs
@@ -234,7 +235,7 @@ def test_knowing_the_day_is_worth_at_least_nothing(commitment):
 def test_a_physical_hard_schedule_is_followed_to_the_letter():
     params = fleet()
     window = make_window(params, MARKETS["no trade"])
-    target = backtest.start_energy(params.bess)
+    target = simulate.start_energy(params.bess)
     for name, policy in POLICIES.items():
         for done, commitment in zip(
             settle_chain(window, commit_chain(window, policy), AS_COMMITTED),
@@ -310,7 +311,7 @@ def test_a_short_battery_pays_for_what_it_does_not_deliver_by_hand():
     unit_mw = np.zeros((1, 24))
     unit_mw[0, [18, 19]] = 50.0
     problem = make_problem(params)
-    done = backtest.settle_as_committed(problem, PriceScenarios.single(dam, rtm), unit_mw)
+    done = simulate.settle_as_committed(problem, PriceScenarios.single(dam, rtm), unit_mw)
     assert done.undelivered_mw[19] == pytest.approx(26.4)
     assert done.e_end_mwh == pytest.approx(20)
     costs = 100 * 20 + 73.6 * (7 + 1.8 + 310) + 2000 + 26.4 * (6500 + 33)
@@ -324,7 +325,7 @@ def test_what_is_missing_from_the_target_is_bought_at_the_days_dearest_rate_by_h
     dam[3], rtm[19] = 5500.0, 6500.0
     unit_mw = np.zeros((1, 24))
     unit_mw[0, [18, 19]] = 50.0, 23.6
-    done = backtest.settle_as_committed(
+    done = simulate.settle_as_committed(
         make_problem(params), PriceScenarios.single(dam, rtm), unit_mw
     )
     assert done.missing_mwh == pytest.approx(80 / 0.96)
@@ -335,7 +336,7 @@ def test_what_is_missing_from_the_target_is_bought_at_the_days_dearest_rate_by_h
     assert 73.6 * 5000 - costs - 80 / 0.96 * 200 <= net <= 73.6 * 5000 - costs + 0.01
     # Under another rule nothing is missing.
     free = make_problem(make_params(dsm_share_of_flow=0.0, terminal="free"))
-    done = backtest.settle_as_committed(free, PriceScenarios.single(dam, rtm), unit_mw)
+    done = simulate.settle_as_committed(free, PriceScenarios.single(dam, rtm), unit_mw)
     assert done.missing_mwh == 0
     assert done.e_end_mwh == pytest.approx(20)
 
@@ -363,7 +364,7 @@ def test_the_next_day_is_planned_from_the_energy_planned_not_from_the_one_realis
         def watch(window, day, problem, seen=seen):
             seen.append(float(problem.e_start_mwh[0]))
             assert problem.schedule_start_mwh == problem.e_start_mwh
-            return backtest.TwoStage("original")(window, day, problem)
+            return simulate.TwoStage("original")(window, day, problem)
 
         commitments = commit_chain(window, watch)
         planned = [float(commitment.e_end_mwh[0]) for commitment in commitments]
@@ -424,7 +425,7 @@ def test_under_the_hard_rule_every_policy_plans_to_end_at_the_target(name):
 
 def test_nothing_committed_is_nothing():
     window = make_window(fleet(), MARKETS["ordinary"])
-    for commitment in commit_chain(window, backtest.nothing_committed):
+    for commitment in commit_chain(window, simulate.nothing_committed):
         assert commitment.unit_mw.shape == (2, 24)
         assert not commitment.unit_mw.any()
         assert not commitment.dam_mw.any()
@@ -433,13 +434,13 @@ def test_nothing_committed_is_nothing():
 def test_fixed_windows_fill_up_at_noon_and_sell_it_in_the_evening_by_hand():
     # Room for 80 MWh: 80 / .96 / 2 h in; 80 * .92 / 2 h out.
     window = make_window(make_params(), MARKETS["ordinary"])
-    (mw,) = commit_chain(window, backtest.fixed_windows)[1].unit_mw
+    (mw,) = commit_chain(window, simulate.fixed_windows)[1].unit_mw
     expected = np.zeros(24)
     expected[[11, 12]], expected[[18, 19]] = -80 / 0.96 / 2, 80 * 0.92 / 2
     np.testing.assert_allclose(mw, expected)
     # In quarter hours it is the same power for as long.
     window = make_window(make_params(), MARKETS["quarter hours"])
-    (mw,) = commit_chain(window, backtest.fixed_windows)[1].unit_mw
+    (mw,) = commit_chain(window, simulate.fixed_windows)[1].unit_mw
     np.testing.assert_allclose(mw, np.repeat(expected, 4))
 
 
@@ -460,8 +461,8 @@ def test_fixed_windows_fill_up_at_noon_and_sell_it_in_the_evening_by_hand():
 def test_fixed_windows_keep_every_rule_of_the_battery(unit):
     params = make_params(unit)
     window = make_window(params, MARKETS["ordinary"])
-    start = backtest.start_energy(params.bess)
-    commitment = backtest.fixed_windows(window, 0, window.problem(start))
+    start = simulate.start_energy(params.bess)
+    commitment = simulate.fixed_windows(window, 0, window.problem(start))
     violation = battery.schedule_violations(params.bess, commitment.unit_mw, start, 1.0)
     assert violation.max() < 1e-9
 
@@ -469,8 +470,8 @@ def test_fixed_windows_keep_every_rule_of_the_battery(unit):
 def test_fixed_windows_of_a_fleet_keep_within_the_connection():
     params = fleet(connection_limit_mw=35.0)
     window = make_window(params, MARKETS["ordinary"])
-    start = backtest.start_energy(params.bess)
-    commitment = backtest.fixed_windows(window, 0, window.problem(start))
+    start = simulate.start_energy(params.bess)
+    commitment = simulate.fixed_windows(window, 0, window.problem(start))
     assert np.abs(commitment.dam_mw).max() <= 35
     assert commitment.dam_mw.max() > 20
     assert battery.schedule_violations(params.bess, commitment.unit_mw, start, 1.0).max() < 1e-9
@@ -480,12 +481,12 @@ def test_simple_policies_plan_on_the_prices_they_are_named_after():
     params = make_params()
     window = make_window(params, MARKETS["ordinary"])
     dam = MARKETS["ordinary"].dam_mcp
-    problem = window.problem(backtest.start_energy(params.bess))
+    problem = window.problem(simulate.start_energy(params.bess))
     for day in range(len(window.days)):
         row = 8 + day
         for policy, prices in (
-            (backtest.yesterday, dam[row - 1]),
-            (backtest.seven_day_mean, dam[row - 7 : row].mean(axis=0)),
+            (simulate.yesterday, dam[row - 1]),
+            (simulate.seven_day_mean, dam[row - 7 : row].mean(axis=0)),
         ):
             best = dispatch.plan_day(
                 replace(problem, rtm_allowed=False), PriceScenarios.single(prices, prices), 0.0, 1.0
@@ -496,14 +497,14 @@ def test_simple_policies_plan_on_the_prices_they_are_named_after():
 
 def test_the_two_stage_policy_plans_on_its_own_fan_with_the_weight_of_the_parameters():
     window = make_window(make_params(), MARKETS["ordinary"])
-    problem = window.problem(backtest.start_energy(window.params.bess))
+    problem = window.problem(simulate.start_energy(window.params.bess))
     commitments = {}
     for fan in ("original", "recalibrated"):
-        commitments[fan] = backtest.TwoStage(fan)(window, 1, problem)
+        commitments[fan] = simulate.TwoStage(fan)(window, 1, problem)
         plan = dispatch.plan_day(problem, window.fans[fan][1], 0.3, 0.4)
         np.testing.assert_array_equal(commitments[fan].unit_mw, plan.unit_dam_mw)
     assert np.abs(commitments["original"].dam_mw - commitments["recalibrated"].dam_mw).max() > 1
-    sure = backtest.median(window, 1, problem)
+    sure = simulate.median(window, 1, problem)
     plan = dispatch.plan_day(problem, window.medians[1], 0.0, 1.0)
     np.testing.assert_array_equal(sure.unit_mw, plan.unit_dam_mw)
 
@@ -511,8 +512,8 @@ def test_the_two_stage_policy_plans_on_its_own_fan_with_the_weight_of_the_parame
 def test_a_financial_commitment_is_shared_by_power():
     params = fleet(commitment="financial")
     window = make_window(params, MARKETS["ordinary"])
-    commitment = commit_chain(window, backtest.TwoStage("original"))[0]
-    problem = window.problem(backtest.start_energy(params.bess))
+    commitment = commit_chain(window, simulate.TwoStage("original"))[0]
+    problem = window.problem(simulate.start_energy(params.bess))
     plan = dispatch.plan_day(problem, window.fans["original"][0], 0.3, 0.4)
     np.testing.assert_allclose(commitment.dam_mw, plan.dam_mw)
     np.testing.assert_allclose(50 * commitment.unit_mw[1], 20 * commitment.unit_mw[0])
@@ -520,9 +521,9 @@ def test_a_financial_commitment_is_shared_by_power():
 
 def test_committing_nothing_is_always_among_the_policies():
     window = make_window(make_params(policies=["yesterday"]), MARKETS["ordinary"], first=10)
-    assert set(backtest.policies(window)) == {BASELINE, "yesterday"}
+    assert set(simulate.policies(window)) == {BASELINE, "yesterday"}
     window = make_window(make_params(policies=["two_stage"]), MARKETS["ordinary"], first=10)
-    assert set(backtest.policies(window)) == {
+    assert set(simulate.policies(window)) == {
         BASELINE,
         "two_stage_original",
         "two_stage_recalibrated",
@@ -530,7 +531,7 @@ def test_committing_nothing_is_always_among_the_policies():
     window = make_window(
         make_params(policies=["two_stage"], fan="original"), MARKETS["ordinary"], first=10
     )
-    assert set(backtest.policies(window)) == {BASELINE, "two_stage_original"}
+    assert set(simulate.policies(window)) == {BASELINE, "two_stage_original"}
 
 
 # ------------------------------------------------------------------------------ odd days
@@ -554,23 +555,23 @@ def test_an_excluded_day_is_left_out_and_the_energy_is_carried_over_it():
 def test_the_day_after_an_excluded_one_plans_on_the_last_whole_day():
     holed = changed(MARKETS["ordinary"], dam=(10, 4, np.nan))
     window = make_window(make_params(), holed)
-    problem = window.problem(backtest.start_energy(window.params.bess))
+    problem = window.problem(simulate.start_energy(window.params.bess))
     alone = replace(problem, rtm_allowed=False)
     dam = holed.dam_mcp
     best = dispatch.plan_day(alone, PriceScenarios.single(dam[9], dam[9]), 0.0, 1.0)
-    found = backtest.yesterday(window, 2, problem)
+    found = simulate.yesterday(window, 2, problem)
     np.testing.assert_allclose(found.dam_mw, best.dam_mw, atol=1e-6)
     np.testing.assert_allclose(
-        backtest.week_mean(window.known_at_gate(2)), dam[[3, 4, 5, 6, 7, 8, 9]].mean(axis=0)
+        simulate.week_mean(window.known_at_gate(2)), dam[[3, 4, 5, 6, 7, 8, 9]].mean(axis=0)
     )
 
 
 def test_days_without_prices_to_settle_at_are_not_settled():
     holed = changed(MARKETS["ordinary"], dam=(10, 4, np.nan), rtm=(11, 0, np.nan))
-    kept = backtest.settled_days(holed, holed.dates[8:])
+    kept = simulate.settled_days(holed, holed.dates[8:])
     np.testing.assert_array_equal(kept, holed.dates[[8, 9]])
     with pytest.raises(DataError, match="nothing to settle"):
-        backtest.settled_days(holed, holed.dates[10:])
+        simulate.settled_days(holed, holed.dates[10:])
 
 
 def test_a_day_that_is_not_in_the_window_is_refused():
@@ -590,7 +591,7 @@ def test_the_summary_is_what_the_daily_rows_add_up_to():
     summary = summarise(window, result)
     daily = result.daily
     assert len(daily) == (len(POLICIES) + 1) * 2 * 4
-    costs = [name for name in backtest.LEDGER_COLUMNS if not name.endswith("revenue_rs")]
+    costs = [name for name in simulate.LEDGER_COLUMNS if not name.endswith("revenue_rs")]
     revenue = daily["dam_revenue_rs"] + daily["rtm_revenue_rs"]
     np.testing.assert_allclose(daily["net_rs"], revenue - daily[costs].sum(axis=1))
     np.testing.assert_allclose(daily["cycles"], daily["discharged_mwh"] / 240)
@@ -643,7 +644,7 @@ def test_a_window_in_which_nothing_pays_can_be_summarised_and_written(tmp_path):
 
 def test_the_rules_are_told_with_the_figures():
     window = make_window(make_params(commitment="financial", terminal="value"), MARKETS["no trade"])
-    rules = backtest.rules(window)
+    rules = simulate.rules(window)
     assert rules["commitment"] == "financial"
     assert rules["terminal"] == "value"
     assert "hindsight" in rules["recourse"]
@@ -655,7 +656,7 @@ def test_the_rules_are_told_with_the_figures():
 
 
 def test_the_window_of_a_run_is_the_one_that_was_written(study, study_run):
-    window = backtest.load_window(study_run, study.params)
+    window = simulate.load_window(study_run, study.params)
     assert window.cache.folder == study_run.path / "cache"
     assert window.expected_rtm is None
     np.testing.assert_array_equal(window.days, study.window.days)
@@ -669,7 +670,7 @@ def test_the_window_of_a_run_is_the_one_that_was_written(study, study_run):
     one = study.params.model_copy(
         update={"backtest": study.params.backtest.model_copy(update={"fan": "original"})}
     )
-    window = backtest.load_window(study_run, one)
+    window = simulate.load_window(study_run, one)
     assert list(window.fans) == ["original"]
     expected = study.original["dam"].on(window.days).level(0.5)
     np.testing.assert_array_equal([day.dam[0] for day in window.medians], expected)

@@ -17,7 +17,7 @@ from bessvpp.battery import (
     schedule_violations,
     settle,
 )
-from bessvpp.params import DeviationRate, Window
+from bessvpp.params.load import DeviationRate, Window
 
 
 def blocks(n_blocks: int = 24, **mw: float) -> np.ndarray:

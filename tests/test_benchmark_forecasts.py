@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from small_cases import make_market, make_params
 
-from bessvpp import benchmark_forecasts as simple
 from bessvpp.errors import DataError
-from bessvpp.features import feature_frame
+from bessvpp.forecasting import baselines as simple
+from bessvpp.forecasting.features import feature_frame
 
 RULES = make_params().market
 LEVELS = (0.1, 0.5, 0.9)

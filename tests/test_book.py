@@ -16,14 +16,14 @@ import nbformat
 import pytest
 from dummy_notebooks import NAMES, write_seven
 
-from bessvpp import profiles
 from bessvpp.__main__ import main
-from bessvpp.artefacts import RunFolder
-from bessvpp.book import build_book, headline
 from bessvpp.errors import DataError, MissingArtefactError, RunError
-from bessvpp.manifest import read_manifest
-from bessvpp.params import PROJECT_ROOT
-from bessvpp.pipeline import run
+from bessvpp.params.load import PROJECT_ROOT
+from bessvpp.runs import profiles
+from bessvpp.runs.book import build_book, headline
+from bessvpp.runs.folder import RunFolder
+from bessvpp.runs.manifest import read_manifest
+from bessvpp.runs.pipeline import run
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_cases import make_market, make_params, make_problem, make_window, price_scenarios
 
-from bessvpp import cache as cache_module
-from bessvpp.backtest import TwoStage, commit_chain, plan_weights
-from bessvpp.cache import NO_CACHE, Cache, fingerprint
-from bessvpp.frontier import sweep_frontier
+from bessvpp.backtest.frontier import sweep_frontier
+from bessvpp.backtest.simulate import TwoStage, commit_chain, plan_weights
+from bessvpp.compute import cache as cache_module
+from bessvpp.compute.cache import NO_CACHE, Cache, fingerprint
 
 PLAN = {"unit_mw": np.arange(6.0).reshape(2, 3), "profit_rs": np.array([1.5, -2.0])}
 

@@ -12,8 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from bessvpp.cells import MAX_CELLS, MAX_FILE_BYTES, MAX_UNPACKED_BYTES, read_bytes, read_sheets
 from bessvpp.errors import DataError
+from bessvpp.price_files.workbook import (
+    MAX_CELLS,
+    MAX_FILE_BYTES,
+    MAX_UNPACKED_BYTES,
+    read_bytes,
+    read_sheets,
+)
 
 CONTENT_TYPES = (
     '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'

@@ -9,8 +9,8 @@ import pytest
 from test_market import DAY, FIRST, REAL, green, needs_real, prices, snapshot, write, write_xlsx
 
 from bessvpp.__main__ import main
-from bessvpp.check import check_files
-from bessvpp.params import load_params
+from bessvpp.params.load import load_params
+from bessvpp.price_files.check import check_files
 
 RULES = load_params().market
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from bessvpp.conformal import (
+from bessvpp.calibration.conformal import (
     AdaptiveLevels,
     ExpertWeights,
     KnownResiduals,
@@ -15,7 +15,7 @@ from bessvpp.conformal import (
     shifted,
     two_sided_shifts,
 )
-from bessvpp.conformal import day_shifts as shifts_of_known
+from bessvpp.calibration.conformal import day_shifts as shifts_of_known
 from bessvpp.errors import DataError
 
 LEVELS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)

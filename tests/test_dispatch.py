@@ -17,18 +17,19 @@ from small_cases import (
     price_scenarios,
 )
 
-from bessvpp import battery, dispatch
-from bessvpp.dispatch import plan_day, sweep
+from bessvpp import battery
 from bessvpp.errors import InfeasibleError
-from bessvpp.metrics import cvar
-from bessvpp.problem import (
+from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.dispatch import plan_day, sweep
+from bessvpp.optimizer.problem import (
     TIE_BREAK_RS_PER_MWH,
     EnergyValue,
     PriceScenarios,
     Problem,
     tie_break,
 )
-from bessvpp.programme import TwoStageProgramme
+from bessvpp.optimizer.statement import TwoStageProgramme
+from bessvpp.risk import cvar
 
 NARROW = {
     "charge_windows": [{"start": "01:00", "end": "06:00"}, {"start": "10:00", "end": "15:00"}],

@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_cases import UNIT, day_shape, make_params, make_problem, price_scenarios
 
-from bessvpp import arrays, battery, dispatch, engine
-from bessvpp.engine import ArrayProgramme
+from bessvpp import battery
 from bessvpp.errors import InfeasibleError
-from bessvpp.problem import PriceScenarios
-from bessvpp.programme import TwoStageProgramme
+from bessvpp.optimizer import dispatch, engine, structure
+from bessvpp.optimizer.engine import ArrayProgramme
+from bessvpp.optimizer.problem import PriceScenarios
+from bessvpp.optimizer.statement import TwoStageProgramme
 
 NIGHT_AND_NOON = [{"start": "00:00", "end": "07:00"}, {"start": "10:00", "end": "16:00"}]
 MORNING_AND_EVENING = [{"start": "06:00", "end": "11:00"}, {"start": "16:00", "end": "24:00"}]
@@ -167,10 +168,10 @@ def test_the_same_model_is_solved_whatever_was_solved_before():
     again = ArrayProgramme(problem, prices[1]).solve(0.4, 0.5)
     for name in ("dam_mw", "rtm_mw", "profit_rs", "energy_mwh"):
         np.testing.assert_array_equal(getattr(again, name), getattr(alone, name))
-    low = arrays.structure(ArrayProgramme(problem, prices[0]).shape).column_low.copy()
+    low = structure.structure(ArrayProgramme(problem, prices[0]).shape).column_low.copy()
     ArrayProgramme(problem, prices[1]).solve(0.4, 0.5)
     np.testing.assert_array_equal(
-        arrays.structure(ArrayProgramme(problem, prices[0]).shape).column_low, low
+        structure.structure(ArrayProgramme(problem, prices[0]).shape).column_low, low
     )
 
 

@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_market import FIRST, clock, prices, snapshot
 
-from bessvpp.cells import read_sheets
 from bessvpp.errors import BessvppError
-from bessvpp.exchange_files import read_tables
-from bessvpp.params import load_params
-from bessvpp.price_tables import merged, read_price_tables
+from bessvpp.params.load import load_params
+from bessvpp.price_files.judge import merged, read_price_tables
+from bessvpp.price_files.tidy import read_tables
+from bessvpp.price_files.workbook import read_sheets
 
 RULES = load_params().market
 EXAMPLES = int(os.environ.get("BESSVPP_FUZZ", "150"))  # set it to thousands to search hard

@@ -9,10 +9,10 @@ from test_features import same
 from test_market import prices, tidy, tidy_frame
 
 from bessvpp.errors import DataError, ParameterError
-from bessvpp.external import published_minute
-from bessvpp.features import feature_frame, gate_time
-from bessvpp.market import Market, read_market
-from bessvpp.params import ExternalFile, load_params
+from bessvpp.forecasting.features import feature_frame, gate_time
+from bessvpp.market.history import Market, read_market
+from bessvpp.params.load import ExternalFile, load_params
+from bessvpp.price_files.external import published_minute
 
 RULES = load_params().market
 

@@ -9,7 +9,10 @@ from scipy.stats import kstest
 from small_cases import make_params
 
 from bessvpp.errors import DataError
-from bessvpp.fan_quality import (
+from bessvpp.forecasting.features import gate_time
+from bessvpp.market.history import Market
+from bessvpp.optimizer.problem import PriceScenarios
+from bessvpp.scenarios.quality import (
     SHAPE_TITLES,
     evening_less_midday,
     independent,
@@ -24,9 +27,6 @@ from bessvpp.fan_quality import (
     shape_table,
     worst_table,
 )
-from bessvpp.features import gate_time
-from bessvpp.market import Market
-from bessvpp.problem import PriceScenarios
 
 CAP = 10_000.0
 

@@ -10,7 +10,7 @@ import pytest
 from small_cases import make_market, make_params
 
 from bessvpp.errors import DataError
-from bessvpp.features import (
+from bessvpp.forecasting.features import (
     anchor,
     delivery_starts,
     design,
@@ -18,8 +18,8 @@ from bessvpp.features import (
     gate_features,
     gate_time,
 )
-from bessvpp.market import Market
-from bessvpp.params import parse_clock
+from bessvpp.market.history import Market
+from bessvpp.params.load import parse_clock
 
 RULES = make_params().market
 MARKET = make_market(20)  # from 1 March 2024 on

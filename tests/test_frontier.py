@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 from small_cases import fleet, make_market, make_params, make_window
 
-from bessvpp import backtest, dispatch
-from bessvpp.artefacts import RunFolder
-from bessvpp.backtest import HINDSIGHT, TwoStage, commit_chain, settle_chain
-from bessvpp.frontier import summarise_frontier, sweep_frontier
-from bessvpp.metrics import cvar
-from bessvpp.workers import Workers
+from bessvpp.backtest import simulate
+from bessvpp.backtest.frontier import summarise_frontier, sweep_frontier
+from bessvpp.backtest.simulate import TwoStage, commit_chain, settle_chain
+from bessvpp.compute.workers import Workers
+from bessvpp.optimizer import dispatch
+from bessvpp.risk import cvar
+from bessvpp.runs.folder import RunFolder
+from bessvpp.settlement.day import HINDSIGHT
 
 MARKET = make_market(12, seed=1)
 LAMBDAS = (0.0, 0.3, 2.0)
@@ -22,7 +24,7 @@ def realised(window, fan: str, weight: float) -> np.ndarray:
     """Profits of the two-stage policy over the days, by the backtest."""
     settings = window.params.backtest.model_copy(update={"risk_aversion": weight})
     params = window.params.model_copy(update={"backtest": settings})
-    same = backtest.Window(window.market, window.days, window.fans, window.medians, params)
+    same = simulate.Window(window.market, window.days, window.fans, window.medians, params)
     chain = settle_chain(same, commit_chain(same, TwoStage(fan)), HINDSIGHT)
     return np.array([float(day.ledger.net_rs) for day in chain])
 
@@ -75,7 +77,7 @@ def test_realised_figures_are_those_of_the_backtest(commitment, terminal):
     params = fleet(commitment=commitment, terminal=terminal, lambdas=[0.3], fan="recalibrated")
     window = make_window(params, MARKET, first=9)
     row = sweep_frontier(window).iloc[0]
-    daily = backtest.run_backtest(window).daily
+    daily = simulate.run_backtest(window).daily
     rows = daily.query("policy == 'two_stage_recalibrated' and settlement == @HINDSIGHT")
     net = rows["net_rs"].to_numpy()
     assert row["realised_mean_rs"] == pytest.approx(net.mean(), abs=5)

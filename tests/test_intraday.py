@@ -10,11 +10,11 @@ import pytest
 from scipy.stats import norm
 from small_cases import CAP, make_params
 
-from bessvpp import intraday
-from bessvpp.artefacts import RunFolder
 from bessvpp.errors import DataError, MissingArtefactError
-from bessvpp.market import Market
-from bessvpp.metrics import coverage, mean_pinball
+from bessvpp.forecasting import intraday
+from bessvpp.market.history import Market
+from bessvpp.risk import coverage, mean_pinball
+from bessvpp.runs.folder import RunFolder
 
 FIRST = np.datetime64("2024-05-01")
 PARAMS = make_params()

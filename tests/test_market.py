@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 
 from bessvpp.errors import DataError, ParameterError
-from bessvpp.market import EXTRAS, Market, read_market, read_price_tables
-from bessvpp.params import load_params
+from bessvpp.market.history import EXTRAS, Market, read_market
+from bessvpp.params.load import load_params
+from bessvpp.price_files.judge import read_price_tables
 
 RULES = load_params().market
 HOURLY = RULES.model_copy(update={"block_minutes": 60})

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bessvpp.market import Market, read_market
-from bessvpp.market_statistics import (
+from bessvpp.market.history import Market, read_market
+from bessvpp.market.statistics import (
     DAY_AHEAD,
     REAL_TIME,
     cap_shares,
@@ -15,7 +15,7 @@ from bessvpp.market_statistics import (
     real_time_statistics,
     tables,
 )
-from bessvpp.params import PROJECT_ROOT, load_params
+from bessvpp.params.load import PROJECT_ROOT, load_params
 
 RULES = load_params().market
 REAL = PROJECT_ROOT.parent / "shared" / "data" / "real"

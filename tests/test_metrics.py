@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bessvpp.metrics import (
+from bessvpp.risk import (
     bootstrap_band,
     coverage,
     coverage_table,

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from bessvpp.errors import ParameterError
-from bessvpp.params import (
+from bessvpp.params.load import (
     PROJECT_ROOT,
     SECTIONS,
     level_name,

@@ -17,12 +17,12 @@ import papermill
 import pytest
 from dummy_notebooks import write_notebook
 
-from bessvpp import pipeline, profiles
 from bessvpp.__main__ import main
+from bessvpp.compute.workers import PROGRESS_FILE
 from bessvpp.errors import DataError, ParameterError, RunError, StorageError
-from bessvpp.manifest import read_manifest
-from bessvpp.params import PROJECT_ROOT
-from bessvpp.workers import PROGRESS_FILE
+from bessvpp.params.load import PROJECT_ROOT
+from bessvpp.runs import pipeline, profiles
+from bessvpp.runs.manifest import read_manifest
 
 FOLDERS = 'outputs = ""\nparams = ""\n'
 LOG = """

@@ -10,13 +10,9 @@ import pandas as pd
 import pytest
 from small_cases import fleet, make_market, make_params, make_problem, make_study, write_study
 
-from bessvpp import backtest, battery, dispatch, forecast
-from bessvpp.artefacts import RunFolder
-from bessvpp.errors import DataError, MissingArtefactError, ParameterError
-from bessvpp.features import feature_frame, gate_time
-from bessvpp.market import Market
-from bessvpp.metrics import cvar
-from bessvpp.plan import (
+from bessvpp import battery
+from bessvpp.backtest import simulate
+from bessvpp.desk.plan import (
     bid_sheet,
     describe,
     in_bid_steps,
@@ -27,7 +23,14 @@ from bessvpp.plan import (
     track_record,
     write_plan,
 )
-from bessvpp.problem import PriceScenarios
+from bessvpp.errors import DataError, MissingArtefactError, ParameterError
+from bessvpp.forecasting import boosting
+from bessvpp.forecasting.features import feature_frame, gate_time
+from bessvpp.market.history import Market
+from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.problem import PriceScenarios
+from bessvpp.risk import cvar
+from bessvpp.runs.folder import RunFolder
 
 RULES = make_params().market
 
@@ -127,7 +130,7 @@ def test_the_expected_profit_is_that_of_the_rounded_schedule(planned, study):
     assert (planned.alone_rs <= planned.profit_rs + 0.1).all()
     for s, alone in enumerate(planned.alone_rs):
         day = PriceScenarios.single(planned.scenarios.dam[s], planned.scenarios.rtm[s])
-        done = backtest.settle_as_committed(make_problem(study.params), day, planned.unit_mw)
+        done = simulate.settle_as_committed(make_problem(study.params), day, planned.unit_mw)
         assert alone == pytest.approx(float(done.ledger.net_rs), abs=0.01)
 
 
@@ -142,7 +145,7 @@ def test_a_test_day_is_planned_as_the_backtest_plans_it(study, study_run):
         drawn = study.window.fans[fan][0]
         np.testing.assert_array_equal(found.scenarios.dam, drawn.dam)
         np.testing.assert_array_equal(found.scenarios.rtm, drawn.rtm)
-        commitment = backtest.commit_chain(study.window, backtest.TwoStage(fan))[0]
+        commitment = simulate.commit_chain(study.window, simulate.TwoStage(fan))[0]
         np.testing.assert_array_equal(found.plan.unit_dam_mw, commitment.unit_mw)
 
 
@@ -261,7 +264,7 @@ def refitted(tmp_path_factory):
 def test_a_run_that_refits_is_planned_from_its_own_forecasts(refitted):
     """The saved models know the first test day: its plan and its history are the run's own."""
     study, run = refitted
-    last = forecast.load_models(run, "dam", study.params.forecast.levels)[0].last_train_day
+    last = boosting.load_models(run, "dam", study.params.forecast.levels)[0].last_train_day
     first, final = study.splits.test[[0, -1]]
     assert first < last < final
     for date in (first, final):
@@ -274,7 +277,7 @@ def test_a_run_that_refits_is_planned_from_its_own_forecasts(refitted):
     found = plan_day_ahead(run, study.market, study.params, fan="original")
     dates = np.array([found.date])
     known = study.market.known_at(gate_time(found.date, study.params.market.dam_gate), RULES)
-    today, _ = forecast.forecast_days(
+    today, _ = boosting.forecast_days(
         study.models["dam"], feature_frame(known, dates, RULES), "dam", dates, dates, RULES
     )
     np.testing.assert_array_equal(found.quantiles["dam"], today.values[0])

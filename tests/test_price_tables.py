@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from test_market import DAY, FIRST, PRICE, prices, snapshot, write, write_xlsx
 
-from bessvpp import price_tables
 from bessvpp.errors import DataError
-from bessvpp.params import PriceCap, load_params
-from bessvpp.price_tables import read_price_tables
+from bessvpp.params.load import PriceCap, load_params
+from bessvpp.price_files import judge
+from bessvpp.price_files.judge import read_price_tables
 
 RULES = load_params().market
 
@@ -26,9 +26,9 @@ def cache(tmp_path, monkeypatch):
 def parsed(monkeypatch):
     """Counts the files that are parsed."""
     seen = []
-    whole = price_tables.exchange_files.read_tables
+    whole = judge.exchange_files.read_tables
     monkeypatch.setattr(
-        price_tables.exchange_files, "read_tables", lambda *a: seen.append(a[1]) or whole(*a)
+        judge.exchange_files, "read_tables", lambda *a: seen.append(a[1]) or whole(*a)
     )
     return seen
 
@@ -82,18 +82,18 @@ def test_content_name_rules_and_code_make_another_entry(tmp_path, cache, parsed,
     with pytest.raises(DataError, match="is named RTM"):
         read_price_tables(tmp_path / "RTM.csv", RULES)
     write(tmp_path, rows)
-    monkeypatch.setattr(price_tables, "_code", lambda: b"other")
+    monkeypatch.setattr(judge, "_code", lambda: b"other")
     read_price_tables(path, RULES)
     assert len(parsed) == 5
 
 
 @pytest.mark.parametrize("name", ["cells", "checksum", "exchange_files", "params", "snapshot"])
 def test_every_module_that_judges_is_part_of_an_entrys_name(tmp_path, monkeypatch, name):
-    before = price_tables._code.__wrapped__()
+    before = judge._code.__wrapped__()
     changed = tmp_path / f"{name}.py"
     changed.write_text("other")
-    monkeypatch.setattr(getattr(price_tables, name), "__file__", str(changed))
-    assert price_tables._code.__wrapped__() != before
+    monkeypatch.setattr(getattr(judge, name), "__file__", str(changed))
+    assert judge._code.__wrapped__() != before
 
 
 def test_a_damaged_entry_is_made_again(tmp_path, cache, parsed):
@@ -148,7 +148,7 @@ def test_without_a_place_to_write_nothing_is_kept_and_nothing_fails(tmp_path, mo
 
 
 def test_the_cache_lies_beside_the_data_and_holds_no_code():
-    assert price_tables.CACHE.parts[-2:] == ("data", ".cache")
-    makefile = (price_tables.PROJECT_ROOT / "Makefile").read_text(encoding="utf-8")
+    assert judge.CACHE.parts[-2:] == ("data", ".cache")
+    makefile = (judge.PROJECT_ROOT / "Makefile").read_text(encoding="utf-8")
     assert "data/.cache" in makefile
-    assert "data/.cache/" in (price_tables.PROJECT_ROOT / ".gitignore").read_text(encoding="utf-8")
+    assert "data/.cache/" in (judge.PROJECT_ROOT / ".gitignore").read_text(encoding="utf-8")

@@ -9,13 +9,14 @@ import pytest
 from scipy.stats import norm
 from small_cases import make_market, make_params
 
-from bessvpp import forecast, recalibration, scores
-from bessvpp.conformal import KnownResiduals, day_shifts, shifted
+from bessvpp.calibration import recalibration, scores
+from bessvpp.calibration.conformal import KnownResiduals, day_shifts, shifted
+from bessvpp.calibration.recalibration import Gate, calibrated_chances, choose_method, method_names
 from bessvpp.errors import DataError, ParameterError
-from bessvpp.features import feature_frame, gate_time
-from bessvpp.forecast import MARKETS, QuantileForecast
-from bessvpp.market import Market
-from bessvpp.recalibration import Gate, calibrated_chances, choose_method, method_names
+from bessvpp.forecasting import boosting
+from bessvpp.forecasting.boosting import MARKETS, QuantileForecast
+from bessvpp.forecasting.features import feature_frame, gate_time
+from bessvpp.market.history import Market
 
 PARAMS = make_params()
 LEVELS = PARAMS.forecast.levels
@@ -43,10 +44,10 @@ def walked():
         calibration_days=50, test_days=10, retrain_every_days=20, min_group_size=30
     )
     market = capped_market(120)
-    splits = forecast.split_days(market, params.forecast)
+    splits = boosting.split_days(market, params.forecast)
     features = features_of(market, params)
     walks = {
-        name: forecast.walk_forward(name, features, market, splits, params.forecast, params.market)
+        name: boosting.walk_forward(name, features, market, splits, params.forecast, params.market)
         for name in MARKETS
     }
     return params, market, splits, walks
@@ -60,7 +61,7 @@ def features_of(market, params):
 def test_a_day_is_recalibrated_by_the_residuals_known_at_its_gate(study, name):
     """From the definition: the last 24 days out of sample, RTM of yesterday to the gate."""
     market, params = study.market, study.params.forecast
-    prices = forecast.prices_of(market, name)
+    prices = boosting.prices_of(market, name)
     whole = study.original[name]
     for k, date in enumerate(study.splits.test):
         place = market.index_of(date)
@@ -102,7 +103,7 @@ def test_nothing_after_the_gate_reaches_a_refit_a_group_a_window_or_a_chance(wal
         other = after_the_gate(market, date)
         features = features_of(other, params)
         shorter = replace(splits, test=splits.test[splits.test <= date])
-        again = forecast.walk_forward(
+        again = boosting.walk_forward(
             name, features, other, shorter, params.forecast, params.market
         ).forecast
         np.testing.assert_array_equal(again.values[-1], whole.on(days[k : k + 1]).values[0])
@@ -341,7 +342,7 @@ def test_methods_are_judged_by_their_misses_in_each_hour_and_known_group(walked,
         params.market,
         calibration.dates[:half],
     )["rolling_12"].forecast.values
-    y = forecast.prices_of(market, name)[[market.index_of(day) for day in judged]]
+    y = boosting.prices_of(market, name)[[market.index_of(day) for day in judged]]
     before = calibration.on(judged)
     regime = recalibration.regimes(before)
     groups = [np.arange(24) == hour for hour in range(24)]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from small_cases import make_params, price_scenarios
 
-from bessvpp.dispatch import plan_day
 from bessvpp.errors import ParameterError
-from bessvpp.problem import PriceScenarios, Problem
-from bessvpp.reduction import reduce
+from bessvpp.optimizer.dispatch import plan_day
+from bessvpp.optimizer.problem import PriceScenarios, Problem
+from bessvpp.scenarios.reduction import reduce
 
 
 def levels(*prices: float, weights=None) -> PriceScenarios:

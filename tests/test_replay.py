@@ -12,8 +12,8 @@ from small_cases import UNIT, fleet, make_params, price_scenarios
 
 from bessvpp.__main__ import main
 from bessvpp.errors import DataError, ParameterError
-from bessvpp.params import PROJECT_ROOT, Costs, DeskParams, load_desk
-from bessvpp.replay import read_schedule, replay
+from bessvpp.params.load import PROJECT_ROOT, Costs, DeskParams, load_desk
+from bessvpp.settlement.replay import read_schedule, replay
 
 STUDY = PROJECT_ROOT / "params" / "desks" / "public_study.yaml"
 ETA = 0.9487

@@ -9,11 +9,11 @@ import pytest
 from scipy.stats import kstest, norm
 from small_cases import make_params
 
-from bessvpp.artefacts import RunFolder
 from bessvpp.errors import DataError
-from bessvpp.features import gate_time
-from bessvpp.market import Market, is_sunday
-from bessvpp.scenarios import (
+from bessvpp.forecasting.features import gate_time
+from bessvpp.market.history import Market, is_sunday
+from bessvpp.runs.folder import RunFolder
+from bessvpp.scenarios.copula import (
     SCORE_LIMIT,
     copula_correlation,
     correlated_uniforms,

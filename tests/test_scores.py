@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from bessvpp import scores
-from bessvpp.metrics import mean_pinball
+from bessvpp.calibration import scores
+from bessvpp.risk import mean_pinball
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 

@@ -9,10 +9,10 @@ import pytest
 from small_cases import fleet, make_market, make_params, make_problem, make_window, price_scenarios
 
 from bessvpp import battery
-from bessvpp.backtest import CAUSAL, HINDSIGHT, run_backtest, summarise
-from bessvpp.dispatch import plan_day
-from bessvpp.problem import Past, PriceScenarios
-from bessvpp.settlement import settle_causally, settle_with_recourse
+from bessvpp.backtest.simulate import run_backtest, summarise
+from bessvpp.optimizer.dispatch import plan_day
+from bessvpp.optimizer.problem import Past, PriceScenarios
+from bessvpp.settlement.day import CAUSAL, HINDSIGHT, settle_causally, settle_with_recourse
 
 EVERY_BLOCK = np.arange(24)
 CASES = {"one": make_params(), "fleet": fleet(), "free": make_params(terminal="free")}

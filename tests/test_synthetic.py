@@ -13,12 +13,12 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.stats import kstest, spearmanr
 
-from bessvpp import synthetic
 from bessvpp.errors import DataError, StorageError
-from bessvpp.market import read_market
-from bessvpp.market_statistics import tables
-from bessvpp.params import load_params
-from bessvpp.synthetic import continuations, embedded_market_files, simulate
+from bessvpp.market import synthetic
+from bessvpp.market.history import read_market
+from bessvpp.market.statistics import tables
+from bessvpp.market.synthetic import continuations, embedded_market_files, simulate
+from bessvpp.params.load import load_params
 
 START = dt.date(2024, 1, 1)
 RULES = load_params().market

@@ -13,12 +13,12 @@ import pytest
 from small_cases import make_market, make_params, make_window
 from threadpoolctl import threadpool_info
 
-from bessvpp import workers as workers_module
-from bessvpp.backtest import run_backtest
-from bessvpp.cache import Cache
+from bessvpp.backtest.frontier import sweep_frontier, sweep_frontiers
+from bessvpp.backtest.simulate import run_backtest
+from bessvpp.compute import workers as workers_module
+from bessvpp.compute.cache import Cache
+from bessvpp.compute.workers import ONE, PROGRESS_FILE, Workers
 from bessvpp.errors import InfeasibleError, ParameterError, RunError
-from bessvpp.frontier import sweep_frontier, sweep_frontiers
-from bessvpp.workers import ONE, PROGRESS_FILE, Workers
 
 
 def late(seconds: float, value: int) -> int:

@@ -1,0 +1,129 @@
+"""The risk-return frontier: one plan a day for each fan and risk weight, then settled.
+
+Planned figures pool the scenarios of all days, realised figures pool the days themselves;
+both use the empirical CVaR with its fractional atom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from bessvpp.backtest.simulate import DayPlan, Window, day_tasks, plan_weights, rules, settle_chain
+from bessvpp.battery import start_energy
+from bessvpp.compute.workers import ONE, Workers
+from bessvpp.risk import bootstrap_band, cvar
+from bessvpp.settlement.day import HINDSIGHT
+
+
+def sweep_frontier(window: Window, workers: Workers = ONE, seed: int = 0) -> pd.DataFrame:
+    """One row per fan and lambda; the same whatever the ``workers``.
+
+    Parameters
+    ----------
+    seed : of the bootstrap over days
+    """
+    return sweep_frontiers([window], workers, seed)[0]
+
+
+def sweep_frontiers(
+    windows: Sequence[Window], workers: Workers = ONE, seed: int = 0
+) -> list[pd.DataFrame]:
+    """The frontier of each window, such as one for each battery or set of parameters.
+
+    Under the ``hard`` rule every day is planned from the target energy, so days are
+    independent and all lambdas of a day share one programme. Otherwise each lambda is a
+    chain of its own. Finished days are kept in each window's cache.
+    """
+    tasks: list[tuple] = []
+    for window in windows:
+        window.cache.open()
+        for fan in window.fans:
+            if window.days_are_independent:
+                weights = window.params.cvar.lambdas
+                tasks += [(plan_weights, *task) for task in day_tasks(window, fan, weights)]
+            else:
+                seen = replace(window, fans={fan: window.fans[fan]}, medians=())
+                tasks += [(_plan_chain, seen, fan, w) for w in window.params.cvar.lambdas]
+    found = iter(workers.run(tasks, "plans"))
+    rows: list[tuple] = []
+    for window in windows:
+        bare = replace(window, fans={}, medians=())
+        for fan, scenarios in window.fans.items():
+            weights = window.params.cvar.lambdas
+            if window.days_are_independent:
+                chains = list(zip(*(next(found) for _ in window.days), strict=True))
+            else:
+                chains = [next(found) for _ in weights]
+            share = np.concatenate([day.weights for day in scenarios]) / len(window.days)
+            rows += [
+                (_frontier_row, bare, fan, weight, share, chain, seed)
+                for weight, chain in zip(weights, chains, strict=True)
+            ]
+    settled = iter(workers.run(rows, "settlement"))
+    n_rows = [len(window.fans) * len(window.params.cvar.lambdas) for window in windows]
+    return [pd.DataFrame([next(settled) for _ in range(n)]) for n in n_rows]
+
+
+def _plan_chain(window: Window, fan: str, weight: float) -> list[DayPlan]:
+    """One lambda over all days, each from the energy planned for the end of the last."""
+    energy = start_energy(window.params.bess)
+    chain = []
+    for day, scenarios in enumerate(window.fans[fan]):
+        problem = window.with_energy_value(window.problem(energy, day), day)
+        alpha = window.params.cvar.alpha
+        plan = plan_weights(window.cache, problem, scenarios, [weight], alpha)[0]
+        chain.append(plan)
+        energy = plan.commitment.e_end_mwh
+    return chain
+
+
+def _frontier_row(
+    window: Window,
+    fan: str,
+    weight: float,
+    share: np.ndarray,
+    chain: Sequence[DayPlan],
+    seed: int,
+) -> dict[str, object]:
+    """A point; ``share`` is the weight of each day's scenarios among all, (days x S,)."""
+    alpha, n_days = window.params.cvar.alpha, len(window.days)
+    planned = np.concatenate([plan.profit_rs for plan in chain])
+    weights = np.split(share * n_days, n_days)  # of each day's scenarios among themselves
+    daily = [cvar(plan.profit_rs, alpha, w) for plan, w in zip(chain, weights, strict=True)]
+    settled = settle_chain(window, [plan.commitment for plan in chain], HINDSIGHT)
+    realised = np.array([float(day.ledger.net_rs) for day in settled])
+    row = {
+        "fan": fan,
+        "lambda": weight,
+        "planned_mean_rs": float(share @ planned),
+        "planned_cvar_rs": cvar(planned, alpha, share),
+        "planned_daily_cvar_rs": float(np.mean(daily)),
+        "relaxation_gap_rs": float(np.mean([plan.relaxation_gap_rs for plan in chain])),
+        "realised_mean_rs": float(realised.mean()),
+        "realised_cvar_rs": cvar(realised, alpha),
+        "realised_worst_day_rs": float(realised.min()),
+        "n_days": n_days,
+        "days_times_alpha": n_days * alpha,
+    }
+    for name, statistic in (
+        ("realised_mean", np.mean),
+        ("realised_cvar", lambda profit: cvar(profit, alpha)),
+    ):
+        low, high = bootstrap_band(realised, statistic, np.random.default_rng(seed))
+        row |= {f"{name}_low_rs": low, f"{name}_high_rs": high}
+    return row
+
+
+def summarise_frontier(window: Window, frontier: pd.DataFrame) -> dict[str, object]:
+    """The frontier as JSON: ``rules``, and the points of each fan."""
+    return {
+        "rules": rules(window),
+        "fans": {
+            fan: points.drop(columns="fan").to_dict(orient="records")
+            for fan, points in frontier.groupby("fan", sort=False)
+        },
+    }

@@ -1,0 +1,245 @@
+"""What a dispatch programme is given, what it gives back, and what both its statements share.
+
+Shared are the published tie-break, the judgement of a DAM schedule by its strict path, the rule
+by which burning blocks lose a direction, and the message of a solve without an optimum.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bessvpp import battery
+from bessvpp.errors import InfeasibleError
+from bessvpp.params.load import BessParams, Commitment, Costs, Solver, Terminal
+
+TIE_BREAK_RS_PER_MWH = 0.01
+SIDES = ("dam_sale", "dam_purchase", "rtm_sale", "rtm_purchase", "charge", "discharge")
+UNDELIVERED_PENALTY_RS_PER_MWH = 1e6
+"""Keeps a recourse from choosing not to deliver; what is booked is the deviation rate."""
+BURN_TOLERANCE_MW = 1e-5
+WORST_SHARE = 0.5
+PAST_TOLERANCE_MW = 1e-6
+"""Room for the rounding of flows that were run, so that the next programme can go on from them."""
+OFF_SCHEDULE_WEIGHT = 1e4
+OFF_SCHEDULE_TOLERANCE_MW = 1e-3
+_PRIMES = [p for p in range(2, 1000) if all(p % q for q in range(2, int(p**0.5) + 1))]
+
+
+@dataclass(frozen=True)
+class PriceScenarios:
+    """Joint price paths: S scenarios of T blocks."""
+
+    dam: np.ndarray  # (S, T) Rs/MWh
+    rtm: np.ndarray  # (S, T) Rs/MWh; NaN: no RTM trade possible in that block
+    weights: np.ndarray  # (S,) sum to 1
+
+    def __post_init__(self) -> None:
+        if self.dam.shape != self.rtm.shape or self.weights.shape != self.dam.shape[:1]:
+            raise ValueError("scenarios need dam (S, T), rtm (S, T) and weights (S,)")
+        if not np.isfinite(self.dam).all():
+            raise ValueError("a scenario has a DAM price that is no number")
+        if (self.weights < 0).any() or abs(self.weights.sum() - 1) > 1e-6:
+            raise ValueError(f"weights of scenarios must sum to 1, not {self.weights.sum():g}")
+
+    @classmethod
+    def single(cls, dam: np.ndarray, rtm: np.ndarray) -> PriceScenarios:
+        """One sure path, (T,) each."""
+        return cls(dam[None], rtm[None], np.ones(1))
+
+
+@dataclass(frozen=True)
+class EnergyValue:
+    """Concave value of the energy a unit holds at the end: the least of K lines."""
+
+    slope_rs_per_mwh: np.ndarray  # (K,)
+    intercept_rs: np.ndarray  # (K,)
+
+    def __call__(self, e_mwh: np.ndarray | float) -> np.ndarray:
+        """Value in Rs of stored energy, any shape."""
+        e_mwh = np.asarray(e_mwh, dtype=float)
+        return (self.intercept_rs + self.slope_rs_per_mwh * e_mwh[..., None]).min(axis=-1)
+
+
+@dataclass(frozen=True)
+class Past:
+    """What of a day is done: n RTM blocks traded, the flows of the first m <= n of them run."""
+
+    rtm_mw: np.ndarray  # (n,) sold (positive) or bought
+    charge_mw: np.ndarray  # (U, m)
+    discharge_mw: np.ndarray  # (U, m)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything a programme needs besides prices and risk weight.
+
+    ``e_start_mwh`` is (U,). ``fixed_dam_mw``, (T,), makes it a recourse to a commitment.
+    ``rtm_allowed`` False
+    leaves the DAM alone. ``schedule_start_mwh`` and ``schedule_end_mwh``, (U,) or (days, U),
+    are where the DAM schedule of every day starts and ends (None or NaN: anywhere). Under
+    ``hard`` a schedule ends exactly at the target, so that the next day's can start there;
+    the energy really stored ends at the target or above. ``past`` is what a recourse can no
+    longer change. ``name`` says which day, fan or policy
+    it is, for a message.
+    """
+
+    bess: BessParams
+    costs: Costs
+    block_hours: float
+    e_start_mwh: np.ndarray
+    commitment: Commitment = "physical"
+    terminal: Terminal = "hard"
+    energy_values: Sequence[EnergyValue] = ()
+    fixed_dam_mw: np.ndarray | None = None
+    rtm_allowed: bool = True
+    past: Past | None = None
+    schedule_start_mwh: np.ndarray | None = None
+    schedule_end_mwh: np.ndarray | None = None
+    solver: Solver = "engine"
+    solver_time_limit_s: float = 3600.0
+    name: str = ""
+
+    @property
+    def blocks_per_day(self) -> int:
+        """T of one day."""
+        return round(24 / self.block_hours)
+
+    @property
+    def is_physical(self) -> bool:
+        """Whether the programme chooses a DAM schedule that must be deliverable by itself."""
+        return self.commitment == "physical" and self.fixed_dam_mw is None
+
+    @property
+    def e_end_min_mwh(self) -> np.ndarray | None:
+        """(U,) least energy at the end under the ``hard`` rule, else None."""
+        if self.terminal != "hard":
+            return None
+        return np.array([unit.e_target_mwh for unit in self.bess.units])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Solution of a programme: S scenarios, U units, T blocks."""
+
+    dam_mw: np.ndarray  # (T,) committed, positive sells
+    unit_dam_mw: np.ndarray | None  # (U, T) who delivers it; None: financial
+    rtm_mw: np.ndarray  # (S, T)
+    charge_mw: np.ndarray  # (S, U, T)
+    discharge_mw: np.ndarray  # (S, U, T)
+    energy_mwh: np.ndarray  # (S, U, T) after each block
+    weights: np.ndarray  # (S,) of the scenarios
+    undelivered_mw: np.ndarray  # (S, T)
+    profit_rs: np.ndarray  # (S,)
+    mean_rs: float
+    cvar_rs: float
+    objective_rs: float
+    lp_cvar_rs: float | None  # the programme's own figure; None at risk weight 0
+    restricted_blocks: int  # unit-blocks that lost a direction
+    relaxation_gap_rs: float  # objective lost to those restrictions
+
+    @property
+    def e_end_mwh(self) -> np.ndarray:
+        """(U,) expected energy at the end."""
+        return self.weights @ self.energy_mwh[:, :, -1]
+
+
+# ---------------------------------------------------------------------- the tie-break
+
+
+def spread_out(key: int, n_blocks: int) -> np.ndarray:
+    """(T,) fixed numbers in [0, 1): the fractions of t times the root of the key-th prime.
+
+    No sum or difference of a few of them repeats, neither within a key nor between keys, so
+    no exchange between blocks, sides or units is a tie.
+    """
+    return (np.arange(1, n_blocks + 1) * np.sqrt(_PRIMES[key % len(_PRIMES)])) % 1
+
+
+def tie_break(side: str, n_blocks: int, unit: int = 0) -> np.ndarray:
+    """(T,) published tie-break of a side, Rs/MWh: fixed, distinct, at most 0.01."""
+    key = SIDES.index(side) + unit * len(SIDES)
+    return TIE_BREAK_RS_PER_MWH * spread_out(key, n_blocks)
+
+
+# ---------------------------------------------------------------------- the strict path
+
+
+def on_day(starts: np.ndarray, day: int) -> np.ndarray:
+    """(U,) row of a day, where ``starts`` is (U,) for every day or (days, U)."""
+    return starts if starts.ndim == 1 else starts[day]
+
+
+def schedule_violation_mwh(problem: Problem, unit_mw: np.ndarray, starts_mwh: np.ndarray) -> float:
+    """Greatest amount by which a unit's strict path breaks a rule of its DAM schedule.
+
+    Parameters
+    ----------
+    unit_mw : (U, T) net power over one or more days
+    starts_mwh : (days, U) energy with which each day's schedule starts
+    """
+    per_day, ends = problem.blocks_per_day, problem.schedule_end_mwh
+    worst = 0.0
+    for day, start in enumerate(starts_mwh):
+        violation = battery.schedule_violations(
+            problem.bess,
+            unit_mw[:, day * per_day : (day + 1) * per_day],
+            start,
+            problem.block_hours,
+            ends if ends is None else on_day(ends, day),
+        )
+        worst = max(worst, float(violation.max()))
+    return worst
+
+
+def worst_burning(
+    violation_mwh: float, charge_mw: np.ndarray, discharge_mw: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Units and blocks in which a DAM schedule burns most; none where its path is good.
+
+    The worst first: what they force often mends the others.
+
+    Raises
+    ------
+    InfeasibleError
+        where the strict path breaks a rule although nothing is burnt.
+    """
+    burnt = np.minimum(charge_mw, discharge_mw)
+    if violation_mwh <= battery.FEASIBILITY_TOLERANCE_MWH:
+        return np.nonzero(np.zeros(burnt.shape))
+    if burnt.max() <= BURN_TOLERANCE_MW:
+        raise InfeasibleError(
+            f"the DAM schedule leaves the battery's bounds by {violation_mwh:.4f} MWh without "
+            "burning energy: the solver's tolerance is too wide"
+        )
+    return np.nonzero(burnt >= WORST_SHARE * burnt.max())
+
+
+# ---------------------------------------------------------------------- no optimum
+
+
+def model_file(problem: Problem, risk_aversion: float) -> Path:
+    """Path, in a new temporary folder, for a model that could not be solved."""
+    name = re.sub(r"[^\w.-]+", "_", f"{problem.name or 'programme'}_lambda_{risk_aversion:g}")
+    return Path(tempfile.mkdtemp(prefix="bessvpp-")) / f"{name}.mps"
+
+
+def no_optimum(
+    problem: Problem, risk_aversion: float, status: str, n_columns: int, path: Path
+) -> str:
+    """What to tell where a solver proved no optimum, or did not finish in time."""
+    return (
+        f"{problem.name or 'a day'}, lambda {risk_aversion:g}: a programme of {n_columns:,} "
+        f"variables ended with status '{status}'. The model is in {path}. Check that the "
+        "battery's windows, connection limit and target energy leave a feasible plan"
+        + (
+            f", or raise solver_time_limit_s ({problem.solver_time_limit_s:g})"
+            if "ime" in status
+            else ""
+        )
+    )

@@ -1,0 +1,356 @@
+"""The structure of the two-stage programme as sparse arrays: columns, rows and coefficients.
+
+It depends on the battery, the rules and the numbers of blocks and scenarios alone, so it is built
+once for each shape; ``engine`` puts prices and bounds into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import sparse
+
+from bessvpp import battery
+from bessvpp.optimizer.problem import (
+    OFF_SCHEDULE_WEIGHT,
+    PriceScenarios,
+    Problem,
+    on_day,
+    spread_out,
+)
+from bessvpp.params.load import BessParams
+
+
+class Rows:
+    """Rows in the making: coefficients by row and column, and the limits of each row."""
+
+    def __init__(self) -> None:
+        self.n_rows = 0
+        self._entries: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._limits: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(
+        self,
+        n_rows: int,
+        terms: Sequence[tuple[np.ndarray, float | np.ndarray]],
+        low: float = -np.inf,
+        high: float = np.inf,
+    ) -> np.ndarray:
+        """Add rows and give their numbers.
+
+        Parameters
+        ----------
+        terms : columns, (n_rows,) or (n_rows, k), with their coefficients
+        """
+        rows = self.n_rows + np.arange(n_rows)
+        for columns, value in terms:
+            self.put(rows if columns.ndim == 1 else rows[:, None], columns, value)
+        self._limits.append((np.full(n_rows, low), np.full(n_rows, high)))
+        self.n_rows += n_rows
+        return rows
+
+    def put(self, rows: np.ndarray, columns: np.ndarray, value: float | np.ndarray) -> None:
+        """Coefficients of rows that were added before."""
+        entry = np.broadcast_arrays(rows, columns, np.asarray(value, dtype=float))
+        self._entries.append(tuple(part.ravel() for part in entry))
+
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, columns and values of all coefficients."""
+        return tuple(np.concatenate(parts) for parts in zip(*self._entries, strict=True))
+
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_rows,) least and greatest value of each row."""
+        return tuple(np.concatenate(parts) for parts in zip(*self._limits, strict=True))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What decides the structure of a programme: nothing of it is a price or an energy."""
+
+    bess: BessParams
+    block_hours: float
+    n_blocks: int
+    n_scenarios: int
+    is_physical: bool
+    is_recourse: bool  # the DAM schedule is given
+    free_start: bool  # the DAM schedule may start anywhere
+    is_risk_averse: bool  # with the tail of the profits
+    n_lines: tuple[int, ...]  # of each unit's energy value
+
+    @property
+    def blocks_per_day(self) -> int:
+        return round(24 / self.block_hours)
+
+    @property
+    def n_days(self) -> int:
+        return self.n_blocks // self.blocks_per_day
+
+    @classmethod
+    def of(cls, problem: Problem, prices: PriceScenarios, is_risk_averse: bool) -> Shape:
+        """The shape of a problem's programme."""
+        values = problem.energy_values if problem.terminal == "value" else ()
+        return cls(
+            problem.bess,
+            problem.block_hours,
+            prices.dam.shape[1],
+            prices.dam.shape[0],
+            problem.is_physical,
+            problem.fixed_dam_mw is not None,
+            problem.schedule_start_mwh is None,
+            is_risk_averse,
+            tuple(value.slope_rs_per_mwh.size for value in values),
+        )
+
+
+class Columns:
+    """Numbers columns, and keeps the limits of each."""
+
+    def __init__(self) -> None:
+        self.n_columns = 0
+        self._limits: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, shape: tuple[int, ...], low: object = 0.0, high: object = np.inf) -> np.ndarray:
+        """Numbers of new columns, in the shape asked for."""
+        limits = np.broadcast_to(low, shape).ravel(), np.broadcast_to(high, shape).ravel()
+        self._limits.append(limits)
+        new = self.n_columns + np.arange(limits[0].size)
+        self.n_columns += new.size
+        return new.reshape(shape)
+
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_columns,) least and greatest value of each column."""
+        return tuple(
+            np.concatenate(parts).astype(float) for parts in zip(*self._limits, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Columns and start rows of the units' paths, schedule or scenario: U units, T blocks."""
+
+    charge: np.ndarray  # (U, T)
+    discharge: np.ndarray  # (U, T)
+    energy: np.ndarray  # (U, T)
+    free_starts: np.ndarray  # (U, days) or empty
+    start_rows: np.ndarray  # (U, chains): rows whose right side is an energy to start from
+
+
+def unit_paths(shape: Shape, columns: Columns, rows: Rows, daily: bool) -> Paths:
+    """Charge, discharge and energy of each unit, bounded and chained.
+
+    A ``daily`` path starts anew each day; any other is one chain over the horizon.
+    """
+    units, h, n_blocks = shape.bess.units, shape.block_hours, shape.n_blocks
+    limits = [battery.power_limits(unit, shape.blocks_per_day) for unit in units]
+    charge_max, discharge_max = (
+        np.tile([limit[way] for limit in limits], shape.n_days) for way in (0, 1)
+    )
+    low, high = (
+        np.array([[getattr(unit, name)] for unit in units]) for name in ("e_min_mwh", "e_max_mwh")
+    )
+    size = len(units), n_blocks
+    charge = columns.add(size, 0.0, charge_max)
+    discharge = columns.add(size, 0.0, discharge_max)
+    energy = columns.add(size, low, high)
+    free = daily and shape.free_start
+    free_starts = columns.add((len(units), shape.n_days), low, high) if free else np.empty(0, int)
+    first = np.arange(0, n_blocks, shape.blocks_per_day) if daily else np.zeros(1, int)
+    later = np.setdiff1d(np.arange(n_blocks), first)
+    start_rows = []
+    for i, unit in enumerate(units):
+        terms = [(energy[i], 1.0), (charge[i], -h * unit.eta_charge)]
+        terms.append((discharge[i], h / unit.eta_discharge))
+        chain = rows.add(n_blocks, terms, 0.0, 0.0)
+        rows.put(chain[later], energy[i, later - 1], -1.0)
+        if free:
+            rows.put(chain[first], free_starts[i], -1.0)
+        start_rows.append(chain[first])
+        rows.add(n_blocks, [(charge[i], 1.0), (discharge[i], 1.0)], high=unit.p_max_mw)
+        if unit.max_cycles_per_day is not None:
+            by_day = discharge[i].reshape(shape.n_days, -1)
+            most = unit.max_cycles_per_day * unit.e_nameplate_mwh
+            rows.add(shape.n_days, [(by_day, h)], high=most)
+    return Paths(charge, discharge, energy, free_starts, np.array(start_rows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coefficients:
+    """What every programme in arrays has: its matrix, and the limits of rows and columns."""
+
+    matrix: sparse.csr_array
+    row_low: np.ndarray
+    row_high: np.ndarray
+    column_low: np.ndarray
+    column_high: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structure(Coefficients):
+    """Columns, rows and coefficients of a shape; every array of columns is (S, ...) or (...).
+
+    ``matrix`` lacks the tail rows and the lines of the energy value, which hold prices.
+    """
+
+    sale: np.ndarray  # (T,)
+    purchase: np.ndarray  # (T,)
+    schedule: Paths | None
+    rtm_sale: np.ndarray  # (S, T)
+    rtm_purchase: np.ndarray  # (S, T)
+    short: np.ndarray  # (S, T) or empty
+    excess: np.ndarray  # (S, T) or empty
+    charge: np.ndarray  # (S, U, T)
+    discharge: np.ndarray  # (S, U, T)
+    energy: np.ndarray  # (S, U, T)
+    value: np.ndarray  # (S, U) or empty
+    zeta: int | None
+    tail: np.ndarray | None  # (S,) u_s
+    start_rows: np.ndarray  # (S, U)
+    n_first: tuple[int, int]  # rows and columns of the first stage
+    n_each: tuple[int, int]  # rows and columns of a scenario
+
+
+@lru_cache(maxsize=16)
+def structure(shape: Shape) -> Structure:
+    """Build the structure of a shape: one scenario, repeated."""
+    n_units, n_blocks, n_scenarios = len(shape.bess.units), shape.n_blocks, shape.n_scenarios
+    limit = shape.bess.connection_limit_mw
+    columns, rows = Columns(), Rows()
+    sale, purchase = (columns.add((n_blocks,), 0.0, limit) for _ in range(2))
+    schedule = None
+    if shape.is_physical:
+        schedule = unit_paths(shape, columns, rows, daily=True)
+        balance = [(sale, -1.0), (purchase, 1.0)]
+        balance += [(schedule.discharge.T, 1.0), (schedule.charge.T, -1.0)]
+        rows.add(n_blocks, balance, 0.0, 0.0)
+    n_first_columns, n_first_rows = columns.n_columns, rows.n_rows
+
+    rtm_sale, rtm_purchase = (columns.add((n_blocks,)) for _ in range(2))
+    short, excess = (
+        columns.add((n_blocks,)) if shape.is_recourse else np.empty(0, int) for _ in range(2)
+    )
+    paths = unit_paths(shape, columns, rows, daily=False)
+    value = columns.add((n_units,), -np.inf) if shape.n_lines else np.empty(0, int)
+    flow = [(paths.discharge.T, 1.0), (paths.charge.T, -1.0)]
+    trade = [(sale, -1.0), (purchase, 1.0), (rtm_sale, -1.0), (rtm_purchase, 1.0)]
+    if shape.is_recourse:
+        trade += [(short, 1.0), (excess, -1.0)]
+    rows.add(n_blocks, flow + trade, 0.0, 0.0)
+    if sum(unit.p_max_mw for unit in shape.bess.units) > limit:
+        rows.add(n_blocks, flow, -limit, limit)
+
+    n_columns = columns.n_columns - n_first_columns  # of one scenario
+    n_rows = rows.n_rows - n_first_rows
+    row, column, coefficient = rows.entries()
+    of_scenario = row >= n_first_rows
+    repeats = np.arange(n_scenarios)[:, None]
+    own = column[of_scenario] >= n_first_columns
+    row_all = np.append(row[~of_scenario], row[of_scenario] + n_rows * repeats)
+    column_all = np.append(column[~of_scenario], column[of_scenario] + n_columns * repeats * own)
+    value_all = np.append(coefficient[~of_scenario], np.tile(coefficient[of_scenario], n_scenarios))
+    size = n_first_rows + n_rows * n_scenarios, n_first_columns + n_columns * n_scenarios
+    zeta = tail = None
+    if shape.is_risk_averse:
+        zeta, tail = size[1], size[1] + 1 + np.arange(n_scenarios)
+        size = size[0], size[1] + 1 + n_scenarios
+
+    def each(numbers: np.ndarray, step: int = n_columns) -> np.ndarray:
+        """Numbers of one scenario as those of all, (S, ...)."""
+        return numbers + step * np.arange(n_scenarios).reshape(-1, *[1] * numbers.ndim)
+
+    def repeated(limits: np.ndarray, n_first: int) -> np.ndarray:
+        return np.append(limits[:n_first], np.tile(limits[n_first:], n_scenarios))
+
+    row_low, row_high = (repeated(limits, n_first_rows) for limits in rows.limits())
+    column_low, column_high = (repeated(limits, n_first_columns) for limits in columns.limits())
+    if shape.is_risk_averse:
+        column_low = np.concatenate([column_low, [-np.inf], np.zeros(n_scenarios)])
+        column_high = np.append(column_high, np.full(1 + n_scenarios, np.inf))
+    return Structure(
+        sale=sale,
+        purchase=purchase,
+        schedule=schedule,
+        rtm_sale=each(rtm_sale),
+        rtm_purchase=each(rtm_purchase),
+        short=each(short),
+        excess=each(excess),
+        charge=each(paths.charge),
+        discharge=each(paths.discharge),
+        energy=each(paths.energy),
+        value=each(value),
+        zeta=zeta,
+        tail=tail,
+        start_rows=each(paths.start_rows[:, 0], n_rows),
+        n_first=(n_first_rows, n_first_columns),
+        n_each=(n_rows, n_columns),
+        matrix=sparse.csr_array((value_all, (row_all, column_all)), shape=size),
+        row_low=row_low,
+        row_high=row_high,
+        column_low=column_low,
+        column_high=column_high,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery(Coefficients):
+    """The small programme that shares a DAM schedule over units and directions."""
+
+    paths: Paths
+    off_schedule: np.ndarray
+    balance_rows: np.ndarray  # (T,)
+    cost: np.ndarray
+
+
+@lru_cache(maxsize=16)
+def delivery(shape: Shape) -> Delivery:
+    """Build the delivery programme of a shape."""
+    columns, rows = Columns(), Rows()
+    paths = unit_paths(shape, columns, rows, daily=True)
+    above, below = (columns.add((shape.n_blocks,)) for _ in range(2))
+    balance = [(above, 1.0), (below, -1.0), (paths.discharge.T, 1.0), (paths.charge.T, -1.0)]
+    balance_rows = rows.add(shape.n_blocks, balance, 0.0, 0.0)
+    cost = np.zeros(columns.n_columns)
+    off_schedule = np.concatenate([above, below])
+    cost[off_schedule] = OFF_SCHEDULE_WEIGHT
+    for k, flow in enumerate([*paths.charge, *paths.discharge]):
+        cost[flow] = 1 + spread_out(k, shape.n_blocks)
+    row, column, value = rows.entries()
+    matrix = sparse.csr_array((value, (row, column)), shape=(rows.n_rows, columns.n_columns))
+    row_low, row_high = rows.limits()
+    column_low, column_high = columns.limits()
+    return Delivery(
+        paths=paths,
+        off_schedule=off_schedule,
+        balance_rows=balance_rows,
+        cost=cost,
+        matrix=matrix,
+        row_low=row_low,
+        row_high=row_high,
+        column_low=column_low,
+        column_high=column_high,
+    )
+
+
+def set_starts(
+    problem: Problem, shape: Shape, paths: Paths, low: np.ndarray, high: np.ndarray
+) -> None:
+    """Right sides of the rows in which the schedule of each day starts."""
+    if problem.schedule_start_mwh is not None:
+        for day in range(shape.n_days):
+            rows = paths.start_rows[:, day]
+            low[rows] = high[rows] = on_day(problem.schedule_start_mwh, day)
+
+
+def limit_ends(
+    problem: Problem, shape: Shape, paths: Paths, low: np.ndarray, high: np.ndarray
+) -> None:
+    """Bounds of the energies with which the schedule of each day must end."""
+    if problem.schedule_end_mwh is None:
+        return
+    for day in range(shape.n_days):
+        ends = on_day(problem.schedule_end_mwh, day)
+        fixed = np.isfinite(ends)
+        columns = paths.energy[fixed, (day + 1) * shape.blocks_per_day - 1]
+        low[columns] = high[columns] = ends[fixed]

@@ -1,0 +1,158 @@
+"""The files between the notebooks: their names, who writes them, and safe writing.
+
+A file is written beside its place and renamed into it, so a reader sees the old one or the
+new one and never a half. A full disk is one clear error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bessvpp.errors import MissingArtefactError, ParameterError, StorageError
+from bessvpp.params.load import PROJECT_ROOT
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+WRITTEN_BY = {
+    "market.parquet": "01_features",
+    "features_dam.parquet": "01_features",
+    "features_rtm.parquet": "01_features",
+    "models": "02_quantile_models",
+    "models/splits.json": "02_quantile_models",
+    "models/rtm/intraday.txt": "02_quantile_models",
+    "models/dam/models.json": "02_quantile_models",
+    "models/rtm/models.json": "02_quantile_models",
+    "forecasts_original.parquet": "02_quantile_models",
+    "forecasts_recalibrated.parquet": "03_recalibration",
+    "recalibration.json": "03_recalibration",
+    "cqr_deltas.parquet": "03_recalibration",
+    "coverage.json": "03_recalibration",
+    "coverage.png": "03_recalibration",
+    "scenarios_original.npz": "04_scenarios",
+    "scenarios_recalibrated.npz": "04_scenarios",
+    "backtest_daily.parquet": "06_backtest",
+    "backtest_summary.json": "06_backtest",
+    "frontier.parquet": "07_efficient_frontier",
+    "frontier.json": "07_efficient_frontier",
+    "frontier.png": "07_efficient_frontier",
+    "manifest.json": "python -m bessvpp run",
+}
+
+
+class RunFolder:
+    """Folder of one run; ``""`` is ``outputs/quick`` of the project.
+
+    ``BESSVPP_OUTPUTS`` replaces that default, so that tests do not touch a user's run.
+    """
+
+    def __init__(self, path: str | Path = "") -> None:
+        default = os.environ.get("BESSVPP_OUTPUTS") or PROJECT_ROOT / "outputs" / "quick"
+        self.path = Path(path or default).absolute()
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    def existing(self, name: str) -> Path:
+        """Path of an artefact that must be there; says which notebook writes it."""
+        path = self.path / name
+        if not path.exists():
+            writer = WRITTEN_BY[name]
+            raise MissingArtefactError(f"{path} is not there: run {writer} first")
+        return path
+
+    def read_frame(self, name: str) -> pd.DataFrame:
+        """Read a parquet artefact."""
+        return pd.read_parquet(self.existing(name))
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON artefact."""
+        return json.loads(self.existing(name).read_text(encoding="utf-8"))
+
+    def read_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """Read an npz artefact; nothing in it is executed."""
+        with np.load(self.existing(name), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def write_frame(self, name: str, frame: pd.DataFrame) -> Path:
+        """Write a data frame as parquet, without its index."""
+        return self._write(name, lambda handle: frame.to_parquet(handle, index=False))
+
+    def write_json(self, name: str, content: dict[str, Any]) -> Path:
+        """Write JSON; a number that is not finite is an error."""
+        text = json.dumps(content, indent=2, allow_nan=False, default=_plain) + "\n"
+        return self._write(name, lambda handle: handle.write(text.encode()))
+
+    def write_arrays(self, name: str, **arrays: np.ndarray) -> Path:
+        """Write arrays as npz."""
+        return self._write(name, lambda handle: np.savez_compressed(handle, **arrays))
+
+    def write_picture(self, name: str, figure: Figure) -> Path:
+        """Write a picture as PNG."""
+        return self._write(name, lambda handle: figure.savefig(handle, format="png", dpi=150))
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a text file."""
+        return self._write(name, lambda handle: handle.write(text.encode()))
+
+    def _write(self, name: str, write: Callable[[io.BufferedWriter], object]) -> Path:
+        path = self.path / name
+        with atomic_file(path) as handle:
+            write(handle)
+        return path
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[io.BufferedWriter]:
+    """A binary file that appears at ``path`` only when it is complete.
+
+    Raises
+    ------
+    StorageError
+        where the folder cannot be made or the disk is full; ``path`` is left as it was.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StorageError(
+            f"{path} could not be written: {error.strerror or error}. "
+            "Free some space or choose another folder; nothing there was changed"
+        ) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def user_path(value: str) -> Path:
+    """A path that a user typed; relative ones start where the command was typed."""
+    if not value:
+        raise ParameterError("a path must not be empty")
+    return Path(value).expanduser().absolute()
+
+
+def _plain(value: object) -> object:
+    """Numpy scalars and arrays as plain JSON values."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} does not belong in a JSON artefact")

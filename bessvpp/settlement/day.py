@@ -1,0 +1,135 @@
+"""A day's books: what a DAM commitment comes to once the day is over.
+
+Three ways to settle the same commitment. *As committed*: no RTM trade, the plant follows its
+schedule as far as it can. *With causal recourse*: at the gate of every RTM session the rest of
+the day is planned anew on expected prices, from what is known then, and that session's trade is
+made. *With hindsight recourse*: the RTM is traded with the day's prices known, which no trader
+has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bessvpp import battery
+from bessvpp.battery import Ledger
+from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.problem import Past, PriceScenarios, Problem
+
+AS_COMMITTED = "as committed"
+CAUSAL = "with causal recourse"
+HINDSIGHT = "with hindsight recourse"
+
+
+@dataclass(frozen=True)
+class SettledDay:
+    """A day's ledger and physical flows: U units, T blocks."""
+
+    ledger: Ledger
+    dam_mw: np.ndarray  # (T,)
+    rtm_mw: np.ndarray  # (T,)
+    charge_mw: np.ndarray  # (U, T)
+    discharge_mw: np.ndarray  # (U, T)
+    undelivered_mw: np.ndarray  # (T,)
+    missing_mwh: float  # drawn at the end, unscheduled, to reach the target
+    e_start_mwh: np.ndarray  # (U,)
+    e_end_mwh: np.ndarray  # (U,)
+
+
+def settle_as_committed(
+    problem: Problem, prices: PriceScenarios, unit_mw: np.ndarray
+) -> SettledDay:
+    """Follow a DAM schedule from the energy that is really there, without RTM trade.
+
+    Under ``hard`` what is missing from the target at the end is drawn without a schedule and
+    paid for as such, so that every policy ends its days alike.
+    """
+    done = battery.follow(problem.bess, unit_mw, problem.e_start_mwh, problem.block_hours)
+    e_end = done.energy_mwh[:, -1]
+    missing = np.zeros(len(e_end))
+    if problem.e_end_min_mwh is not None:
+        missing = np.maximum(problem.e_end_min_mwh - e_end, 0)
+    eta_charge = np.array([unit.eta_charge for unit in problem.bess.units])
+    flows = {
+        "dam_mw": unit_mw.sum(axis=0),
+        "rtm_mw": np.zeros(unit_mw.shape[1]),
+        "charge_mw": done.charge_mw,
+        "discharge_mw": done.discharge_mw,
+        "undelivered_mw": done.undelivered_mw,
+        "missing_mwh": float((missing / eta_charge).sum()),
+    }
+    return booked(problem, prices, problem.e_start_mwh, e_end + missing, flows)
+
+
+def settle_with_recourse(
+    problem: Problem, prices: PriceScenarios, dam_mw: np.ndarray
+) -> SettledDay:
+    """The best RTM trade to a DAM commitment with the day's prices known."""
+    plan = dispatch.plan_day(replace(problem, fixed_dam_mw=dam_mw), prices, 0.0, 1.0)
+    flows = {
+        "dam_mw": dam_mw,
+        "rtm_mw": plan.rtm_mw[0],
+        "charge_mw": plan.charge_mw[0],
+        "discharge_mw": plan.discharge_mw[0],
+        "undelivered_mw": plan.undelivered_mw[0],
+        "missing_mwh": 0.0,
+    }
+    return booked(problem, prices, problem.e_start_mwh, plan.energy_mwh[0, :, -1], flows)
+
+
+def booked(
+    problem: Problem,
+    prices: PriceScenarios,
+    e_start_mwh: np.ndarray,
+    e_end_mwh: np.ndarray,
+    flows: Mapping[str, np.ndarray | float],
+) -> SettledDay:
+    """A day's flows with their ledger."""
+    dam, rtm = prices.dam[0], prices.rtm[0]
+    ledger = battery.settle(
+        problem.bess, problem.costs, problem.block_hours, dam=dam, rtm=rtm, **flows
+    )
+    return SettledDay(ledger, **flows, e_start_mwh=e_start_mwh, e_end_mwh=e_end_mwh)
+
+
+def settle_causally(
+    problem: Problem,
+    prices: PriceScenarios,
+    dam_mw: np.ndarray,
+    decisions: np.ndarray,
+    expected_rtm: np.ndarray,
+) -> SettledDay:
+    """RTM trade session by session, each on what its gate knows.
+
+    At each gate the programme of the hindsight recourse is solved on expected prices, with the
+    trades already made; the trades of the session alone are taken from it. A session in which
+    nobody traded leaves its trade undone, and the battery follows what was sold before.
+
+    Parameters
+    ----------
+    prices : the day's realised prices; the RTM of a session is used after its gate alone
+    decisions : (G,) first block of each decision, rising from 0
+    expected_rtm : (G, T) expected RTM prices at each gate; nothing before its block is read
+    """
+    recourse = replace(problem, fixed_dam_mw=dam_mw)
+    n_blocks, n_units = dam_mw.size, len(problem.bess.units)
+    traded = np.zeros(n_blocks)
+    charge = discharge = np.zeros((n_units, 0))
+    for k, first in enumerate(decisions):
+        last = decisions[k + 1] if k + 1 < len(decisions) else n_blocks
+        past = Past(traded[:first], charge, discharge)
+        path = np.append(prices.dam[0, :first], expected_rtm[k, first:])  # the past is fixed
+        plan = dispatch.plan_day(
+            replace(recourse, past=past), PriceScenarios.single(prices.dam[0], path), 0.0, 1.0
+        )
+        open_blocks = np.isfinite(prices.rtm[0, first:last])
+        traded[first:last] = np.where(open_blocks, plan.rtm_mw[0, first:last], 0.0)
+        run = slice(charge.shape[1], first)  # what was run before stays as it was
+        net = plan.discharge_mw[0, :, run] - plan.charge_mw[0, :, run]
+        charge = np.hstack([charge, np.maximum(-net, 0)])
+        discharge = np.hstack([discharge, np.maximum(net, 0)])
+    whole = replace(recourse, past=Past(traded, charge, discharge))
+    return settle_with_recourse(whole, prices, dam_mw)

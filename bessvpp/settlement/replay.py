@@ -1,0 +1,383 @@
+"""Settle somebody's DAM schedule against realised prices, under that desk's own rules.
+
+The physics and the money are those of ``battery``, as everywhere; only the parameters are the
+desk's. Where the schedule comes with the power that was really run, that is settled as it was;
+otherwise the RTM recourse is optimised with the day's prices known, which is hindsight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bessvpp import battery
+from bessvpp.battery import FEASIBILITY_TOLERANCE_MWH, LEDGER_COLUMNS
+from bessvpp.errors import DataError
+from bessvpp.market.history import read_market
+from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.problem import PriceScenarios, Problem
+from bessvpp.params.load import MINUTES_PER_DAY, DeskParams, MarketParams
+from bessvpp.settlement.day import settle_with_recourse
+
+HINDSIGHT = "RTM recourse optimised with the day's prices known (hindsight)"
+AS_RUN = "power as it was run; the RTM trade is what it adds to the DAM schedule"
+OTHER_ZONE = r"(?:[Zz]|[+-]\d\d:?\d\d)$"
+COLUMNS = ("delivery_start", "dam_mw", "physical_mw", "soc_start_mwh")
+TOTALS = (
+    "gross_rs",
+    *LEDGER_COLUMNS,
+    "net_rs",
+    "traded_mwh",
+    "physical_mwh",
+    "undelivered_mwh",
+    "cycles",
+)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A desk's schedule: D days of T blocks, positive sells."""
+
+    source: str
+    dates: np.ndarray  # (D,) datetime64[D]
+    dam_mw: np.ndarray  # (D, T)
+    physical_mw: np.ndarray | None  # (D, T) net power at the grid side; None: not known
+    e_start_mwh: np.ndarray  # (D,) stored energy at midnight; NaN: what the day before left
+
+    @property
+    def block_minutes(self) -> int:
+        """Length of a block."""
+        return MINUTES_PER_DAY // self.dam_mw.shape[1]
+
+
+def read_schedule(path: Path) -> Schedule:
+    """Schedule in a CSV of ``delivery_start, dam_mw[, physical_mw][, soc_start_mwh]``.
+
+    Raises
+    ------
+    DataError
+        naming the file, the row, the column, the value and what to do.
+    """
+    frame = _read_csv(path)
+    starts = _starts(frame["delivery_start"], path)
+    order = np.argsort(starts, kind="stable")
+    step = np.diff(starts[order]).astype(int)
+    for at in np.flatnonzero(step == 0)[:1]:
+        row = order[at + 1]
+        raise _refusal(path, row, "delivery_start", frame["delivery_start"][row], "is there twice")
+    minutes = int(step.min()) if len(step) else 0
+    if minutes not in (15, 60):
+        raise DataError(
+            f"{path}: blocks are {minutes} minutes apart: give 15-minute or hourly ones"
+        )
+    days = starts.astype("M8[D]")
+    dates, counts = np.unique(days, return_counts=True)
+    for date in dates[counts != MINUTES_PER_DAY // minutes][:1]:
+        raise DataError(
+            f"{path}: {date} has {counts[dates == date][0]} blocks of {minutes} minutes: give "
+            "each day whole, with 0 where nothing was committed"
+        )
+    shape = (len(dates), MINUTES_PER_DAY // minutes)
+
+    def grid(name: str) -> np.ndarray:
+        return _numbers(frame, name, path)[order].reshape(shape)
+
+    energy = np.full(len(dates), np.nan)
+    if "soc_start_mwh" in frame:
+        given = _numbers(frame, "soc_start_mwh", path, may_be_empty=True)
+        for row in np.flatnonzero(np.isfinite(given) & (starts > days))[:1]:
+            value = frame["soc_start_mwh"][row]
+            message = "belongs on the first block of a day alone"
+            raise _refusal(path, row, "soc_start_mwh", value, message)
+        energy = given[order].reshape(shape)[:, 0]
+    physical = grid("physical_mw") if "physical_mw" in frame else None
+    return Schedule(str(path), dates, grid("dam_mw"), physical, energy)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there: check the path") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not readable as CSV ({error})") from None
+    frame.columns = [str(name).strip() for name in frame]
+    for name in COLUMNS[:2]:
+        if name not in frame:
+            raise DataError(f"{path}: has no column '{name}': {_columns_wanted()}")
+    for name in frame:
+        if name not in COLUMNS:
+            raise DataError(f"{path}: column '{name}' is unknown: {_columns_wanted()}")
+    if frame.empty:
+        raise DataError(f"{path}: has a header and no rows")
+    return frame
+
+
+def _columns_wanted() -> str:
+    return f"give {COLUMNS[0]} and {COLUMNS[1]}, and {COLUMNS[2]} or {COLUMNS[3]} where known"
+
+
+def _starts(column: pd.Series, path: Path) -> np.ndarray:
+    """(N,) datetime64[m], naive IST."""
+    text = column.str.strip().str.removesuffix("+05:30")
+    for row in np.flatnonzero(text.str.contains(OTHER_ZONE))[:1]:
+        message = "is not in Indian time; write starts of blocks in IST (+05:30)"
+        raise _refusal(path, row, "delivery_start", column[row], message)
+    starts = pd.to_datetime(text, format="ISO8601", errors="coerce")
+    bad = starts.isna() | (starts != starts.dt.floor("15min"))
+    for row in np.flatnonzero(bad)[:1]:
+        message = "is no start of a block; write it as YYYY-MM-DD HH:MM, in IST"
+        raise _refusal(path, row, "delivery_start", column[row], message)
+    return starts.to_numpy().astype("M8[m]")
+
+
+def _numbers(frame: pd.DataFrame, name: str, path: Path, may_be_empty: bool = False) -> np.ndarray:
+    """(N,) finite numbers, or NaN where nothing is written and may be."""
+    text = frame[name].str.strip()
+    values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=float)
+    bad = ~np.isfinite(values)
+    if may_be_empty:
+        bad &= (text != "").to_numpy()
+    for row in np.flatnonzero(bad)[:1]:
+        raise _refusal(path, row, name, frame[name][row], "is no number; write it in MW or MWh")
+    return values
+
+
+def _refusal(path: Path, row: int, column: str, value: str, message: str) -> DataError:
+    return DataError(f"{path}, row {row + 2}, column '{column}': {value!r} {message}")
+
+
+# ---------------------------------------------------------------------- settlement
+
+
+def replay(schedule: Schedule, prices: Path, rules: MarketParams, desk: DeskParams) -> dict:
+    """Settle every day of a schedule in order.
+
+    Parameters
+    ----------
+    prices : file or folder of both markets' prices
+    rules : of the exchange, for reading the prices
+    desk : the battery, what is booked, and what the recourse plans with
+
+    Returns
+    -------
+    ``{"rules": {...}, "total": {...}, "days": [{"date": ..., "gross_rs": ..., ...}, ...]}``,
+    money in Rs, energies in MWh.
+
+    Raises
+    ------
+    DataError
+        where a day lacks prices, or a power that is said to have been run could not have been.
+    """
+    rules = rules.model_copy(update={"block_minutes": schedule.block_minutes})
+    market = read_market(prices, rules).require_both()
+    rows = [market.index_of(date) for date in schedule.dates]
+    for date, row in zip(schedule.dates, rows, strict=True):
+        if market.excluded[row]:
+            raise DataError(f"{prices}: {date} lacks prices of the DAM or the RTM: add them")
+    _check_size(schedule, desk)
+    energy = battery.start_energy(desk.bess)
+    days = []
+    for day, row in enumerate(rows):
+        energy = _start_energy(schedule, day, desk, energy)
+        problem = Problem(
+            bess=desk.bess,
+            costs=desk.planned,
+            block_hours=market.block_hours,
+            e_start_mwh=energy,
+            terminal=desk.terminal,
+        )
+        day_prices = PriceScenarios.single(market.dam_mcp[row], market.rtm_mcp[row])
+        entry, energy = _settled(problem, day_prices, schedule, day, desk)
+        days.append(entry)
+    total = {name: sum(day[name] for day in days) for name in TOTALS}
+    total["n_days"] = len(days)
+    total["infeasible_dam_days"] = sum(not day["dam_feasible"] for day in days)
+    return {"rules": _rules(schedule, desk, market.is_synthetic), "total": total, "days": days}
+
+
+def _check_size(schedule: Schedule, desk: DeskParams) -> None:
+    """Ten times the connection is no bold schedule, but kW."""
+    most, limit = float(np.abs(schedule.dam_mw).max()), desk.bess.connection_limit_mw
+    if most > 10 * limit:
+        raise DataError(
+            f"{schedule.source}: dam_mw goes to {most:g} on a connection of {limit:g} MW: is it "
+            "in kW? Write it in MW"
+        )
+
+
+def _start_energy(
+    schedule: Schedule, day: int, desk: DeskParams, left_mwh: np.ndarray
+) -> np.ndarray:
+    given = schedule.e_start_mwh[day]
+    if np.isnan(given):
+        return left_mwh
+    if len(desk.bess.units) > 1:
+        raise DataError(
+            f"{schedule.source}: soc_start_mwh on {schedule.dates[day]} does not say how the "
+            f"{len(desk.bess.units)} units share it: leave it out, and set each e_start_mwh"
+        )
+    unit = desk.bess.units[0]
+    if not unit.e_min_mwh <= given <= unit.e_max_mwh:
+        raise DataError(
+            f"{schedule.source}: soc_start_mwh {given:g} on {schedule.dates[day]} lies outside "
+            f"the usable window {unit.e_min_mwh:g} to {unit.e_max_mwh:g} MWh of {unit.name}"
+        )
+    return np.array([given])
+
+
+def _settled(
+    problem: Problem, prices: PriceScenarios, schedule: Schedule, day: int, desk: DeskParams
+) -> tuple[dict, np.ndarray]:
+    """A day's entry, and the energy (U,) that it leaves."""
+    dam_mw, h = schedule.dam_mw[day], problem.block_hours
+    breach = _first_breach(problem, prices, dam_mw)
+    if schedule.physical_mw is None:
+        done = settle_with_recourse(problem, prices, dam_mw)
+        flows = {
+            name: getattr(done, name)
+            for name in ("rtm_mw", "charge_mw", "discharge_mw", "undelivered_mw")
+        }
+        left = done.e_end_mwh
+    else:
+        flows, left = _as_run(problem, prices, schedule, day)
+    ledger = battery.settle(
+        desk.bess, desk.booked, h, dam=prices.dam[0], rtm=prices.rtm[0], dam_mw=dam_mw, **flows
+    )
+    money = {name: float(getattr(ledger, name)) for name in LEDGER_COLUMNS}
+    discharged = h * float(flows["discharge_mw"].sum())
+    nameplate = sum(unit.e_nameplate_mwh for unit in desk.bess.units)
+    entry = {
+        "date": str(schedule.dates[day]),
+        "gross_rs": money["dam_revenue_rs"] + money["rtm_revenue_rs"],
+        **money,
+        "net_rs": float(ledger.net_rs),
+        "traded_mwh": h * float((np.abs(dam_mw) + np.abs(flows["rtm_mw"])).sum()),
+        "physical_mwh": h * float(flows["charge_mw"].sum()) + discharged,
+        "undelivered_mwh": h * float(np.abs(flows["undelivered_mw"]).sum()),
+        "cycles": discharged / nameplate,
+        "e_start_mwh": float(problem.e_start_mwh.sum()),
+        "e_end_mwh": float(left.sum()),
+        "dam_feasible": breach is None,
+        "dam_first_breach": None if breach is None else _clock(breach, schedule.block_minutes),
+    }
+    return entry, left
+
+
+def _as_run(
+    problem: Problem, prices: PriceScenarios, schedule: Schedule, day: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Flows of a power that was run; in a block without RTM trade it deviates from the DAM."""
+    run_mw = schedule.physical_mw[day]
+    done = _followed(problem, prices, run_mw)
+    missed = np.abs(done.undelivered_mw) * problem.block_hours
+    for block in np.flatnonzero(missed > FEASIBILITY_TOLERANCE_MWH)[:1]:
+        raise DataError(
+            f"{schedule.source}: physical_mw {run_mw[block]:g} on {schedule.dates[day]} at "
+            f"{_clock(block, schedule.block_minutes)} breaks the battery: from "
+            f"{problem.e_start_mwh.sum():g} MWh at midnight it could do "
+            f"{run_mw[block] - done.undelivered_mw[block]:g} MW there. Correct the power, or the "
+            "battery's parameters"
+        )
+    apart = (done.discharge_mw - done.charge_mw).sum(axis=0) - schedule.dam_mw[day]
+    traded = np.isfinite(prices.rtm[0])
+    flows = {
+        "rtm_mw": np.where(traded, apart, 0.0),
+        "charge_mw": done.charge_mw,
+        "discharge_mw": done.discharge_mw,
+        "undelivered_mw": np.where(traded, 0.0, -apart),
+    }
+    return flows, done.energy_mwh[:, -1]
+
+
+def _first_breach(problem: Problem, prices: PriceScenarios, dam_mw: np.ndarray) -> int | None:
+    """First block in which the DAM schedule alone cannot be followed; None where all can.
+
+    Under ``hard`` a day that cannot end at its target by the schedule alone fails in its last.
+    """
+    done = _followed(problem, prices, dam_mw)
+    missed = np.abs(done.undelivered_mw) * problem.block_hours > FEASIBILITY_TOLERANCE_MWH
+    if problem.terminal == "hard":
+        short = problem.e_end_min_mwh - done.energy_mwh[:, -1]
+        missed[-1] |= bool((short > FEASIBILITY_TOLERANCE_MWH).any())
+    return int(np.argmax(missed)) if missed.any() else None
+
+
+def _followed(problem: Problem, prices: PriceScenarios, mw: np.ndarray) -> battery.Followed:
+    """What the plant does that follows a power (T,) without the RTM, strictly.
+
+    One unit has no choice. How several share it is a programme of its own.
+    """
+    if len(problem.bess.units) == 1:
+        return battery.follow(problem.bess, mw[None], problem.e_start_mwh, problem.block_hours)
+    alone = replace(problem, fixed_dam_mw=mw, rtm_allowed=False, terminal="free")
+    plan = dispatch.plan_day(alone, prices, 0.0, 1.0)
+    return battery.Followed(
+        plan.charge_mw[0], plan.discharge_mw[0], plan.energy_mwh[0], plan.undelivered_mw[0]
+    )
+
+
+def _clock(block: int, minutes: int) -> str:
+    start = block * minutes
+    return f"{start // 60:02d}:{start % 60:02d}"
+
+
+# ---------------------------------------------------------------------- report
+
+
+def _rules(schedule: Schedule, desk: DeskParams, is_synthetic: bool) -> dict[str, object]:
+    return {
+        "schedule": schedule.source,
+        "recourse": HINDSIGHT if schedule.physical_mw is None else AS_RUN,
+        "terminal": desk.terminal,
+        "block_minutes": schedule.block_minutes,
+        "synthetic_market": is_synthetic,
+        "booked": desk.booked.model_dump(mode="json"),
+        "planned": desk.planned.model_dump(mode="json"),
+        "bess": desk.bess.model_dump(mode="json"),
+    }
+
+
+def describe(report: dict) -> str:
+    """The report of ``replay`` as text: a row a day, the total, and its rules."""
+    days, total, rules = report["days"], report["total"], report["rules"]
+    shown = pd.DataFrame([*days, total | {"date": "total"}])
+    table = pd.DataFrame(
+        {
+            "date": shown["date"],
+            "gross Rs": _thousands(shown["gross_rs"]),
+            "costs Rs": _thousands(shown["gross_rs"] - shown["net_rs"]),
+            "net Rs": _thousands(shown["net_rs"]),
+            "traded MWh": shown["traded_mwh"].round(1),
+            "physical MWh": shown["physical_mwh"].round(1),
+            "cycles": shown["cycles"].round(2),
+            "DAM alone": [_verdict(day) for day in days]
+            + [f"breaks on {total['infeasible_dam_days']} of {total['n_days']}"],
+        }
+    )
+    costs = ", ".join(
+        f"{name.removesuffix('_rs').replace('_', ' ')} {total[name]:,.0f}"
+        for name in LEDGER_COLUMNS
+        if not name.endswith("revenue_rs")
+    )
+    source = "SYNTHETIC market. " if rules["synthetic_market"] else ""
+    return (
+        f"{table.to_string(index=False)}\n\n"
+        f"Costs in Rs: {costs}.\n"
+        f"{source}{rules['recourse']}; terminal rule {rules['terminal']}, blocks of "
+        f"{rules['block_minutes']} minutes.\n"
+        "'DAM alone' says whether the DAM schedule could be followed without any RTM trade, "
+        "from the energy really there at midnight."
+    )
+
+
+def _thousands(values: Sequence[float]) -> list[str]:
+    return [f"{value:,.0f}" for value in values]
+
+
+def _verdict(day: dict) -> str:
+    return "feasible" if day["dam_feasible"] else f"breaks at {day['dam_first_breach']}"
