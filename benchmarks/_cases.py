@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.battery import start_energy
-from bessvpp.optimizer.problem import PriceScenarios, Problem
+from bessvpp.optimizer.problem import Problem
 from bessvpp.params.load import Params, load_params
+from bessvpp.prices import PriceScenarios
 
 OUTPUTS = Path(__file__).resolve().parent.parent / "outputs" / "bench"
 SEED = 11

@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.calibration.recalibration import choose_method
-from bessvpp.forecasting.boosting import QuantileForecast, Splits, split_days, walk_forward
 from bessvpp.forecasting.features import feature_frame
-from bessvpp.market.history import Market
+from bessvpp.forecasting.quantiles import QuantileForecast
+from bessvpp.forecasting.splits import Splits, split_days
+from bessvpp.forecasting.walk_forward import walk_forward
+from bessvpp.market.history import Market, mean_of_known
 from bessvpp.market.synthetic import continuations, simulate
-from bessvpp.params.load import ForecastParams, MarketParams, Params
-from bessvpp.risk import mean_of_known
+from bessvpp.params.forecast import ForecastParams
+from bessvpp.params.load import Params
+from bessvpp.params.market import MarketParams
 
 START, N_DAYS = dt.date(2024, 1, 1), 731
 PER_HOUR = 4

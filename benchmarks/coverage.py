@@ -21,11 +21,13 @@ import pandas as pd
 from _cases import judged, report
 from _truth import Case, true_paths
 
-from bessvpp.calibration import scores
-from bessvpp.calibration.recalibration import recalibrate, regimes
-from bessvpp.forecasting import boosting
-from bessvpp.params.load import MarketParams, Params, load_params
-from bessvpp.risk import daily_pinball
+from bessvpp.calibration import coverage, gate
+from bessvpp.calibration.coverage import daily_pinball
+from bessvpp.calibration.gate import regimes
+from bessvpp.calibration.recalibration import recalibrate
+from bessvpp.market import history
+from bessvpp.params.load import Params, load_params
+from bessvpp.params.market import MarketParams
 
 SEEDS = (701, 702, 703, 704, 705)
 TEST_DAYS, CALIBRATION_DAYS = 365, 90
@@ -39,11 +41,11 @@ def truth_of(
 
     Path y of every day makes year y: another year that the generator could have gone through.
     """
-    quantiles: dict[str, list[np.ndarray]] = {name: [] for name in boosting.MARKETS}
-    years: dict[str, list[np.ndarray]] = {name: [] for name in boosting.MARKETS}
+    quantiles: dict[str, list[np.ndarray]] = {name: [] for name in history.MARKETS}
+    years: dict[str, list[np.ndarray]] = {name: [] for name in history.MARKETS}
     for date in dates:
         both = true_paths(rules, date, N_PATHS)
-        for name, paths in zip(boosting.MARKETS, both, strict=True):
+        for name, paths in zip(history.MARKETS, both, strict=True):
             found = np.nanquantile(paths[N_YEARS:], levels, axis=0, method="weibull")
             quantiles[name].append(found.T)
             years[name].append(paths[:N_YEARS])
@@ -60,7 +62,7 @@ def study(seed: int, params: Params) -> pd.DataFrame:
     test, levels = case.splits.test, settings.levels
     truth, years = truth_of(rules, test, levels)
     rows = []
-    for name in boosting.MARKETS:
+    for name in history.MARKETS:
         original = case.original(name)
         method = case.method(original)
         constant = replace(
@@ -68,7 +70,7 @@ def study(seed: int, params: Params) -> pd.DataFrame:
         )
         made = recalibrate(original, market, test, ["static", method], settings, rules)
         flat = recalibrate(constant, market, test, [method], settings, rules)[method]
-        y = boosting.prices_of(market, name)[[market.index_of(day) for day in test]]
+        y = history.prices_of(market, name)[[market.index_of(day) for day in test]]
         fans = {
             "true": truth[name],
             "original": original.on(test).values,
@@ -78,14 +80,18 @@ def study(seed: int, params: Params) -> pd.DataFrame:
         }
         before = original.on(test)
         groups = {"all": np.ones(y.shape, dtype=bool)}
-        groups |= scores.known_groups(test, before.values, levels, regimes(before))
-        groups |= scores.hour_groups(y.shape)
+        groups |= gate.groups_over_days(test, before.values, levels, regimes(before))
+        groups |= coverage.hour_groups(y.shape)
         pinball = {key: float(daily_pinball(y, fan, levels).mean()) for key, fan in fans.items()}
         for group, blocks in groups.items():
-            miss = {k: 100 * scores.mean_miscoverage(y, f, levels, blocks) for k, f in fans.items()}
+            miss = {
+                k: 100 * coverage.mean_miscoverage(y, f, levels, blocks) for k, f in fans.items()
+            }
             if np.isnan(miss["true"]):
                 continue
-            missed = [scores.mean_miscoverage(x, truth[name], levels, blocks) for x in years[name]]
+            missed = [
+                coverage.mean_miscoverage(x, truth[name], levels, blocks) for x in years[name]
+            ]
             limit = 100 * np.nanquantile(missed, 0.95)
             rows.append(
                 {"seed": seed, "market": name, "method": method, "group": group}

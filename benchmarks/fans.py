@@ -21,12 +21,13 @@ from _cases import judged, report
 from _truth import Case, true_paths
 
 from bessvpp.calibration.recalibration import recalibrate
-from bessvpp.forecasting import boosting
-from bessvpp.forecasting.features import gate_time
-from bessvpp.optimizer.problem import PriceScenarios
+from bessvpp.market import history
+from bessvpp.market.clock import gate_time
 from bessvpp.params.load import Params, load_params
+from bessvpp.prices import PriceScenarios
 from bessvpp.scenarios import quality
-from bessvpp.scenarios.copula import copula_correlation, draw_fan
+from bessvpp.scenarios.copula import copula_correlation
+from bessvpp.scenarios.draw import draw_fan
 
 SEEDS, TEST_DAYS, CALIBRATION_DAYS, N_SCENARIOS = (701, 702, 703, 704, 705), 365, 90, 100
 SHAPES = list(quality.SHAPE_TITLES.values())
@@ -37,7 +38,7 @@ def study(seed: int, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
     case = Case.of(params, seed, TEST_DAYS, CALIBRATION_DAYS)
     rules, settings, market, splits = case.rules, case.settings, case.market, case.splits
     original, recalibrated = {}, {}
-    for name in boosting.MARKETS:
+    for name in history.MARKETS:
         original[name] = case.original(name)
         method = case.method(original[name])
         made = recalibrate(original[name], market, splits.test, [method], settings, rules)
@@ -63,7 +64,7 @@ def study(seed: int, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
         "copula, independent": [quality.independent(day, rng) for day in copula],
         "copula, original": drawn(original, params.scenarios),
         "similar days": drawn(recalibrated, alike),
-        "persistence": [quality.persistence(known, cap, 0.0) for known in gates],
+        "persistence": [quality.persistence_path(known, cap, 0.0) for known in gates],
     }
     outcome = quality.outcomes(market, splits.test)
     scores = {name: quality.path_scores(fan, outcome).mean() for name, fan in fans.items()}

@@ -19,24 +19,26 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bessvpp.calibration.recalibration import choose_method, method_names, recalibrate, regimes
-from bessvpp.calibration.scores import (
-    hourly_miscoverage,
-    known_groups,
-    mean_miscoverage,
-    score_table,
-)
-from bessvpp.forecasting import boosting
+from bessvpp.calibration.coverage import daily_pinball, hourly_miscoverage, mean_miscoverage
+from bessvpp.calibration.gate import groups_over_days, regimes
+from bessvpp.calibration.methods import method_names
+from bessvpp.calibration.recalibration import choose_method, recalibrate
+from bessvpp.calibration.scores import score_table
+from bessvpp.files import PROJECT_ROOT
+from bessvpp.forecasting import quantiles, walk_forward
 from bessvpp.forecasting.baselines import (
     climatology,
     lear,
-    persistence,
+    persistence_forecast,
     quantile_regression_average,
 )
 from bessvpp.forecasting.features import feature_frame
-from bessvpp.market.history import Market, read_market
-from bessvpp.params.load import PROJECT_ROOT, ForecastParams, MarketParams, load_params
-from bessvpp.risk import daily_pinball
+from bessvpp.forecasting.splits import Splits
+from bessvpp.market.history import Market
+from bessvpp.market.read import read_market
+from bessvpp.params.forecast import ForecastParams
+from bessvpp.params.load import load_params
+from bessvpp.params.market import MarketParams
 from bessvpp.runs.folder import RunFolder
 
 DATA = PROJECT_ROOT.parent / "shared" / "data" / "real" / "dam_15min_2024.csv"
@@ -53,10 +55,10 @@ EARLIER_SETTINGS = {  # LightGBM's, before they were chosen
 }
 
 
-def splits_of(market: Market, warmup: int, *ends: str) -> boosting.Splits:
+def splits_of(market: Market, warmup: int, *ends: str) -> Splits:
     """Days to the end of training, of calibration and of the test."""
     days, last = market.dates[warmup:], [np.datetime64(end) for end in ends]
-    return boosting.Splits(
+    return Splits(
         days[days <= last[0]],
         days[(days > last[0]) & (days <= last[1])],
         days[(days > last[1]) & (days <= last[2])],
@@ -64,13 +66,13 @@ def splits_of(market: Market, warmup: int, *ends: str) -> boosting.Splits:
 
 
 def simple_fans(
-    market: Market, features: pd.DataFrame, splits: boosting.Splits, rules: MarketParams
-) -> dict[str, boosting.QuantileForecast]:
+    market: Market, features: pd.DataFrame, splits: Splits, rules: MarketParams
+) -> dict[str, quantiles.QuantileForecast]:
     """The benchmarks on the test days."""
     points = lear("dam", features, market, splits.out_of_sample, rules)
     test = splits.test
     return {
-        "persistence": persistence("dam", market, test, LEVELS, rules),
+        "persistence": persistence_forecast("dam", market, test, LEVELS, rules),
         "climatology": climatology("dam", market, test, LEVELS, rules),
         "LEAR": quantile_regression_average(
             "dam", points, market, splits.calibration, test, LEVELS, rules
@@ -79,7 +81,7 @@ def simple_fans(
 
 
 def table_of(
-    market: Market, fans: dict[str, boosting.QuantileForecast], test: np.ndarray, reference: str
+    market: Market, fans: dict[str, quantiles.QuantileForecast], test: np.ndarray, reference: str
 ) -> pd.DataFrame:
     """A row a forecast, with Diebold-Mariano against one of them."""
     outcome = market.dam_mcp[[market.index_of(day) for day in test]]
@@ -95,14 +97,14 @@ def from_march(
     coverage is worth without a forecast.
     """
     splits = splits_of(market, params.warmup_days, "2024-02-09", "2024-02-29", "2024-12-31")
-    original = boosting.walk_forward("dam", features, market, splits, params, rules).forecast
+    original = walk_forward.walk_forward("dam", features, market, splits, params, rules).forecast
     constant = replace(
         original, values=np.full_like(original.values, 4000.0), p_floor=None, p_cap=None
     )
     test = splits.test
     outcome = market.dam_mcp[[market.index_of(day) for day in test]]
     before = original.on(test)
-    groups = known_groups(test, before.values, LEVELS, regimes(before))
+    groups = groups_over_days(test, before.values, LEVELS, regimes(before))
     fans = {"model": before.values}
     for name, source in (("", original), ("constant, ", constant)):
         made = recalibrate(source, market, test, WHOLE_YEAR_METHODS, params, rules)
@@ -134,8 +136,8 @@ def main() -> None:
     market = read_market(DATA, rules)
     features = feature_frame(market, market.dates[chosen.warmup_days :], rules)
 
-    def walk(splits: boosting.Splits, fitted: ForecastParams) -> boosting.QuantileForecast:
-        return boosting.walk_forward("dam", features, market, splits, fitted, rules).forecast
+    def walk(splits: Splits, fitted: ForecastParams) -> quantiles.QuantileForecast:
+        return walk_forward.walk_forward("dam", features, market, splits, fitted, rules).forecast
 
     development = splits_of(market, chosen.warmup_days, "2024-04-30", "2024-05-31", "2024-08-31")
     variants = {

@@ -13,9 +13,9 @@ from bessvpp.forecasting.features import feature_frame
 from bessvpp.market.synthetic import simulate
 from bessvpp.params.load import load_params
 from bessvpp.runs.folder import RunFolder
-from bessvpp.runs.pipeline import run
+from bessvpp.runs.pipeline import run_notebooks
 from bessvpp.runs.profiles import resolve
-from bessvpp.scenarios import copula
+from bessvpp.scenarios import draw
 
 YEAR_DAYS = 365
 SECONDS_FOR_A_YEAR = 10.0
@@ -24,7 +24,7 @@ SECONDS_FOR_A_YEAR = 10.0
 def notebooks() -> tuple[list[dict], RunFolder]:
     """Each notebook's time and share in a run of the quick profile, and its folder."""
     folder = OUTPUTS / "quick"
-    manifest = run(resolve("quick", {"jobs": 1}), folder, overwrite=True, quiet=True)
+    manifest = run_notebooks(resolve("quick", {"jobs": 1}), folder, overwrite=True, quiet=True)
     taken = {name: entry["wall_s"] for name, entry in manifest["notebooks"].items()}
     total = sum(taken.values())
     cases = [{"step": name, "s": wall, "share": wall / total} for name, wall in taken.items()]
@@ -40,7 +40,7 @@ def training(folder: RunFolder) -> dict:
     bare = Clock()
     began = time.perf_counter()
     with bare.of(lightgbm, "train"):
-        boosting.train("dam", features, target, params.forecast)
+        boosting.train_quantile_models("dam", features, target, params.forecast)
     total = time.perf_counter() - began
     return {"step": "training, one market", "s": total, "over_bare": total / bare.seconds}
 
@@ -61,7 +61,7 @@ def a_year() -> list[dict]:
     quantiles = np.clip(centre * (0.5 + np.array(levels)), 0, 9_999)
     began = time.perf_counter()
     for date in days:
-        copula.draw_day(
+        draw.draw_day(
             np.exp(-apart / 24), quantiles, quantiles, levels, date, rules, params.scenarios
         )
     scenarios_s = time.perf_counter() - began

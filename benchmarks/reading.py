@@ -24,10 +24,11 @@ from pathlib import Path
 import openpyxl
 import python_calamine
 
-from bessvpp.market.history import read_market
+from bessvpp.files import PROJECT_ROOT
+from bessvpp.market.read import read_market
 from bessvpp.market.synthetic import embedded_market_files
-from bessvpp.params.load import PROJECT_ROOT, load_params
-from bessvpp.price_files.tidy import MARKER
+from bessvpp.params.load import load_params
+from bessvpp.price_files.merge import MARKER
 from bessvpp.runs.folder import RunFolder
 
 PLACE = PROJECT_ROOT / "outputs" / "bench"

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from _cases import SEED, day_problem, fan, judged, report
 
-from bessvpp.backtest.simulate import plan_weights
+from bessvpp.backtest.policies import plan_lambdas
 from bessvpp.compute.cache import NO_CACHE
 from bessvpp.compute.workers import Workers
 
@@ -27,7 +27,7 @@ def main() -> None:
     for k in range(2 * words.days):  # the days of one fan, then those of the other
         prices = fan(words.blocks, words.scenarios, seed=SEED + k)
         named = replace(problem, name=f"fan {k // words.days}, day {k % words.days}")
-        tasks.append((plan_weights, NO_CACHE, named, prices, LAMBDAS, params.cvar.alpha))
+        tasks.append((plan_lambdas, NO_CACHE, named, prices, LAMBDAS, params.cvar.alpha))
     Workers(2).run(tasks[:2], "start")  # processes are there before the clock starts
     cases, found = [], {}
     for jobs in (1, 2):

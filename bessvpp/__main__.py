@@ -7,14 +7,18 @@ package becomes one message and its exit code.
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from bessvpp.errors import BessvppError, ParameterError
-from bessvpp.params.load import PROJECT_ROOT, Params
-from bessvpp.runs.folder import user_path
+from bessvpp.files import PROJECT_ROOT, user_path
+from bessvpp.params.bess import BessParams
+from bessvpp.params.load import Params
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -72,7 +76,6 @@ def add_run(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(words: argparse.Namespace) -> int:
-    from bessvpp.runs.pipeline import run
     from bessvpp.runs.profiles import parse_assignments, resolve
 
     given = parse_assignments([word for group in words.given for word in group])
@@ -116,7 +119,8 @@ def add_book(commands: argparse._SubParsersAction) -> None:
 
 
 def _book(words: argparse.Namespace) -> int:
-    from bessvpp.runs.book import build_book, headline, write_readme
+    from bessvpp.runs.book import build_book, write_readme
+    from bessvpp.runs.headline import headline
 
     outputs = _run_folder(words.outputs, words.profile)
     index = build_book(outputs)
@@ -161,7 +165,7 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
 
 def _plan(words: argparse.Namespace) -> int:
     from bessvpp.desk import plan
-    from bessvpp.plots.style import day_ahead
+    from bessvpp.plots.dispatch import day_ahead
     from bessvpp.runs.folder import RunFolder
 
     outputs = _run_folder(words.outputs, words.profile)
@@ -296,3 +300,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def parse_date(text: str) -> np.datetime64:
+    """A delivery day that a user typed."""
+    try:
+        return np.datetime64(dt.date.fromisoformat(text))
+    except ValueError:
+        raise ParameterError(f"--date {text}: write it as YYYY-MM-DD") from None
+
+
+def parse_energy(energy_mwh: list[float], bess: BessParams) -> np.ndarray:
+    """(U,) energies that a user typed, within each unit's usable window."""
+    if len(energy_mwh) != len(bess.units):
+        raise ParameterError(f"--energy: give {len(bess.units)} values, one a unit")
+    for unit, energy in zip(bess.units, energy_mwh, strict=True):
+        if not unit.e_min_mwh <= energy <= unit.e_max_mwh:
+            raise ParameterError(
+                f"--energy {energy:g}: {unit.name} holds {unit.e_min_mwh:g} to "
+                f"{unit.e_max_mwh:g} MWh"
+            )
+    return np.array(energy_mwh)

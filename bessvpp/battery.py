@@ -11,12 +11,14 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from bessvpp.params.load import MINUTES_PER_DAY, BessParams, Costs, UnitParams, Window
+from bessvpp.params.bess import BessParams, ClockWindow, UnitParams
+from bessvpp.params.fields import MINUTES_PER_DAY
+from bessvpp.params.market import Costs
 
 FEASIBILITY_TOLERANCE_MWH = 0.01
 
 
-def allowed_blocks(windows: tuple[Window, ...], n_blocks: int) -> np.ndarray:
+def allowed_blocks(windows: tuple[ClockWindow, ...], n_blocks: int) -> np.ndarray:
     """(T,) whether each block of a day lies wholly inside one of the windows."""
     if not windows:
         return np.ones(n_blocks, dtype=bool)

@@ -12,15 +12,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bessvpp.backtest import simulate
+from bessvpp.backtest.window import Window, settled_days
 from bessvpp.calibration import recalibration
-from bessvpp.forecasting import boosting
-from bessvpp.forecasting.features import feature_frame, gate_time
+from bessvpp.forecasting import quantiles, walk_forward
+from bessvpp.forecasting.features import feature_frame
+from bessvpp.forecasting.splits import Splits, split_days
+from bessvpp.market import history
+from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market
-from bessvpp.optimizer.problem import PriceScenarios, Problem
+from bessvpp.optimizer.problem import Problem
 from bessvpp.params.load import SECTIONS, Params, section_of
+from bessvpp.prices import PriceScenarios
+from bessvpp.runs import contents
 from bessvpp.runs.folder import RunFolder
-from bessvpp.scenarios import copula
+from bessvpp.scenarios import copula, draw
 
 CAP = 10_000.0
 
@@ -222,23 +227,23 @@ class Study:
     params: Params
     market: Market
     features: pd.DataFrame
-    splits: boosting.Splits
+    splits: Splits
     models: Mapping[str, Mapping]  # by market and training window
-    original: Mapping[str, boosting.QuantileForecast]  # by market; days out of sample
-    recalibrated: Mapping[str, boosting.QuantileForecast]  # by market; test days
+    original: Mapping[str, quantiles.QuantileForecast]  # by market; days out of sample
+    recalibrated: Mapping[str, quantiles.QuantileForecast]  # by market; test days
     deltas: pd.DataFrame
     correlation: np.ndarray
-    window: simulate.Window
+    window: Window
 
 
 def make_study(params: Params, market: Market) -> Study:
     """Features, models, forecasts, recalibration, correlation and fans of the test days."""
     rules = params.market
-    splits = boosting.split_days(market, params.forecast)
+    splits = split_days(market, params.forecast)
     features = feature_frame(market, market.dates[params.forecast.warmup_days :], rules)
     models, original, recalibrated, deltas = {}, {}, {}, []
-    for name in boosting.MARKETS:
-        walk = boosting.walk_forward(name, features, market, splits, params.forecast, rules)
+    for name in history.MARKETS:
+        walk = walk_forward.walk_forward(name, features, market, splits, params.forecast, rules)
         models[name], original[name] = walk.models, walk.forecast
         method = params.forecast.recalibration
         made = recalibration.recalibrate(
@@ -250,11 +255,11 @@ def make_study(params: Params, market: Market) -> Study:
     correlation = copula.copula_correlation(original, known, rules, params.scenarios)
     fans = {}
     for fan, by_market in (("original", original), ("recalibrated", recalibrated)):
-        fans[fan] = copula.draw_fan(
+        fans[fan] = draw.draw_fan(
             by_market, correlation, market, splits.test, rules, params.scenarios
         )
-    medians = [recalibrated[name].level(0.5) for name in boosting.MARKETS]
-    window = simulate.Window(
+    medians = [recalibrated[name].level(0.5) for name in history.MARKETS]
+    window = Window(
         market,
         splits.test,
         fans,
@@ -278,21 +283,21 @@ def make_study(params: Params, market: Market) -> Study:
 def write_study(run: RunFolder, study: Study) -> None:
     """The study's artefacts, as the first four notebooks write them."""
     run.write_frame("market.parquet", study.market.to_frame())
-    for name in boosting.MARKETS:
+    for name in history.MARKETS:
         run.write_frame(f"features_{name}.parquet", study.features)
-        boosting.save_models(run, name, study.models[name])
-    boosting.save_splits(run, study.splits)
-    boosting.write_forecasts(run, "original", study.original)
-    boosting.write_forecasts(run, "recalibrated", study.recalibrated)
+        contents.save_models(run, name, study.models[name])
+    contents.save_splits(run, study.splits)
+    contents.write_forecasts(run, "original", study.original)
+    contents.write_forecasts(run, "recalibrated", study.recalibrated)
     for fan, days in study.window.fans.items():
-        copula.write_fan(run, fan, study.splits.test, days)
+        contents.write_fan(run, fan, study.splits.test, days)
 
 
 def make_window(
     params: Params, market: Market, first: int = 8, n_scenarios: int = 3, seed: int = 0
-) -> simulate.Window:
+) -> Window:
     """A window over the days from ``first`` on, whose fans stray from what will happen."""
-    days = simulate.settled_days(market, market.dates[first:])
+    days = settled_days(market, market.dates[first:])
     rng = np.random.default_rng(seed)
     fans: dict[str, list[PriceScenarios]] = {"original": [], "recalibrated": []}
     shape = day_shape(market.n_blocks)
@@ -307,4 +312,4 @@ def make_window(
         for day in fans["recalibrated"]
     ]
     chosen = {fan: fans[fan] for fan in params.backtest.fans}
-    return simulate.Window(market, days, chosen, medians, params)
+    return Window(market, days, chosen, medians, params)

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 
 from bessvpp.errors import MissingArtefactError, ParameterError, StorageError
+from bessvpp.files import atomic_file, user_path
 from bessvpp.runs import folder
-from bessvpp.runs.folder import WRITTEN_BY, RunFolder, atomic_file, user_path
+from bessvpp.runs.folder import WRITTEN_BY, RunFolder
 
 
 @pytest.fixture

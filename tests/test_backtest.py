@@ -18,32 +18,29 @@ from small_cases import (
 )
 
 from bessvpp import battery
-from bessvpp.backtest import simulate
-from bessvpp.backtest.simulate import (
-    BASELINE,
-    CEILING,
-    commit_chain,
-    run_backtest,
-    settle_chain,
-    summarise,
-)
+from bessvpp.backtest import policies, simulate
+from bessvpp.backtest.policies import BASELINE
+from bessvpp.backtest.simulate import CEILING, commit_chain, run_backtest, settle_chain
+from bessvpp.backtest.summary import rules, summarise
+from bessvpp.backtest.window import load_window, settled_days
 from bessvpp.compute.workers import Workers
 from bessvpp.errors import DataError, ParameterError
+from bessvpp.market import history
 from bessvpp.market.history import Market
 from bessvpp.optimizer import dispatch
-from bessvpp.optimizer.problem import PriceScenarios
+from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
 from bessvpp.runs.folder import RunFolder
 from bessvpp.settlement.day import AS_COMMITTED, HINDSIGHT
 
 POLICIES = {
-    "nothing_committed": simulate.nothing_committed,
-    "fixed_windows": simulate.fixed_windows,
-    "yesterday": simulate.yesterday,
-    "seven_day_mean": simulate.seven_day_mean,
-    "median": simulate.median,
-    "two_stage_original": simulate.TwoStage("original"),
-    "two_stage_recalibrated": simulate.TwoStage("recalibrated"),
+    "nothing_committed": policies.nothing_committed,
+    "fixed_windows": policies.fixed_windows,
+    "yesterday": policies.yesterday,
+    "seven_day_mean": policies.seven_day_mean,
+    "median": policies.median,
+    "two_stage_original": policies.TwoStage("original"),
+    "two_stage_recalibrated": policies.TwoStage("recalibrated"),
 }
 
 
@@ -364,7 +361,7 @@ def test_the_next_day_is_planned_from_the_energy_planned_not_from_the_one_realis
         def watch(window, day, problem, seen=seen):
             seen.append(float(problem.e_start_mwh[0]))
             assert problem.schedule_start_mwh == problem.e_start_mwh
-            return simulate.TwoStage("original")(window, day, problem)
+            return policies.TwoStage("original")(window, day, problem)
 
         commitments = commit_chain(window, watch)
         planned = [float(commitment.e_end_mwh[0]) for commitment in commitments]
@@ -425,7 +422,7 @@ def test_under_the_hard_rule_every_policy_plans_to_end_at_the_target(name):
 
 def test_nothing_committed_is_nothing():
     window = make_window(fleet(), MARKETS["ordinary"])
-    for commitment in commit_chain(window, simulate.nothing_committed):
+    for commitment in commit_chain(window, policies.nothing_committed):
         assert commitment.unit_mw.shape == (2, 24)
         assert not commitment.unit_mw.any()
         assert not commitment.dam_mw.any()
@@ -434,13 +431,13 @@ def test_nothing_committed_is_nothing():
 def test_fixed_windows_fill_up_at_noon_and_sell_it_in_the_evening_by_hand():
     # Room for 80 MWh: 80 / .96 / 2 h in; 80 * .92 / 2 h out.
     window = make_window(make_params(), MARKETS["ordinary"])
-    (mw,) = commit_chain(window, simulate.fixed_windows)[1].unit_mw
+    (mw,) = commit_chain(window, policies.fixed_windows)[1].unit_mw
     expected = np.zeros(24)
     expected[[11, 12]], expected[[18, 19]] = -80 / 0.96 / 2, 80 * 0.92 / 2
     np.testing.assert_allclose(mw, expected)
     # In quarter hours it is the same power for as long.
     window = make_window(make_params(), MARKETS["quarter hours"])
-    (mw,) = commit_chain(window, simulate.fixed_windows)[1].unit_mw
+    (mw,) = commit_chain(window, policies.fixed_windows)[1].unit_mw
     np.testing.assert_allclose(mw, np.repeat(expected, 4))
 
 
@@ -462,7 +459,7 @@ def test_fixed_windows_keep_every_rule_of_the_battery(unit):
     params = make_params(unit)
     window = make_window(params, MARKETS["ordinary"])
     start = simulate.start_energy(params.bess)
-    commitment = simulate.fixed_windows(window, 0, window.problem(start))
+    commitment = policies.fixed_windows(window, 0, window.problem(start))
     violation = battery.schedule_violations(params.bess, commitment.unit_mw, start, 1.0)
     assert violation.max() < 1e-9
 
@@ -471,7 +468,7 @@ def test_fixed_windows_of_a_fleet_keep_within_the_connection():
     params = fleet(connection_limit_mw=35.0)
     window = make_window(params, MARKETS["ordinary"])
     start = simulate.start_energy(params.bess)
-    commitment = simulate.fixed_windows(window, 0, window.problem(start))
+    commitment = policies.fixed_windows(window, 0, window.problem(start))
     assert np.abs(commitment.dam_mw).max() <= 35
     assert commitment.dam_mw.max() > 20
     assert battery.schedule_violations(params.bess, commitment.unit_mw, start, 1.0).max() < 1e-9
@@ -485,8 +482,8 @@ def test_simple_policies_plan_on_the_prices_they_are_named_after():
     for day in range(len(window.days)):
         row = 8 + day
         for policy, prices in (
-            (simulate.yesterday, dam[row - 1]),
-            (simulate.seven_day_mean, dam[row - 7 : row].mean(axis=0)),
+            (policies.yesterday, dam[row - 1]),
+            (policies.seven_day_mean, dam[row - 7 : row].mean(axis=0)),
         ):
             best = dispatch.plan_day(
                 replace(problem, rtm_allowed=False), PriceScenarios.single(prices, prices), 0.0, 1.0
@@ -500,11 +497,11 @@ def test_the_two_stage_policy_plans_on_its_own_fan_with_the_weight_of_the_parame
     problem = window.problem(simulate.start_energy(window.params.bess))
     commitments = {}
     for fan in ("original", "recalibrated"):
-        commitments[fan] = simulate.TwoStage(fan)(window, 1, problem)
+        commitments[fan] = policies.TwoStage(fan)(window, 1, problem)
         plan = dispatch.plan_day(problem, window.fans[fan][1], 0.3, 0.4)
         np.testing.assert_array_equal(commitments[fan].unit_mw, plan.unit_dam_mw)
     assert np.abs(commitments["original"].dam_mw - commitments["recalibrated"].dam_mw).max() > 1
-    sure = simulate.median(window, 1, problem)
+    sure = policies.median(window, 1, problem)
     plan = dispatch.plan_day(problem, window.medians[1], 0.0, 1.0)
     np.testing.assert_array_equal(sure.unit_mw, plan.unit_dam_mw)
 
@@ -512,7 +509,7 @@ def test_the_two_stage_policy_plans_on_its_own_fan_with_the_weight_of_the_parame
 def test_a_financial_commitment_is_shared_by_power():
     params = fleet(commitment="financial")
     window = make_window(params, MARKETS["ordinary"])
-    commitment = commit_chain(window, simulate.TwoStage("original"))[0]
+    commitment = commit_chain(window, policies.TwoStage("original"))[0]
     problem = window.problem(simulate.start_energy(params.bess))
     plan = dispatch.plan_day(problem, window.fans["original"][0], 0.3, 0.4)
     np.testing.assert_allclose(commitment.dam_mw, plan.dam_mw)
@@ -521,9 +518,9 @@ def test_a_financial_commitment_is_shared_by_power():
 
 def test_committing_nothing_is_always_among_the_policies():
     window = make_window(make_params(policies=["yesterday"]), MARKETS["ordinary"], first=10)
-    assert set(simulate.policies(window)) == {BASELINE, "yesterday"}
+    assert set(policies.policies(window)) == {BASELINE, "yesterday"}
     window = make_window(make_params(policies=["two_stage"]), MARKETS["ordinary"], first=10)
-    assert set(simulate.policies(window)) == {
+    assert set(policies.policies(window)) == {
         BASELINE,
         "two_stage_original",
         "two_stage_recalibrated",
@@ -531,7 +528,7 @@ def test_committing_nothing_is_always_among_the_policies():
     window = make_window(
         make_params(policies=["two_stage"], fan="original"), MARKETS["ordinary"], first=10
     )
-    assert set(simulate.policies(window)) == {BASELINE, "two_stage_original"}
+    assert set(policies.policies(window)) == {BASELINE, "two_stage_original"}
 
 
 # ------------------------------------------------------------------------------ odd days
@@ -559,19 +556,19 @@ def test_the_day_after_an_excluded_one_plans_on_the_last_whole_day():
     alone = replace(problem, rtm_allowed=False)
     dam = holed.dam_mcp
     best = dispatch.plan_day(alone, PriceScenarios.single(dam[9], dam[9]), 0.0, 1.0)
-    found = simulate.yesterday(window, 2, problem)
+    found = policies.yesterday(window, 2, problem)
     np.testing.assert_allclose(found.dam_mw, best.dam_mw, atol=1e-6)
     np.testing.assert_allclose(
-        simulate.week_mean(window.known_at_gate(2)), dam[[3, 4, 5, 6, 7, 8, 9]].mean(axis=0)
+        history.week_mean(window.known_at_gate(2)), dam[[3, 4, 5, 6, 7, 8, 9]].mean(axis=0)
     )
 
 
 def test_days_without_prices_to_settle_at_are_not_settled():
     holed = changed(MARKETS["ordinary"], dam=(10, 4, np.nan), rtm=(11, 0, np.nan))
-    kept = simulate.settled_days(holed, holed.dates[8:])
+    kept = settled_days(holed, holed.dates[8:])
     np.testing.assert_array_equal(kept, holed.dates[[8, 9]])
     with pytest.raises(DataError, match="nothing to settle"):
-        simulate.settled_days(holed, holed.dates[10:])
+        settled_days(holed, holed.dates[10:])
 
 
 def test_a_day_that_is_not_in_the_window_is_refused():
@@ -644,7 +641,7 @@ def test_a_window_in_which_nothing_pays_can_be_summarised_and_written(tmp_path):
 
 def test_the_rules_are_told_with_the_figures():
     window = make_window(make_params(commitment="financial", terminal="value"), MARKETS["no trade"])
-    rules = simulate.rules(window)
+    rules = rules(window)
     assert rules["commitment"] == "financial"
     assert rules["terminal"] == "value"
     assert "hindsight" in rules["recourse"]
@@ -656,7 +653,7 @@ def test_the_rules_are_told_with_the_figures():
 
 
 def test_the_window_of_a_run_is_the_one_that_was_written(study, study_run):
-    window = simulate.load_window(study_run, study.params)
+    window = load_window(study_run, study.params)
     assert window.cache.folder == study_run.path / "cache"
     assert window.expected_rtm is None
     np.testing.assert_array_equal(window.days, study.window.days)
@@ -670,7 +667,7 @@ def test_the_window_of_a_run_is_the_one_that_was_written(study, study_run):
     one = study.params.model_copy(
         update={"backtest": study.params.backtest.model_copy(update={"fan": "original"})}
     )
-    window = simulate.load_window(study_run, one)
+    window = load_window(study_run, one)
     assert list(window.fans) == ["original"]
     expected = study.original["dam"].on(window.days).level(0.5)
     np.testing.assert_array_equal([day.dam[0] for day in window.medians], expected)

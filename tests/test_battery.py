@@ -17,7 +17,8 @@ from bessvpp.battery import (
     schedule_violations,
     settle,
 )
-from bessvpp.params.load import DeviationRate, Window
+from bessvpp.params.bess import ClockWindow
+from bessvpp.params.market import DeviationRate
 
 
 def blocks(n_blocks: int = 24, **mw: float) -> np.ndarray:
@@ -46,13 +47,13 @@ def test_energy_goes_in_times_its_efficiency_and_out_divided_by_its_own():
 
 
 def test_a_block_is_allowed_only_where_it_lies_wholly_inside_a_window():
-    spans = (Window(start="10:00", end="15:00"),)
+    spans = (ClockWindow(start="10:00", end="15:00"),)
     assert np.flatnonzero(allowed_blocks(spans, 24)).tolist() == [10, 11, 12, 13, 14]
     assert np.flatnonzero(allowed_blocks(spans, 96)).tolist() == list(range(40, 60))
-    half = (Window(start="10:30", end="12:30"),)
+    half = (ClockWindow(start="10:30", end="12:30"),)
     assert np.flatnonzero(allowed_blocks(half, 24)).tolist() == [11]
     assert np.flatnonzero(allowed_blocks(half, 96)).tolist() == list(range(42, 50))
-    two = (Window(start="00:00", end="01:00"), Window(start="23:00", end="24:00"))
+    two = (ClockWindow(start="00:00", end="01:00"), ClockWindow(start="23:00", end="24:00"))
     assert np.flatnonzero(allowed_blocks(two, 24)).tolist() == [0, 23]
     assert allowed_blocks((), 24).all()
 

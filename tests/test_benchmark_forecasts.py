@@ -19,11 +19,11 @@ MARKET = make_market(130, seed=9)
 
 def test_persistence_is_the_latest_price_and_the_quantiles_of_its_errors():
     date = MARKET.dates[[120]]
-    fan = simple.persistence("dam", MARKET, date, LEVELS, RULES)
+    fan = simple.persistence_forecast("dam", MARKET, date, LEVELS, RULES)
     errors = np.diff(MARKET.dam_mcp[:120], axis=0)[-90:]
     expected = MARKET.dam_mcp[119][:, None] + np.quantile(errors, LEVELS, axis=0).T
     np.testing.assert_allclose(fan.values[0], np.clip(expected, 0, 10_000))
-    fan = simple.persistence("rtm", MARKET, date, LEVELS, RULES)
+    fan = simple.persistence_forecast("rtm", MARKET, date, LEVELS, RULES)
     late = MARKET.rtm_mcp[:119, 15]  # of the day before only ten o'clock and earlier is known
     expected = late[-1] + np.quantile((late[2:] - late[:-2])[-89:], LEVELS)
     np.testing.assert_allclose(fan.values[0, 15], np.clip(expected, 0, 10_000))
@@ -33,7 +33,7 @@ def test_a_block_without_trade_persists_from_its_latest_price():
     rtm = MARKET.rtm_mcp.copy()
     rtm[117:120, 3] = np.nan
     market = replace(MARKET, rtm_mcp=rtm, rtm_no_trade=np.isnan(rtm))
-    fan = simple.persistence("rtm", market, MARKET.dates[[120]], LEVELS, RULES)
+    fan = simple.persistence_forecast("rtm", market, MARKET.dates[[120]], LEVELS, RULES)
     errors = (rtm[2:120, 3] - rtm[:118, 3])[-90:]
     expected = rtm[116, 3] + np.nanquantile(errors, LEVELS)
     np.testing.assert_allclose(fan.values[0, 3], np.clip(expected, 0, 10_000))

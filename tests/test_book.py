@@ -18,12 +18,13 @@ from dummy_notebooks import NAMES, write_seven
 
 from bessvpp.__main__ import main
 from bessvpp.errors import DataError, MissingArtefactError, RunError
-from bessvpp.params.load import PROJECT_ROOT
+from bessvpp.files import PROJECT_ROOT
 from bessvpp.runs import profiles
-from bessvpp.runs.book import build_book, headline
+from bessvpp.runs.book import build_book
 from bessvpp.runs.folder import RunFolder
+from bessvpp.runs.headline import headline
 from bessvpp.runs.manifest import read_manifest
-from bessvpp.runs.pipeline import run
+from bessvpp.runs.pipeline import run_notebooks
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -123,7 +124,7 @@ def dummy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     notebooks = write_seven(folder / "notebooks")
     (folder / "empty.yaml").write_text("")
     parameters = profiles.resolve(str(folder / "empty.yaml"), notebooks=notebooks)
-    run(parameters, folder / "out", quiet=True, notebooks=notebooks)
+    run_notebooks(parameters, folder / "out", quiet=True, notebooks=notebooks)
     return folder / "out"
 
 
@@ -378,7 +379,7 @@ def test_a_new_run_takes_the_earlier_book_away(dummy_run: Path, copied_run: Path
     (copied_run / "_build" / "html").mkdir(parents=True)
     notebooks = dummy_run.parent / "notebooks"
     parameters = profiles.resolve(str(dummy_run.parent / "empty.yaml"), notebooks=notebooks)
-    run(parameters, copied_run, only=["02"], quiet=True, notebooks=notebooks)
+    run_notebooks(parameters, copied_run, only=["02"], quiet=True, notebooks=notebooks)
     assert not (copied_run / "_build").exists()
 
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from small_cases import make_market, make_params, make_problem, make_window, price_scenarios
 
 from bessvpp.backtest.frontier import sweep_frontier
-from bessvpp.backtest.simulate import TwoStage, commit_chain, plan_weights
+from bessvpp.backtest.policies import TwoStage, plan_lambdas
+from bessvpp.backtest.simulate import commit_chain
 from bessvpp.compute import cache as cache_module
 from bessvpp.compute.cache import NO_CACHE, Cache, fingerprint
 
@@ -127,9 +128,9 @@ def test_what_cannot_be_told_apart_names_no_entry():
 
 def test_plans_from_the_cache_are_those_computed(tmp_path):
     problem, prices = make_problem(make_params()), price_scenarios(3)
-    fresh = plan_weights(NO_CACHE, problem, prices, (0.0, 2.0), 0.4)
+    fresh = plan_lambdas(NO_CACHE, problem, prices, (0.0, 2.0), 0.4)
     for _ in range(2):
-        kept = plan_weights(Cache(tmp_path), problem, prices, (0.0, 2.0), 0.4)
+        kept = plan_lambdas(Cache(tmp_path), problem, prices, (0.0, 2.0), 0.4)
         for mine, theirs in zip(kept, fresh, strict=True):
             np.testing.assert_array_equal(mine.commitment.unit_mw, theirs.commitment.unit_mw)
             np.testing.assert_array_equal(mine.commitment.e_end_mwh, theirs.commitment.e_end_mwh)

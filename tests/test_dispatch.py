@@ -19,16 +19,11 @@ from small_cases import (
 
 from bessvpp import battery
 from bessvpp.errors import InfeasibleError
-from bessvpp.optimizer import dispatch
+from bessvpp.optimizer import bid_steps, dispatch, energy_value
 from bessvpp.optimizer.dispatch import plan_day, sweep
-from bessvpp.optimizer.problem import (
-    TIE_BREAK_RS_PER_MWH,
-    EnergyValue,
-    PriceScenarios,
-    Problem,
-    tie_break,
-)
+from bessvpp.optimizer.problem import TIE_BREAK_RS_PER_MWH, EnergyValue, Problem, tie_break
 from bessvpp.optimizer.statement import TwoStageProgramme
+from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
 
 NARROW = {
@@ -57,7 +52,7 @@ def with_values(problem):
     if problem.terminal != "value":
         return problem
     dam = day_shape(problem.blocks_per_day)
-    return replace(problem, energy_values=dispatch.energy_values(problem, dam))
+    return replace(problem, energy_values=energy_value.energy_values(problem, dam))
 
 
 @pytest.fixture(scope="module")
@@ -711,7 +706,7 @@ def test_limits_of_a_day_hold_on_each_day_of_a_longer_window():
 def test_the_value_of_energy_is_concave_rising_and_a_days_worth_at_its_points(params):
     problem = make_problem(params, 24, terminal="value")
     dam = day_shape(24)
-    values = dispatch.energy_values(problem, dam, n_points=7)
+    values = energy_value.energy_values(problem, dam, n_points=7)
     assert len(values) == len(params.bess.units)
     for unit, value in zip(params.bess.units, values, strict=True):
         assert (np.diff(value.slope_rs_per_mwh) <= 0).all()
@@ -744,11 +739,11 @@ def test_an_energy_value_is_the_least_of_its_lines():
 def test_a_battery_too_slow_to_reach_its_target_from_empty_still_has_a_value():
     # 3 MW at .96 bring at most 69 MWh in a day: the target of 100 is out of reach from 20.
     params = make_params({"p_max_mw": 3.0}, terminal="value")
-    (value,) = dispatch.energy_values(make_problem(params), day_shape(24))
+    (value,) = energy_value.energy_values(make_problem(params), day_shape(24))
     assert (np.diff(value.slope_rs_per_mwh) <= 0).all()
     # So it is behind a connection that lets no more through.
     params = make_params(connection_limit_mw=3.0, terminal="value")
-    (behind,) = dispatch.energy_values(make_problem(params), day_shape(24))
+    (behind,) = energy_value.energy_values(make_problem(params), day_shape(24))
     np.testing.assert_allclose(behind(np.linspace(40, 170, 9)), value(np.linspace(40, 170, 9)))
 
 
@@ -807,7 +802,7 @@ def test_the_energy_planned_for_the_end_is_the_probable_one():
 def test_a_schedule_in_steps_is_deliverable_and_close_to_the_plan(params, n_blocks, step):
     problem = make_problem(params, n_blocks)
     plan = plan_day(problem, price_scenarios(4, n_blocks, seed=12), 0.2, 0.5)
-    rounded = dispatch.round_to_steps(problem, plan.unit_dam_mw, step)
+    rounded = bid_steps.round_to_steps(problem, plan.unit_dam_mw, step)
     total = rounded.sum(axis=0)
     np.testing.assert_allclose(total, step * np.round(total / step), atol=1e-6)
     h = problem.block_hours
@@ -829,7 +824,7 @@ def test_a_schedule_that_is_already_in_steps_stays_as_it_is():
     problem = make_problem(make_params(terminal="free"))
     mw = np.zeros((1, 24))
     mw[0, [3, 4, 18, 19]] = -20.0, -12.3, 40.0, 7.1
-    np.testing.assert_allclose(dispatch.round_to_steps(problem, mw, 0.1), mw, atol=1e-6)
+    np.testing.assert_allclose(bid_steps.round_to_steps(problem, mw, 0.1), mw, atol=1e-6)
 
 
 def test_steps_never_exceed_the_power_nor_the_connection():
@@ -837,7 +832,7 @@ def test_steps_never_exceed_the_power_nor_the_connection():
     scenarios = price_scenarios(3, seed=13)
     plan = plan_day(problem, scenarios, 0.0, 1.0)
     assert np.abs(plan.dam_mw).max() == pytest.approx(60.0)
-    total = dispatch.round_to_steps(problem, plan.unit_dam_mw, 0.7).sum(axis=0)
+    total = bid_steps.round_to_steps(problem, plan.unit_dam_mw, 0.7).sum(axis=0)
     assert np.abs(total).max() <= 60.0 + 1e-6
 
 

@@ -16,10 +16,10 @@ from small_cases import UNIT, day_shape, make_params, make_problem, price_scenar
 
 from bessvpp import battery
 from bessvpp.errors import InfeasibleError
-from bessvpp.optimizer import dispatch, engine, structure
+from bessvpp.optimizer import dispatch, energy_value, engine, structure
 from bessvpp.optimizer.engine import ArrayProgramme
-from bessvpp.optimizer.problem import PriceScenarios
 from bessvpp.optimizer.statement import TwoStageProgramme
+from bessvpp.prices import PriceScenarios
 
 NIGHT_AND_NOON = [{"start": "00:00", "end": "07:00"}, {"start": "10:00", "end": "16:00"}]
 MORNING_AND_EVENING = [{"start": "06:00", "end": "11:00"}, {"start": "16:00", "end": "24:00"}]
@@ -74,7 +74,7 @@ def programmes(draw) -> tuple:
     )
     problem = make_problem(params, n_blocks, rtm_allowed=draw(st.sampled_from([True, True, False])))
     if terminal == "value":
-        values = dispatch.energy_values(problem, day_shape(n_blocks), n_points=4)
+        values = energy_value.energy_values(problem, day_shape(n_blocks), n_points=4)
         problem = replace(problem, energy_values=values)
     if draw(st.booleans()):
         level = params.bess.connection_limit_mw
@@ -217,7 +217,7 @@ def test_parts_are_a_basis_of_the_whole(params, monkeypatch):
     """Nonsingular and nearly optimal: few pivots are left."""
     problem, prices = make_problem(params), price_scenarios(40, seed=5)
     if params.backtest.terminal == "value":
-        problem = replace(problem, energy_values=dispatch.energy_values(problem, day_shape(24)))
+        problem = replace(problem, energy_values=energy_value.energy_values(problem, day_shape(24)))
     pivots = []
     for part in (50, 10):
         monkeypatch.setattr(engine, "PART", part)

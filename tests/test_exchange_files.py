@@ -19,7 +19,8 @@ from test_market import FIRST, clock, prices, snapshot
 
 from bessvpp.errors import BessvppError
 from bessvpp.params.load import load_params
-from bessvpp.price_files.judge import merged, read_price_tables
+from bessvpp.price_files.judge import read_price_tables
+from bessvpp.price_files.merge import merged
 from bessvpp.price_files.tidy import read_tables
 from bessvpp.price_files.workbook import read_sheets
 

@@ -9,9 +9,12 @@ from test_features import same
 from test_market import prices, tidy, tidy_frame
 
 from bessvpp.errors import DataError, ParameterError
-from bessvpp.forecasting.features import feature_frame, gate_time
-from bessvpp.market.history import Market, read_market
-from bessvpp.params.load import ExternalFile, load_params
+from bessvpp.forecasting.features import feature_frame
+from bessvpp.market.clock import gate_time
+from bessvpp.market.history import Market
+from bessvpp.market.read import read_market
+from bessvpp.params.load import load_params
+from bessvpp.params.market import ExternalFile
 from bessvpp.price_files.external import published_minute
 
 RULES = load_params().market

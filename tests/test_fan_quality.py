@@ -9,9 +9,9 @@ from scipy.stats import kstest
 from small_cases import make_params
 
 from bessvpp.errors import DataError
-from bessvpp.forecasting.features import gate_time
+from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market
-from bessvpp.optimizer.problem import PriceScenarios
+from bessvpp.prices import PriceScenarios
 from bessvpp.scenarios.quality import (
     SHAPE_TITLES,
     evening_less_midday,
@@ -20,7 +20,7 @@ from bessvpp.scenarios.quality import (
     outcomes,
     path_scores,
     paths,
-    persistence,
+    persistence_path,
     rank_table,
     ranks,
     shape,
@@ -172,7 +172,9 @@ def test_persistence_moves_the_last_whole_day_by_its_past_errors_and_knows_no_mo
 
     def seen(dam, rtm, day=9):
         market = Market(dates, dam, rtm, np.zeros((12, 24), dtype=bool), {}, True)
-        return persistence(market.known_at(gate_time(dates[day], rules.dam_gate), rules), CAP, 0.0)
+        return persistence_path(
+            market.known_at(gate_time(dates[day], rules.dam_gate), rules), CAP, 0.0
+        )
 
     fan = seen(dam, rtm)
     # DAM errors of days 1 to 8, RTM errors of days 2 to 7: the days that have both

@@ -10,16 +10,10 @@ import pytest
 from small_cases import make_market, make_params
 
 from bessvpp.errors import DataError
-from bessvpp.forecasting.features import (
-    anchor,
-    delivery_starts,
-    design,
-    feature_frame,
-    gate_features,
-    gate_time,
-)
+from bessvpp.forecasting.features import anchor, design, feature_frame, gate_features
+from bessvpp.market.clock import delivery_starts, gate_time
 from bessvpp.market.history import Market
-from bessvpp.params.load import parse_clock
+from bessvpp.params.fields import parse_clock
 
 RULES = make_params().market
 MARKET = make_market(20)  # from 1 March 2024 on

@@ -10,10 +10,13 @@ import pytest
 from small_cases import make_market, make_params
 
 from bessvpp.errors import DataError, MissingArtefactError
-from bessvpp.forecasting import boosting
-from bessvpp.forecasting.boosting import MARKETS, MarketModels, QuantileForecast
+from bessvpp.forecasting import boosting, walk_forward
+from bessvpp.forecasting.boosting import MarketModels
 from bessvpp.forecasting.features import design, feature_frame
-from bessvpp.market.history import Market
+from bessvpp.forecasting.quantiles import QuantileForecast, with_atoms
+from bessvpp.forecasting.splits import split_days
+from bessvpp.market.history import MARKETS, Market
+from bessvpp.runs import contents
 from bessvpp.runs.folder import RunFolder
 
 LEVELS = make_params().forecast.levels
@@ -32,7 +35,7 @@ def with_gaps(market: Market, *days: int) -> Market:
 def test_splits_are_disjoint_in_order_and_the_last_days_are_the_test():
     market = make_market(60)
     params = make_params(warmup_days=10, calibration_days=15, test_days=6).forecast
-    splits = boosting.split_days(market, params)
+    splits = split_days(market, params)
     assert [len(splits.train), len(splits.calibration), len(splits.test)] == [29, 15, 6]
     joined = np.concatenate([splits.train, splits.calibration, splits.test])
     np.testing.assert_array_equal(joined, market.dates[10:])
@@ -42,7 +45,7 @@ def test_splits_are_disjoint_in_order_and_the_last_days_are_the_test():
 def test_excluded_days_are_in_no_split_and_are_not_counted():
     market = with_gaps(make_market(60), 20, 50, 57, 59)
     params = make_params(warmup_days=10, calibration_days=15, test_days=6).forecast
-    splits = boosting.split_days(market, params)
+    splits = split_days(market, params)
     assert [len(splits.train), len(splits.calibration), len(splits.test)] == [25, 15, 6]
     joined = np.concatenate([splits.train, splits.calibration, splits.test])
     expected = np.delete(market.dates, [20, 50, 57, 59])[10:]
@@ -52,11 +55,11 @@ def test_excluded_days_are_in_no_split_and_are_not_counted():
 
 def test_too_few_days_to_train_on_is_an_error_that_counts_them():
     params = make_params(warmup_days=10, calibration_days=15, test_days=6).forecast
-    assert len(boosting.split_days(make_market(41), params).train) == 10
+    assert len(split_days(make_market(41), params).train) == 10
     with pytest.raises(DataError, match="leave 9 to train on, and at least 10"):
-        boosting.split_days(make_market(40), params)
+        split_days(make_market(40), params)
     with pytest.raises(DataError, match="leave 0 to train on"):
-        boosting.split_days(make_market(12), params)
+        split_days(make_market(12), params)
 
 
 def test_what_the_models_were_fitted_on_is_written_down(study, study_run):
@@ -77,7 +80,7 @@ def rows_of(study, days) -> pd.DataFrame:
 
 @pytest.mark.parametrize("market", MARKETS)
 def test_a_reloaded_model_predicts_exactly_the_same(study, study_run, market):
-    loaded = boosting.load_models(study_run, market, LEVELS)
+    loaded = contents.load_models(study_run, market, LEVELS)
     assert tuple(loaded[0].quantiles) == LEVELS
     assert list(loaded) == [0]
     first = boosting.predict(study.models[market][0], study.features, market)
@@ -96,13 +99,15 @@ def test_models_are_kept_as_text_one_file_a_level(study_run):
 
 def test_a_missing_model_names_the_file_and_the_notebook(study_run):
     with pytest.raises(MissingArtefactError, match=r"q10\.txt is not there: run 02_quantile"):
-        boosting.load_models(study_run, "dam", (0.1,))
+        contents.load_models(study_run, "dam", (0.1,))
 
 
 def trained(study, market, target, rows=slice(None), jobs=1):
     """Models on the training days, of some of their rows."""
     features = rows_of(study, study.splits.train)[rows]
-    return boosting.train(market, features, target[rows], {}, study.params.forecast, jobs)
+    return boosting.train_quantile_models(
+        market, features, target[rows], {}, study.params.forecast, jobs
+    )
 
 
 def test_training_is_the_same_whatever_the_number_of_workers(study):
@@ -141,7 +146,7 @@ def test_each_level_is_fitted_to_its_own_quantile():
     )
     target = 4500 + 50 * features["hour"].to_numpy() + rng.gumbel(0, 300, n)
     params = make_params(n_estimators=60).forecast
-    models = boosting.train("dam", features, target, {}, params)
+    models = boosting.train_quantile_models("dam", features, target, {}, params)
     predicted = boosting.predict(models, features, "dam")
     for k, level in enumerate(LEVELS):
         assert np.mean(target <= predicted[:, k]) == pytest.approx(level, abs=0.03)
@@ -182,7 +187,7 @@ SPLIT = np.array(["calibration", "test"])
 
 def test_crossings_are_counted_then_removed_by_sorting():
     models = lines({0.1: 200.0, 0.5: 0.0, 0.9: 100.0})
-    found, crossings = boosting.forecast_days(
+    found, crossings = walk_forward.forecast_days(
         models, two_days(), "dam", DAYS, SPLIT, make_params().market
     )
     assert crossings == 48  # .1 above .5 in each block; .5 and .9 are in order
@@ -199,7 +204,7 @@ def test_forecasts_stay_within_the_floor_and_the_cap_of_their_own_day():
     ]
     rules = make_params(price_caps=caps, price_floor_rs_per_mwh=1500.0).market
     models = lines({0.1: -300.0, 0.5: 0.0, 0.9: 300.0})
-    found, _ = boosting.forecast_days(models, two_days(), "dam", DAYS, SPLIT, rules)
+    found, _ = walk_forward.forecast_days(models, two_days(), "dam", DAYS, SPLIT, rules)
     assert found.values.min() == 1500
     assert found.values[0].max() == 4000
     assert found.values[1].max() == 8000
@@ -210,7 +215,7 @@ def test_forecasts_of_a_day_that_the_features_do_not_hold_are_refused():
     days = np.array(["2024-03-01", "2024-03-02", "2024-03-05"], dtype="datetime64[D]")
     split = np.repeat("test", 3)
     with pytest.raises(DataError, match="2024-03-05"):
-        boosting.forecast_days(models, two_days(), "dam", days, split, make_params().market)
+        walk_forward.forecast_days(models, two_days(), "dam", days, split, make_params().market)
 
 
 def test_features_other_than_those_trained_on_are_refused_by_name():
@@ -228,7 +233,7 @@ def test_a_day_without_any_price_in_its_last_week_is_left_out():
     frame = two_days()
     frame.loc[30, ["dam_lag_1d", "dam_mean_7d"]] = np.nan
     models = lines({0.1: -300.0, 0.5: 0.0, 0.9: 300.0})
-    found, _ = boosting.forecast_days(models, frame, "dam", DAYS, SPLIT, make_params().market)
+    found, _ = walk_forward.forecast_days(models, frame, "dam", DAYS, SPLIT, make_params().market)
     np.testing.assert_array_equal(found.dates, DAYS[:1])
     assert found.split.tolist() == ["calibration"]
     np.testing.assert_allclose(found.level(0.5)[0], np.linspace(1000, 9000, 48)[:24])
@@ -241,13 +246,13 @@ def test_a_day_without_any_price_in_its_last_week_is_left_out():
 
 def test_forecasts_are_read_back_as_they_were_written(study, study_run):
     for fan, expected in (("original", study.original), ("recalibrated", study.recalibrated)):
-        back = boosting.read_forecasts(study_run, fan, LEVELS)
+        back = contents.read_forecasts(study_run, fan, LEVELS)
         assert set(back) == set(MARKETS)
         for name in MARKETS:
             np.testing.assert_array_equal(back[name].values, expected[name].values)
             np.testing.assert_array_equal(back[name].dates, expected[name].dates)
             np.testing.assert_array_equal(back[name].split, expected[name].split)
-    some = boosting.read_forecasts(study_run, "original", (0.25, 0.75))["rtm"]
+    some = contents.read_forecasts(study_run, "original", (0.25, 0.75))["rtm"]
     np.testing.assert_array_equal(some.values, study.original["rtm"].values[:, :, [1, 3]])
 
 
@@ -276,7 +281,7 @@ def test_a_forecast_file_has_a_row_a_block_and_a_column_a_level(study, study_run
 
 def test_a_level_that_was_not_forecast_is_asked_for_in_vain(study_run):
     with pytest.raises(MissingArtefactError, match="no column q10"):
-        boosting.read_forecasts(study_run, "original", (0.1, 0.5))
+        contents.read_forecasts(study_run, "original", (0.1, 0.5))
 
 
 def test_forecasts_on_some_days_are_those_of_these_days(study):
@@ -307,11 +312,11 @@ def test_a_market_without_rtm_prices_is_studied_in_the_dam_alone():
     alone = replace(market, rtm_mcp=np.full(market.rtm_mcp.shape, np.nan))
     params = make_params(calibration_days=15, test_days=6, retrain_every_days=10)
     with pytest.raises(DataError, match="too few days"):
-        boosting.split_days(alone, params.forecast)
-    splits = boosting.split_days(alone, params.forecast, ("dam",))
+        split_days(alone, params.forecast)
+    splits = split_days(alone, params.forecast, ("dam",))
     assert splits.test[-1] == market.dates[-1]
     features = feature_frame(alone, alone.dates[7:], params.market)
-    walk = boosting.walk_forward("dam", features, alone, splits, params.forecast, params.market)
+    walk = walk_forward.walk_forward("dam", features, alone, splits, params.forecast, params.market)
     assert walk.forecast.values.shape == (21, 24, len(LEVELS))
     assert len(walk.refits) == 3
 
@@ -320,12 +325,12 @@ def test_several_training_windows_are_averaged_and_kept_apart(tmp_path):
     market = make_market(80)
     params = make_params(calibration_days=15, test_days=6).forecast
     rules = make_params().market
-    splits = boosting.split_days(market, params)
+    splits = split_days(market, params)
     features = feature_frame(market, market.dates[7:], rules)
 
     def walk(windows):
         chosen = params.model_copy(update={"train_window_days": windows})
-        return boosting.walk_forward("dam", features, market, splits, chosen, rules)
+        return walk_forward.walk_forward("dam", features, market, splits, chosen, rules)
 
     both, long, short = walk((0, 30)), walk((0,)), walk((30,))
     expected = np.sort((long.forecast.values + short.forecast.values) / 2, axis=2)
@@ -335,9 +340,9 @@ def test_several_training_windows_are_averaged_and_kept_apart(tmp_path):
     np.testing.assert_allclose(both.forecast.values[inside], expected[inside], atol=250)
     assert np.mean(np.abs(both.forecast.values - expected)[inside] < 1e-6) > 0.5
     run = RunFolder(tmp_path)
-    boosting.save_models(run, "dam", both.models)
+    contents.save_models(run, "dam", both.models)
     assert (tmp_path / "models" / "dam" / "last_30_days" / "q50.txt").exists()
-    loaded = boosting.load_models(run, "dam", LEVELS)
+    loaded = contents.load_models(run, "dam", LEVELS)
     assert list(loaded) == [0, 30]
     for window, models in loaded.items():
         np.testing.assert_array_equal(
@@ -353,7 +358,7 @@ def test_atoms_are_joined_by_hand():
     fan = QuantileForecast(
         "dam", DAYS[:1], SPLIT[:1], levels, values, None, np.array([[0.3, 0.12]])
     )
-    joined = boosting.with_atoms(fan, 0.0, np.array([[10_000.0]]))
+    joined = with_atoms(fan, 0.0, np.array([[10_000.0]]))
     line = 4000 + 6000 * (0.5 - 0.1) / (0.7 - 0.1)
     np.testing.assert_allclose(joined[0, 0], [4000, line, 10_000, 10_000])
     np.testing.assert_allclose(joined[0, 1], [4000, 5000, 6000, 10_000])
@@ -361,6 +366,6 @@ def test_atoms_are_joined_by_hand():
     values = np.array([[[0.0, 0.0, 300.0, 900.0], [0.0, 0.0, 300.0, 900.0]]])
     p_floor = np.array([[0.2, np.nan]])
     fan = QuantileForecast("rtm", DAYS[:1], SPLIT[:1], levels, values, p_floor)
-    joined = boosting.with_atoms(fan, 0.0, np.array([[10_000.0]]))
+    joined = with_atoms(fan, 0.0, np.array([[10_000.0]]))
     np.testing.assert_allclose(joined[0, 0], [0, 300 * (0.5 - 0.2) / (0.75 - 0.2), 300, 900])
     np.testing.assert_allclose(joined[0, 1], [0, 0, 300, 900])

@@ -9,7 +9,9 @@ from small_cases import fleet, make_market, make_params, make_window
 
 from bessvpp.backtest import simulate
 from bessvpp.backtest.frontier import summarise_frontier, sweep_frontier
-from bessvpp.backtest.simulate import TwoStage, commit_chain, settle_chain
+from bessvpp.backtest.policies import TwoStage
+from bessvpp.backtest.simulate import commit_chain, settle_chain
+from bessvpp.backtest.window import Window
 from bessvpp.compute.workers import Workers
 from bessvpp.optimizer import dispatch
 from bessvpp.risk import cvar
@@ -24,7 +26,7 @@ def realised(window, fan: str, weight: float) -> np.ndarray:
     """Profits of the two-stage policy over the days, by the backtest."""
     settings = window.params.backtest.model_copy(update={"risk_aversion": weight})
     params = window.params.model_copy(update={"backtest": settings})
-    same = simulate.Window(window.market, window.days, window.fans, window.medians, params)
+    same = Window(window.market, window.days, window.fans, window.medians, params)
     chain = settle_chain(same, commit_chain(same, TwoStage(fan)), HINDSIGHT)
     return np.array([float(day.ledger.net_rs) for day in chain])
 

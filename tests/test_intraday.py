@@ -10,10 +10,13 @@ import pytest
 from scipy.stats import norm
 from small_cases import CAP, make_params
 
+from bessvpp.calibration import intraday
+from bessvpp.calibration.coverage import coverage, mean_pinball
 from bessvpp.errors import DataError, MissingArtefactError
 from bessvpp.forecasting import intraday
+from bessvpp.market import clock
 from bessvpp.market.history import Market
-from bessvpp.risk import coverage, mean_pinball
+from bessvpp.runs import contents
 from bessvpp.runs.folder import RunFolder
 
 FIRST = np.datetime64("2024-05-01")
@@ -36,11 +39,15 @@ def a_market(n_days: int = 30, n_blocks: int = 24, seed: int = 0) -> Market:
 
 
 def model_of(market: Market, days: np.ndarray) -> object:
-    return intraday.train(*intraday.training_set(market, days, RULES), PARAMS.forecast)
+    return intraday.train_spread_model(
+        *intraday.spread_training_set(market, days, RULES), PARAMS.forecast
+    )
 
 
 def quantiles_of(market: Market, days: np.ndarray) -> dict:
-    return intraday.train_quantiles(*intraday.training_set(market, days, RULES), PARAMS.forecast)
+    return intraday.train_quantiles(
+        *intraday.spread_training_set(market, days, RULES), PARAMS.forecast
+    )
 
 
 def with_rtm(market: Market, rtm: np.ndarray) -> Market:
@@ -60,7 +67,7 @@ def gate_of(market: Market, day: int, block: int) -> dt.datetime:
 )
 def test_the_distance_to_the_latest_known_block_by_hand(n_blocks, gate, session, behind):
     rules = make_params(rtm_gate_minutes=gate, rtm_session_minutes=session).market
-    assert intraday.blocks_behind(rules, n_blocks) == behind
+    assert clock.blocks_behind(rules, n_blocks) == behind
 
 
 @pytest.mark.parametrize("n_blocks", [24, 96])
@@ -68,16 +75,16 @@ def test_features_are_those_of_the_market_known_at_the_gate(n_blocks):
     """The long series against the market object, which hides what is not known yet."""
     market = a_market(12, n_blocks)
     for day in (0, 1, 10):
-        for block in intraday.session_starts(RULES, n_blocks)[:: n_blocks // 12]:
+        for block in clock.session_starts(RULES, n_blocks)[:: n_blocks // 12]:
             known = market.known_at(gate_of(market, day, block), RULES) if day else market
             if day == 0:  # before the history there is nothing: hide it by hand
                 rtm = market.rtm_mcp.copy()
-                rtm.ravel()[max(block - intraday.blocks_behind(RULES, n_blocks) + 1, 0) :] = np.nan
+                rtm.ravel()[max(block - clock.blocks_behind(RULES, n_blocks) + 1, 0) :] = np.nan
                 known = Market(market.dates, market.dam_mcp, rtm, market.rtm_no_trade, {}, False)
             seen = intraday.features_at(known, day, block, RULES)
             whole = intraday.features_at(market, day, block, RULES)
             np.testing.assert_array_equal(seen.to_numpy(), whole.to_numpy())
-            latest = day * n_blocks + block - intraday.blocks_behind(RULES, n_blocks)
+            latest = day * n_blocks + block - clock.blocks_behind(RULES, n_blocks)
             spread = (known.rtm_mcp - known.dam_mcp).ravel()
             if latest >= 0:  # and all that is known is used: the latest is the last one known
                 assert np.flatnonzero(np.isfinite(spread))[-1] == latest
@@ -108,7 +115,7 @@ def test_a_persistent_spread_is_expected_to_persist():
     expected = intraday.expected_days(model, market, market.dates[45:], RULES)
     assert expected.shape == (15, 24, 24)
     for day in range(45, 60):
-        for block in intraday.session_starts(RULES, 24)[::4]:
+        for block in clock.session_starts(RULES, 24)[::4]:
             seen = expected[day - 45, block]
             assert (np.isfinite(seen) == (np.arange(24) >= block)).all()
             miss.append(seen[block] - market.rtm_mcp[day, block])
@@ -121,11 +128,11 @@ def test_the_model_is_kept_as_text_and_comes_back_the_same(tmp_path):
     market = a_market()
     model = model_of(market, market.dates[8:25])
     run = RunFolder(tmp_path)
-    intraday.save(run, model)
+    contents.save_intraday(run, model)
     assert (tmp_path / "models" / "rtm" / "intraday.txt").read_text("utf-8").startswith("tree")
     one, two = (
         intraday.expected_days(m, market, market.dates[26:], RULES)
-        for m in (model, intraday.load(run))
+        for m in (model, contents.load_intraday(run))
     )
     np.testing.assert_array_equal(one, two)
     again = model_of(market, market.dates[8:25])
@@ -139,7 +146,7 @@ def test_without_any_spread_there_is_nothing_to_learn():
     )
     for days in (market.dates[8:], market.dates[:0]):
         with pytest.raises(DataError, match="no RTM price on any training day"):
-            intraday.training_set(no_rtm, days, RULES)
+            intraday.spread_training_set(no_rtm, days, RULES)
 
 
 # ---------------------------------------------------------------------- fans
@@ -149,7 +156,7 @@ def test_without_any_spread_there_is_nothing_to_learn():
 def test_a_price_after_the_gate_moves_no_quantile_and_one_before_does(n_blocks):
     market = a_market(40, n_blocks)
     models = quantiles_of(market, market.dates[8:20])
-    starts, out_of_sample = intraday.fan_starts(RULES, n_blocks), market.dates[20:]
+    starts, out_of_sample = clock.fan_starts(RULES, n_blocks), market.dates[20:]
     day = 36
     today = market.dates[[day]]
 
@@ -159,7 +166,7 @@ def test_a_price_after_the_gate_moves_no_quantile_and_one_before_does(n_blocks):
         return np.stack([fans.on(today).values[0, gate], moved.values[0, gate]])
 
     for gate in (0, len(starts) // 2, len(starts) - 1):
-        latest = day * n_blocks + starts[gate] - intraday.blocks_behind(RULES, n_blocks)
+        latest = day * n_blocks + starts[gate] - clock.blocks_behind(RULES, n_blocks)
         before = both(market, gate)
         ahead = before[:, starts[gate] :]
         for places, may_move in (
@@ -187,7 +194,7 @@ def test_a_fan_rises_within_floor_and_cap_over_the_blocks_that_are_left():
     market = a_market(40)
     dam = np.clip(market.dam_mcp * 2.4 - 4500, 0, CAP)  # touches both
     market = replace(market, dam_mcp=dam, rtm_mcp=np.clip(dam + 2 * market.rtm_mcp - 9000, 0, CAP))
-    starts = intraday.fan_starts(RULES, 24)
+    starts = clock.fan_starts(RULES, 24)
     assert starts.tolist() == list(range(0, 24, 2))
     models = quantiles_of(market, market.dates[8:20])
     fans = intraday.quantile_days(models, market, market.dates[20:], starts, RULES)
@@ -257,7 +264,7 @@ def test_a_wrong_fan_comes_back_to_its_levels():
     n_days, n, levels = 160, 24, PARAMS.forecast.levels
     market = a_market(n_days)
     market = with_rtm(market, market.dam_mcp + rng.normal(0, 600, market.dam_mcp.shape))
-    starts = intraday.fan_starts(RULES, n)
+    starts = clock.fan_starts(RULES, n)
     ahead = np.arange(n) - starts[:, None]
     bias = np.where(np.arange(n) < 12, 500, -500) * (1 + ahead / 12)
     wrong = (market.dam_mcp[:, None] + bias)[..., None] + norm.ppf(levels, 0, 300)
@@ -286,7 +293,7 @@ def test_a_wrong_fan_comes_back_to_its_levels():
 
 def test_with_too_few_days_before_it_a_fan_is_not_recalibrated():
     market = a_market(12)
-    starts = intraday.fan_starts(RULES, 24)
+    starts = clock.fan_starts(RULES, 24)
     values = np.full((3, 12, 24, 5), 4000.0)
     fans = intraday.GateFans(market.dates[9:], starts, PARAMS.forecast.levels, values)
     with pytest.raises(DataError, match="0 residuals are too few"):
@@ -325,16 +332,16 @@ def test_scores_by_distance_by_hand():
 def test_the_quantile_models_are_kept_as_text_and_come_back_the_same(tmp_path):
     market = a_market()
     models = quantiles_of(market, market.dates[8:25])
-    run, starts = RunFolder(tmp_path), intraday.fan_starts(RULES, 24)
+    run, starts = RunFolder(tmp_path), clock.fan_starts(RULES, 24)
     with pytest.raises(MissingArtefactError, match="02_quantile_models"):
-        intraday.load_quantiles(run, tuple(models))
-    intraday.save_quantiles(run, models)
+        contents.load_intraday_quantiles(run, tuple(models))
+    contents.save_intraday_quantiles(run, models)
     kept = sorted(path.name for path in (tmp_path / "models" / "rtm").iterdir())
     assert kept == [f"intraday_q{level}.txt" for level in ("05", "25", "50", "75", "95")]
     one, two = (
         intraday.quantile_days(m, market, market.dates[26:], starts, RULES).values
-        for m in (models, intraday.load_quantiles(run, tuple(models)))
+        for m in (models, contents.load_intraday_quantiles(run, tuple(models)))
     )
     np.testing.assert_array_equal(one, two)
     with pytest.raises(MissingArtefactError, match=r"intraday_q33\.txt is not there"):
-        intraday.load_quantiles(run, (0.33,))
+        contents.load_intraday_quantiles(run, (0.33,))

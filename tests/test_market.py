@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from bessvpp.errors import DataError, ParameterError
-from bessvpp.market.history import EXTRAS, Market, read_market
+from bessvpp.market.history import EXTRAS, Market
+from bessvpp.market.read import read_market
 from bessvpp.params.load import load_params
 from bessvpp.price_files.judge import read_price_tables
 

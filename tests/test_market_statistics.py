@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bessvpp.market.history import Market, read_market
+from bessvpp.files import PROJECT_ROOT
+from bessvpp.market.history import Market
+from bessvpp.market.read import read_market
 from bessvpp.market.statistics import (
     DAY_AHEAD,
     REAL_TIME,
@@ -15,7 +17,7 @@ from bessvpp.market.statistics import (
     real_time_statistics,
     tables,
 )
-from bessvpp.params.load import PROJECT_ROOT, load_params
+from bessvpp.params.load import load_params
 
 RULES = load_params().market
 REAL = PROJECT_ROOT.parent / "shared" / "data" / "real"

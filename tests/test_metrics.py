@@ -5,18 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bessvpp.risk import (
-    bootstrap_band,
+from bessvpp.calibration.coverage import (
     coverage,
     coverage_table,
-    cvar,
     daily_pinball,
     mean_pinball,
     miscoverage,
     miscoverage_by_hour,
     pinball_loss,
-    value_at_risk,
 )
+from bessvpp.risk import bootstrap_band, cvar, value_at_risk
 
 
 def cvar_by_definition(profit, alpha, weights) -> float:

@@ -8,7 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from bessvpp.params.load import FIELDS, PROJECT_ROOT, load_params, read_yaml
+from bessvpp.files import PROJECT_ROOT
+from bessvpp.params.load import FIELDS, load_params, read_yaml
 from bessvpp.runs.profiles import declared_parameters, notebook_paths
 
 PATHS = notebook_paths()

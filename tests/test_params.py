@@ -9,15 +9,11 @@ import pytest
 import yaml
 
 from bessvpp.errors import ParameterError
-from bessvpp.params.load import (
-    PROJECT_ROOT,
-    SECTIONS,
-    level_name,
-    load_params,
-    notebook_parameters,
-    parse_clock,
-    section_of,
-)
+from bessvpp.files import PROJECT_ROOT
+from bessvpp.params.fields import parse_clock
+from bessvpp.params.forecast import level_name
+from bessvpp.params.load import SECTIONS, load_params, section_of
+from bessvpp.runs.profiles import notebook_parameters
 
 
 @pytest.fixture

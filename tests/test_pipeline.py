@@ -20,7 +20,7 @@ from dummy_notebooks import write_notebook
 from bessvpp.__main__ import main
 from bessvpp.compute.workers import PROGRESS_FILE
 from bessvpp.errors import DataError, ParameterError, RunError, StorageError
-from bessvpp.params.load import PROJECT_ROOT
+from bessvpp.files import PROJECT_ROOT
 from bessvpp.runs import pipeline, profiles
 from bessvpp.runs.manifest import read_manifest
 

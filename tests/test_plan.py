@@ -11,25 +11,20 @@ import pytest
 from small_cases import fleet, make_market, make_params, make_problem, make_study, write_study
 
 from bessvpp import battery
-from bessvpp.backtest import simulate
-from bessvpp.desk.plan import (
-    bid_sheet,
-    describe,
-    in_bid_steps,
-    next_delivery_day,
-    parse_date,
-    parse_energy,
-    plan_day_ahead,
-    track_record,
-    write_plan,
-)
+from bessvpp.__main__ import parse_date, parse_energy
+from bessvpp.backtest import policies, simulate
+from bessvpp.desk.bids import bid_sheet, in_bid_steps
+from bessvpp.desk.plan import next_delivery_day, plan_day_ahead
+from bessvpp.desk.report import describe_plan, track_record, write_plan
 from bessvpp.errors import DataError, MissingArtefactError, ParameterError
-from bessvpp.forecasting import boosting
-from bessvpp.forecasting.features import feature_frame, gate_time
+from bessvpp.forecasting import walk_forward
+from bessvpp.forecasting.features import feature_frame
+from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market
 from bessvpp.optimizer import dispatch
-from bessvpp.optimizer.problem import PriceScenarios
+from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
+from bessvpp.runs import contents
 from bessvpp.runs.folder import RunFolder
 
 RULES = make_params().market
@@ -145,7 +140,7 @@ def test_a_test_day_is_planned_as_the_backtest_plans_it(study, study_run):
         drawn = study.window.fans[fan][0]
         np.testing.assert_array_equal(found.scenarios.dam, drawn.dam)
         np.testing.assert_array_equal(found.scenarios.rtm, drawn.rtm)
-        commitment = simulate.commit_chain(study.window, simulate.TwoStage(fan))[0]
+        commitment = simulate.commit_chain(study.window, policies.TwoStage(fan))[0]
         np.testing.assert_array_equal(found.plan.unit_dam_mw, commitment.unit_mw)
 
 
@@ -264,7 +259,7 @@ def refitted(tmp_path_factory):
 def test_a_run_that_refits_is_planned_from_its_own_forecasts(refitted):
     """The saved models know the first test day: its plan and its history are the run's own."""
     study, run = refitted
-    last = boosting.load_models(run, "dam", study.params.forecast.levels)[0].last_train_day
+    last = contents.load_models(run, "dam", study.params.forecast.levels)[0].last_train_day
     first, final = study.splits.test[[0, -1]]
     assert first < last < final
     for date in (first, final):
@@ -277,7 +272,7 @@ def test_a_run_that_refits_is_planned_from_its_own_forecasts(refitted):
     found = plan_day_ahead(run, study.market, study.params, fan="original")
     dates = np.array([found.date])
     known = study.market.known_at(gate_time(found.date, study.params.market.dam_gate), RULES)
-    today, _ = boosting.forecast_days(
+    today, _ = walk_forward.forecast_days(
         study.models["dam"], feature_frame(known, dates, RULES), "dam", dates, dates, RULES
     )
     np.testing.assert_array_equal(found.quantiles["dam"], today.values[0])
@@ -423,7 +418,7 @@ def test_the_forecast_and_each_units_schedule_are_written_beside_the_sheet(
 
 
 def test_a_plan_in_words_says_its_rules_and_adds_up(planned, study):
-    text = describe(planned, study.market, study.params)
+    text = describe_plan(planned, study.market, study.params)
     assert f"Delivery day {planned.date}, exchange data, recalibrated fan of 6 scenarios" in text
     assert "physical commitment, terminal rule hard, lambda 0.3" in text
     assert f"{planned.expected_profit_rs:,.0f}" in text

@@ -9,7 +9,8 @@ import pytest
 from test_market import DAY, FIRST, PRICE, prices, snapshot, write, write_xlsx
 
 from bessvpp.errors import DataError
-from bessvpp.params.load import PriceCap, load_params
+from bessvpp.params.load import load_params
+from bessvpp.params.market import PriceCap
 from bessvpp.price_files import judge
 from bessvpp.price_files.judge import read_price_tables
 

@@ -9,14 +9,25 @@ import pytest
 from scipy.stats import norm
 from small_cases import make_market, make_params
 
-from bessvpp.calibration import recalibration, scores
+from bessvpp.calibration import recalibration
 from bessvpp.calibration.conformal import KnownResiduals, day_shifts, shifted
-from bessvpp.calibration.recalibration import Gate, calibrated_chances, choose_method, method_names
+from bessvpp.calibration.gate import (
+    Gate,
+    calibrated_chances,
+    groups_at_gate,
+    groups_over_days,
+    regimes,
+)
+from bessvpp.calibration.methods import method_named, method_names
+from bessvpp.calibration.recalibration import choose_method
 from bessvpp.errors import DataError, ParameterError
-from bessvpp.forecasting import boosting
-from bessvpp.forecasting.boosting import MARKETS, QuantileForecast
-from bessvpp.forecasting.features import feature_frame, gate_time
-from bessvpp.market.history import Market
+from bessvpp.forecasting import walk_forward
+from bessvpp.forecasting.features import feature_frame
+from bessvpp.forecasting.quantiles import QuantileForecast
+from bessvpp.forecasting.splits import split_days
+from bessvpp.market import history
+from bessvpp.market.clock import gate_time
+from bessvpp.market.history import MARKETS, Market
 
 PARAMS = make_params()
 LEVELS = PARAMS.forecast.levels
@@ -44,10 +55,12 @@ def walked():
         calibration_days=50, test_days=10, retrain_every_days=20, min_group_size=30
     )
     market = capped_market(120)
-    splits = boosting.split_days(market, params.forecast)
+    splits = split_days(market, params.forecast)
     features = features_of(market, params)
     walks = {
-        name: boosting.walk_forward(name, features, market, splits, params.forecast, params.market)
+        name: walk_forward.walk_forward(
+            name, features, market, splits, params.forecast, params.market
+        )
         for name in MARKETS
     }
     return params, market, splits, walks
@@ -61,7 +74,7 @@ def features_of(market, params):
 def test_a_day_is_recalibrated_by_the_residuals_known_at_its_gate(study, name):
     """From the definition: the last 24 days out of sample, RTM of yesterday to the gate."""
     market, params = study.market, study.params.forecast
-    prices = boosting.prices_of(market, name)
+    prices = history.prices_of(market, name)
     whole = study.original[name]
     for k, date in enumerate(study.splits.test):
         place = market.index_of(date)
@@ -103,7 +116,7 @@ def test_nothing_after_the_gate_reaches_a_refit_a_group_a_window_or_a_chance(wal
         other = after_the_gate(market, date)
         features = features_of(other, params)
         shorter = replace(splits, test=splits.test[splits.test <= date])
-        again = boosting.walk_forward(
+        again = walk_forward.walk_forward(
             name, features, other, shorter, params.forecast, params.market
         ).forecast
         np.testing.assert_array_equal(again.values[-1], whole.on(days[k : k + 1]).values[0])
@@ -236,7 +249,7 @@ def test_a_day_without_any_outcome_does_not_end_the_aggregation(walked):
     rtm[place], no_trade[place] = np.nan, True
     market = replace(market, rtm_mcp=rtm, rtm_no_trade=no_trade)
     whole = walks["rtm"].forecast
-    method = recalibration._method("aggregated", params.forecast, splits.calibration)
+    method = method_named("aggregated", params.forecast, splits.calibration)
     seen = []
     for date in whole.dates[20:]:
         method.shifts(Gate.of(whole, market, date, params.market))
@@ -258,7 +271,7 @@ def test_aggregated_shifts_are_those_of_the_steps_by_their_weights(walked):
 
     experts = np.stack([shifts((step,), "adaptive") for step in steps])
     mixed = shifts(steps, "aggregated")
-    method = recalibration._method("aggregated", params.forecast, splits.calibration)
+    method = method_named("aggregated", params.forecast, splits.calibration)
     for date in whole.dates[: np.searchsorted(whole.dates, days[0]) + 1]:
         try:
             method.shifts(Gate.of(whole, market, date, params.market))
@@ -300,7 +313,7 @@ def test_the_groups_of_a_block_are_its_hour_its_third_its_regime_and_sunday(n_bl
     chances[3:6] = 0.2, 0.8, np.nan
     sunday = np.datetime64("2024-03-03")
     for date, is_one in ((sunday, True), (sunday + 1, False)):
-        member = recalibration._known_groups(gate_of(date, medians, today, chances))
+        member = groups_at_gate(gate_of(date, medians, today, chances))
         assert member.shape == (31, n_blocks)
         hours = np.arange(n_blocks) // (n_blocks // 24)
         np.testing.assert_array_equal(member[:24], hours == np.arange(24)[:, None])
@@ -342,11 +355,11 @@ def test_methods_are_judged_by_their_misses_in_each_hour_and_known_group(walked,
         params.market,
         calibration.dates[:half],
     )["rolling_12"].forecast.values
-    y = boosting.prices_of(market, name)[[market.index_of(day) for day in judged]]
+    y = history.prices_of(market, name)[[market.index_of(day) for day in judged]]
     before = calibration.on(judged)
-    regime = recalibration.regimes(before)
+    regime = regimes(before)
     groups = [np.arange(24) == hour for hour in range(24)]
-    groups += scores.known_groups(judged, before.values, LEVELS, regime).values()
+    groups += groups_over_days(judged, before.values, LEVELS, regime).values()
     misses = []
     for group in groups:
         at = np.broadcast_to(group, y.shape) & np.isfinite(y)

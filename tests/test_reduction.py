@@ -10,7 +10,8 @@ from small_cases import make_params, price_scenarios
 
 from bessvpp.errors import ParameterError
 from bessvpp.optimizer.dispatch import plan_day
-from bessvpp.optimizer.problem import PriceScenarios, Problem
+from bessvpp.optimizer.problem import Problem
+from bessvpp.prices import PriceScenarios
 from bessvpp.scenarios.reduction import reduce
 
 

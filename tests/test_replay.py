@@ -12,8 +12,11 @@ from small_cases import UNIT, fleet, make_params, price_scenarios
 
 from bessvpp.__main__ import main
 from bessvpp.errors import DataError, ParameterError
-from bessvpp.params.load import PROJECT_ROOT, Costs, DeskParams, load_desk
-from bessvpp.settlement.replay import read_schedule, replay
+from bessvpp.files import PROJECT_ROOT
+from bessvpp.params.load import DeskParams, load_desk
+from bessvpp.params.market import Costs
+from bessvpp.settlement.replay import replay
+from bessvpp.settlement.schedule import read_schedule
 
 STUDY = PROJECT_ROOT / "params" / "desks" / "public_study.yaml"
 ETA = 0.9487

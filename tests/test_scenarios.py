@@ -10,26 +10,25 @@ from scipy.stats import kstest, norm
 from small_cases import make_params
 
 from bessvpp.errors import DataError
-from bessvpp.forecasting.features import gate_time
-from bessvpp.market.history import Market, is_sunday
+from bessvpp.market.clock import gate_time, is_sunday
+from bessvpp.market.history import Market
+from bessvpp.runs.contents import read_fan, write_fan
 from bessvpp.runs.folder import RunFolder
-from bessvpp.scenarios.copula import (
-    SCORE_LIMIT,
-    copula_correlation,
+from bessvpp.scenarios.copula import copula_correlation, persistence_target, score_correlation
+from bessvpp.scenarios.draw import (
     correlated_uniforms,
     draw_day,
     draw_fan,
     draw_rtm,
-    inverse_marginal,
     joint_uniforms,
-    normal_scores,
-    persistence_target,
-    quantile_knots,
-    read_fan,
-    score_correlation,
     similar_day_uniforms,
+)
+from bessvpp.scenarios.marginals import (
+    SCORE_LIMIT,
+    inverse_marginal,
+    normal_scores,
+    quantile_knots,
     with_atom_knots,
-    write_fan,
 )
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)

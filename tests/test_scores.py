@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from bessvpp.calibration import scores
-from bessvpp.risk import mean_pinball
+from bessvpp.calibration import coverage, gate, scores, significance
+from bessvpp.calibration.coverage import mean_pinball
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 
@@ -36,10 +36,12 @@ def test_a_score_table_by_hand():
 def test_diebold_and_mariano_tell_the_better_forecast_and_are_blind_to_none():
     rng = np.random.default_rng(1)
     day = rng.gamma(3, 50, 300)
-    statistic, p = scores.diebold_mariano(day + rng.normal(0, 10, 300), day + 5)
+    statistic, p = significance.diebold_mariano(day + rng.normal(0, 10, 300), day + 5)
     assert statistic < -5
     assert p < 1e-6
-    rejected = [scores.diebold_mariano(*rng.normal(0, 1, (2, 200)))[1] < 0.05 for _ in range(400)]
+    rejected = [
+        significance.diebold_mariano(*rng.normal(0, 1, (2, 200)))[1] < 0.05 for _ in range(400)
+    ]
     assert 0.02 < np.mean(rejected) < 0.09
 
 
@@ -49,7 +51,7 @@ def test_correlation_from_day_to_day_makes_the_comparison_less_sure():
     for _ in range(200):
         noise = rng.normal(size=260)
         drift = np.convolve(noise, np.ones(10) / 10, "valid")
-        rejected.append(scores.diebold_mariano(drift, np.zeros(len(drift)))[1] < 0.05)
+        rejected.append(significance.diebold_mariano(drift, np.zeros(len(drift)))[1] < 0.05)
     naive = 0.5  # a t test that took days for independent would reject about this often
     assert np.mean(rejected) < naive / 2
 
@@ -59,7 +61,7 @@ def test_the_bootstrap_band_is_as_wide_as_whole_days_that_miss_together_make_it(
     n_days = 400
     day, fan = normal_days(n_days, 3, 1)
     y, fan = np.repeat(day, 24, axis=1), np.repeat(fan, 24, axis=1)
-    bands = scores.coverage_bands(y, fan, np.random.default_rng(0), n_draws=2000)
+    bands = coverage.coverage_bands(y, fan, np.random.default_rng(0), n_draws=2000)
     assert bands.shape == (2, 2, len(LEVELS))
     width = bands[0, 1] - bands[0, 0]
     expected = 2 * 1.645 * np.sqrt(np.array(LEVELS) * (1 - np.array(LEVELS)) / n_days)
@@ -71,17 +73,17 @@ def test_the_bootstrap_band_is_as_wide_as_whole_days_that_miss_together_make_it(
 def test_mean_miscoverage_counts_an_atom_as_kept_and_looks_at_its_group_alone():
     y = np.array([[10.0, 10.0, 1.0, 1.0]])
     fan = np.array([[[10.0]] * 2 + [[0.0]] * 2])
-    assert scores.mean_miscoverage(y, fan, (0.9,), np.array([[True, True, False, False]])) == 0
-    alone = scores.mean_miscoverage(y, fan, (0.9,), np.array([[False, False, True, True]]))
+    assert coverage.mean_miscoverage(y, fan, (0.9,), np.array([[True, True, False, False]])) == 0
+    alone = coverage.mean_miscoverage(y, fan, (0.9,), np.array([[False, False, True, True]]))
     assert alone == pytest.approx(0.9)
-    assert np.isnan(scores.mean_miscoverage(y, fan, (0.9,), np.zeros((1, 4), bool)))
+    assert np.isnan(coverage.mean_miscoverage(y, fan, (0.9,), np.zeros((1, 4), bool)))
 
 
 def test_groups_are_thirds_regimes_and_sundays():
     dates = np.arange("2024-03-01", "2024-03-11", dtype="M8[D]")  # 3 and 10 March are Sundays
     fan = np.linspace(0, 1, 240).reshape(10, 24, 1) + np.array([-1.0, 0.0, 1.0])
     regimes = np.tile(np.arange(24) % 3, (10, 1))
-    groups = scores.known_groups(dates, fan, (0.1, 0.5, 0.9), regimes)
+    groups = gate.groups_over_days(dates, fan, (0.1, 0.5, 0.9), regimes)
     thirds = [groups[name] for name in ("low third", "middle", "high third")]
     assert [part.sum() for part in thirds] == [80, 80, 80]
     assert groups["high third"][-1].all()
@@ -108,16 +110,20 @@ def test_the_pit_spreads_an_atom_over_what_it_may_stand_for():
 def test_kupiec_and_christoffersen_reject_what_they_should_and_one_in_twenty_else():
     rng = np.random.default_rng(5)
     right = [rng.random(250) < 0.1 for _ in range(400)]
-    assert 0.02 < np.mean([scores.kupiec(hits.sum(), 250, 0.1) < 0.05 for hits in right]) < 0.09
     assert (
-        0.02 < np.mean([scores.christoffersen(hits[:-1], hits[1:]) < 0.05 for hits in right]) < 0.1
+        0.02 < np.mean([significance.kupiec(hits.sum(), 250, 0.1) < 0.05 for hits in right]) < 0.09
     )
-    assert scores.kupiec((rng.random(250) < 0.25).sum(), 250, 0.1) < 1e-4
+    assert (
+        0.02
+        < np.mean([significance.christoffersen(hits[:-1], hits[1:]) < 0.05 for hits in right])
+        < 0.1
+    )
+    assert significance.kupiec((rng.random(250) < 0.25).sum(), 250, 0.1) < 1e-4
     spells = np.repeat(rng.random(50) < 0.2, 5)
-    assert scores.christoffersen(spells[:-1], spells[1:]) < 1e-4
+    assert significance.christoffersen(spells[:-1], spells[1:]) < 1e-4
     # By hand: 1 of 4 hits against .5: -2 ln(.0625 / (.25 * .75^3)) = 1.0465
-    assert scores.kupiec(1, 4, 0.5) == pytest.approx(0.30632, abs=1e-4)
-    assert scores.kupiec(0, 10, 0.1) > 0.05
+    assert significance.kupiec(1, 4, 0.5) == pytest.approx(0.30632, abs=1e-4)
+    assert significance.kupiec(0, 10, 0.1) > 0.05
 
 
 def days_of(n_days: int) -> np.ndarray:
@@ -126,12 +132,12 @@ def days_of(n_days: int) -> np.ndarray:
 
 def test_hours_with_too_few_days_are_not_tested():
     y, fan = normal_days(60, 6)
-    table = scores.hourly_tests(y, fan, LEVELS, days_of(60))
+    table = significance.hourly_tests(y, fan, LEVELS, days_of(60))
     assert table["hours_tested"].tolist() == [24] * len(LEVELS)
     assert (table["kupiec"] < 0.3).all()
-    few = scores.hourly_tests(y[:10], fan[:10], LEVELS, days_of(10))
+    few = significance.hourly_tests(y[:10], fan[:10], LEVELS, days_of(10))
     assert few[["kupiec", "christoffersen"]].isna().all(axis=None)
-    apart = scores.hourly_tests(y, fan, LEVELS, days_of(120)[::2])  # no day follows another
+    apart = significance.hourly_tests(y, fan, LEVELS, days_of(120)[::2])  # no day follows another
     assert apart["christoffersen"].isna().all()
     np.testing.assert_array_equal(apart["kupiec"], table["kupiec"])
 
@@ -141,12 +147,12 @@ def test_spells_are_told_by_days_that_follow_each_other_alone():
     below = np.repeat(np.arange(60) % 5 == 0, 2)
     y = np.where(below, -1.0, 1.0)[:, None] * np.ones(24)
     fan = np.zeros((120, 24, 1))
-    whole = scores.hourly_tests(y, fan, (0.2,), days_of(120))
+    whole = significance.hourly_tests(y, fan, (0.2,), days_of(120))
     assert whole["christoffersen"].tolist() == [1.0]
     dates = days_of(180)[np.arange(180) % 3 != 2]  # each pair by itself
-    split = scores.hourly_tests(y, fan, (0.2,), dates)
+    split = significance.hourly_tests(y, fan, (0.2,), dates)
     pairs = below[::2]
-    expected = scores.christoffersen(pairs, below[1::2]) < 0.05
+    expected = significance.christoffersen(pairs, below[1::2]) < 0.05
     assert split["christoffersen"].tolist() == [float(expected)]
 
 
@@ -162,13 +168,13 @@ def test_a_true_fan_with_an_atom_is_not_rejected():
     y, fan, _ = capped_days(400, 9)
     at_cap = y == fan[:, :, -1]
     assert 0.1 < at_cap.mean() < 0.3
-    table = scores.hourly_tests(y, fan, LEVELS, days_of(400)).set_index("level")
+    table = significance.hourly_tests(y, fan, LEVELS, days_of(400)).set_index("level")
     assert (table["kupiec"] <= 4 / 24).all()
     assert (table.loc[[0.95], "kupiec"] == 0).all()
     assert table.loc[[0.75, 0.9, 0.95], "christoffersen"].isna().all()  # on the atom
     assert (table.loc[[0.05, 0.5], "christoffersen"] < 0.2).all()
     # Levels too low by half a standard deviation are still found out, the atom or not.
-    low = scores.hourly_tests(y, fan - 0.5, LEVELS, days_of(400))
+    low = significance.hourly_tests(y, fan - 0.5, LEVELS, days_of(400))
     assert (low["kupiec"] > 0.9).all()
 
 
@@ -188,18 +194,18 @@ def test_diebold_and_mariano_use_four_lags_for_64_days():
     u = difference - difference.mean()
     variance = u @ u + 2 * sum((1 - lag / 5) * (u[lag:] @ u[:-lag]) for lag in range(1, 5))
     expected = difference.mean() / np.sqrt(variance / 64**2)
-    assert scores.diebold_mariano(difference, np.zeros(64))[0] == pytest.approx(expected)
+    assert significance.diebold_mariano(difference, np.zeros(64))[0] == pytest.approx(expected)
 
 
 def test_an_hour_without_any_outcome_is_missing_and_stops_nothing():
     y, fan = normal_days(30, 7, 96)
     y[:, 8:12] = np.nan
     dates = np.arange("2024-03-15", "2024-04-14", dtype="M8[D]")
-    months, errors = scores.miscoverage_by_hour_and_month(y, fan, LEVELS, dates)
+    months, errors = coverage.miscoverage_by_hour_and_month(y, fan, LEVELS, dates)
     assert months == ["2024-03", "2024-04"]
     assert np.isnan(errors[:, 2]).all()
     assert np.isfinite(np.delete(errors, 2, axis=1)).all()
-    assert np.isfinite(scores.hourly_miscoverage(y, fan, LEVELS))
+    assert np.isfinite(coverage.hourly_miscoverage(y, fan, LEVELS))
     by_hour = scores.pinball_by_hour(y, fan, LEVELS)
     assert np.isnan(by_hour[2])
     assert np.nanmean(by_hour) == pytest.approx(mean_pinball(y, fan, LEVELS))
@@ -230,13 +236,13 @@ def test_a_table_shows_at_most_seven_levels():
 
 
 def test_hours_and_months_share_out_all_blocks():
-    hours = scores.hour_groups((3, 48), width_h=4)
+    hours = coverage.hour_groups((3, 48), width_h=4)
     assert list(hours)[:2] == ["00 to 04 h", "04 to 08 h"]
     assert np.sum(list(hours.values()), axis=0).tolist() == np.ones((3, 48)).tolist()
     assert np.flatnonzero(hours["04 to 08 h"][1]).tolist() == list(range(8, 16))
-    assert len(scores.hour_groups((1, 24))) == 24
+    assert len(coverage.hour_groups((1, 24))) == 24
     dates = np.array(["2024-02-29", "2024-03-01", "2025-03-01"], "M8[D]")
-    months = scores.month_groups(dates, 2)
+    months = coverage.month_groups(dates, 2)
     assert list(months) == ["2024-02", "2024-03", "2025-03"]
     assert months["2024-03"].tolist() == [[False] * 2, [True] * 2, [False] * 2]
 

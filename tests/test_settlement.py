@@ -9,9 +9,11 @@ import pytest
 from small_cases import fleet, make_market, make_params, make_problem, make_window, price_scenarios
 
 from bessvpp import battery
-from bessvpp.backtest.simulate import run_backtest, summarise
+from bessvpp.backtest.simulate import run_backtest
+from bessvpp.backtest.summary import summarise
 from bessvpp.optimizer.dispatch import plan_day
-from bessvpp.optimizer.problem import Past, PriceScenarios
+from bessvpp.optimizer.problem import Past
+from bessvpp.prices import PriceScenarios
 from bessvpp.settlement.day import CAUSAL, HINDSIGHT, settle_causally, settle_with_recourse
 
 EVERY_BLOCK = np.arange(24)

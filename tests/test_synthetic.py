@@ -14,8 +14,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.stats import kstest, spearmanr
 
 from bessvpp.errors import DataError, StorageError
-from bessvpp.market import synthetic
-from bessvpp.market.history import read_market
+from bessvpp.market import synthetic, synthetic_tables
+from bessvpp.market.read import read_market
 from bessvpp.market.statistics import tables
 from bessvpp.market.synthetic import continuations, embedded_market_files, simulate
 from bessvpp.params.load import load_params
@@ -64,12 +64,12 @@ def test_what_scatters_does_so_about_the_published_figures(markets):
 
 
 def test_the_price_is_a_rising_curve_of_tightness_up_to_the_cap():
-    assert (np.diff(synthetic.CURVE_TIGHTNESS) > 0).all()
-    assert (np.diff(synthetic.CURVE_PRICE) > 0).all()
-    high = np.array(synthetic.CURVE_TIGHTNESS) > np.interp(
-        4000, synthetic.CURVE_PRICE, synthetic.CURVE_TIGHTNESS
+    assert (np.diff(synthetic_tables.CURVE_TIGHTNESS) > 0).all()
+    assert (np.diff(synthetic_tables.CURVE_PRICE) > 0).all()
+    high = np.array(synthetic_tables.CURVE_TIGHTNESS) > np.interp(
+        4000, synthetic_tables.CURVE_PRICE, synthetic_tables.CURVE_TIGHTNESS
     )
-    slopes = np.diff(synthetic.CURVE_PRICE) / np.diff(synthetic.CURVE_TIGHTNESS)
+    slopes = np.diff(synthetic_tables.CURVE_PRICE) / np.diff(synthetic_tables.CURVE_TIGHTNESS)
     assert (np.diff(slopes[high[:-1]]) > 0).all()  # ever steeper towards the cap
 
 
@@ -184,7 +184,7 @@ def gate_state(n_days: int, seed: int) -> tuple:
     """What ``_continued`` needs to say the day after ``n_days``, its own shocks put back."""
     shocks = synthetic._shocks(n_days + 1, seed)
     blocks = {name: 48 if name == "no_trade" else 96 for name in shocks}
-    per_day = {name: 1 if name in synthetic.BY_DAY else blocks[name] for name in shocks}
+    per_day = {name: 1 if name in synthetic_tables.BY_DAY else blocks[name] for name in shocks}
     past = {name: values[: n_days * per_day[name]] for name, values in shocks.items()}
     later = {name: values[(n_days - 1) * per_day[name] :] for name, values in shocks.items()}
     return past, later

@@ -12,7 +12,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bessvpp.backtest.simulate import DayPlan, Window, day_tasks, plan_weights, rules, settle_chain
+from bessvpp.backtest.policies import DayPlan, day_tasks, plan_lambdas
+from bessvpp.backtest.simulate import settle_chain
+from bessvpp.backtest.summary import rules
+from bessvpp.backtest.window import Window
 from bessvpp.battery import start_energy
 from bessvpp.compute.workers import ONE, Workers
 from bessvpp.risk import bootstrap_band, cvar
@@ -44,7 +47,7 @@ def sweep_frontiers(
         for fan in window.fans:
             if window.days_are_independent:
                 weights = window.params.cvar.lambdas
-                tasks += [(plan_weights, *task) for task in day_tasks(window, fan, weights)]
+                tasks += [(plan_lambdas, *task) for task in day_tasks(window, fan, weights)]
             else:
                 seen = replace(window, fans={fan: window.fans[fan]}, medians=())
                 tasks += [(_plan_chain, seen, fan, w) for w in window.params.cvar.lambdas]
@@ -75,7 +78,7 @@ def _plan_chain(window: Window, fan: str, weight: float) -> list[DayPlan]:
     for day, scenarios in enumerate(window.fans[fan]):
         problem = window.with_energy_value(window.problem(energy, day), day)
         alpha = window.params.cvar.alpha
-        plan = plan_weights(window.cache, problem, scenarios, [weight], alpha)[0]
+        plan = plan_lambdas(window.cache, problem, scenarios, [weight], alpha)[0]
         chain.append(plan)
         energy = plan.commitment.e_end_mwh
     return chain

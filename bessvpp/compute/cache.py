@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from bessvpp.runs.folder import atomic_file
+from bessvpp.files import atomic_file
 
 FORMAT = 1
 _DIGEST_BYTES = 32

@@ -14,10 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoLarsIC, QuantileRegressor
 
 from bessvpp.errors import DataError
-from bessvpp.forecasting.boosting import QuantileForecast, complete_days, day_of, prices_of
-from bessvpp.forecasting.features import gate_time
-from bessvpp.market.history import Market
-from bessvpp.params.load import MarketParams
+from bessvpp.forecasting.quantiles import QuantileForecast
+from bessvpp.market.clock import day_of, gate_time
+from bessvpp.market.history import Market, complete_days, prices_of
+from bessvpp.params.market import MarketParams
 
 CLIMATOLOGY_DAYS = 28
 ERROR_DAYS = 90
@@ -37,7 +37,7 @@ _LEAST_NOISE = 1e-6
 """An hour that is always at its cap leaves no residual at all."""
 
 
-def persistence(
+def persistence_forecast(
     name: str, market: Market, dates: np.ndarray, levels: tuple[float, ...], rules: MarketParams
 ) -> QuantileForecast:
     """The latest known price of the block, plus the quantiles of what that missed in 90 days.

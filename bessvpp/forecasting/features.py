@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.errors import DataError
-from bessvpp.market.history import GREEN_PRICE, Market, is_sunday
-from bessvpp.params.load import MarketParams
+from bessvpp.market.clock import delivery_starts, gate_time, is_sunday
+from bessvpp.market.history import GREEN_PRICE, Market, mean_of_known
+from bessvpp.params.market import MarketParams
 from bessvpp.price_files.external import published_minute
-from bessvpp.risk import mean_of_known
 
 DAM_LAG_DAYS = (1, 2, 3, 7)
 RTM_LAG_DAYS = (2, 3, 7)
@@ -29,12 +29,6 @@ PARTS_OF_DAY = {"night": (0, 5), "morning": (6, 9), "midday": (10, 15), "evening
 DECAY = 0.75
 """Weight of a day against the one after it in ``dam_recent``."""
 _NO_PRICE_WORDS = ("sd", "share", "mw", "ratio", "days", "spread", "off")
-
-
-def gate_time(date: np.datetime64, gate_minutes: int) -> dt.datetime:
-    """When DAM bids for a delivery date close: naive IST, on the day before."""
-    day_before = date.astype("datetime64[D]").astype(dt.date) - dt.timedelta(days=1)
-    return dt.datetime.combine(day_before, dt.time()) + dt.timedelta(minutes=gate_minutes)
 
 
 def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd.DataFrame:
@@ -117,14 +111,6 @@ def design(features: pd.DataFrame, market: str) -> pd.DataFrame:
     distance = x[prices].sub(base, axis=0).add_suffix("_off_anchor")
     green = [name for name in prices if name.startswith("gdam_")]
     return pd.concat([x.drop(columns=green), distance], axis=1)
-
-
-def delivery_starts(date: np.datetime64, n_blocks: int) -> pd.DatetimeIndex:
-    """Starts of a day's blocks, tz-aware IST."""
-    minutes = 24 * 60 // n_blocks
-    return pd.date_range(
-        date.astype(dt.date), periods=n_blocks, freq=f"{minutes}min", tz="Asia/Kolkata"
-    )
 
 
 def _last_days(matrix: np.ndarray, n_days: int, age: int) -> np.ndarray:

@@ -12,22 +12,19 @@ of one long series; a test holds them against ``Market.known_at``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from bessvpp.calibration.conformal import KnownResiduals, day_shifts, shifted
-from bessvpp.calibration.scores import interval_levels, mean_miscoverage
 from bessvpp.errors import DataError
-from bessvpp.forecasting.boosting import fit, read_model
-from bessvpp.market.history import Market, is_sunday
-from bessvpp.params.load import ForecastParams, MarketParams, level_name
-from bessvpp.risk import mean_of_known, mean_pinball
-from bessvpp.runs.folder import RunFolder
+from bessvpp.forecasting.boosting import fit
+from bessvpp.market.clock import blocks_behind, is_sunday, session_starts
+from bessvpp.market.history import Market, mean_of_known
+from bessvpp.params.forecast import ForecastParams
+from bessvpp.params.market import MarketParams
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -37,34 +34,6 @@ RECENT_HOURS = (1, 3, 8)
 WEEK_DAYS = 7
 TRAIN_STEP_HOURS = 3
 """Training looks from every third hour, each day from another one: more would repeat itself."""
-FAN_STEP_HOURS = 2
-"""Fans are made at the gate of the first session of every second hour."""
-QUARTER_HOURS = 6
-"""Residuals are shared within a quarter of the day: the spread is widest after sunset."""
-DISTANCES_H = (0, 1, 3, 8, 24)
-"""Edges of the distances ahead by which fans are scored."""
-
-
-def session_starts(rules: MarketParams, n_blocks: int) -> np.ndarray:
-    """(G,) first block of each decision of a day: a session's, or a whole block's if longer."""
-    minutes = 24 * 60 // n_blocks
-    step = max(rules.rtm_session_minutes // minutes, 1)
-    return np.arange(0, n_blocks, step)
-
-
-def blocks_behind(rules: MarketParams, n_blocks: int) -> int:
-    """Blocks from the latest known RTM price to the first one that is decided on.
-
-    The gate closes ``rtm_gate_minutes`` before delivery. A block is known from the delivery
-    start of the last session that it covers.
-    """
-    minutes = 24 * 60 // n_blocks
-    covered = (minutes - 1) // rules.rtm_session_minutes * rules.rtm_session_minutes
-    if minutes < rules.rtm_session_minutes:  # a session's later blocks are known with its first
-        in_session = rules.rtm_session_minutes // minutes
-        sessions = -(-rules.rtm_gate_minutes // rules.rtm_session_minutes)
-        return (sessions - 1) * in_session + 1
-    return -(-(rules.rtm_gate_minutes + covered) // minutes)
 
 
 def features_at(market: Market, day: int, first_block: int, rules: MarketParams) -> pd.DataFrame:
@@ -118,7 +87,7 @@ def features_at(market: Market, day: int, first_block: int, rules: MarketParams)
     return pd.DataFrame(rows | {k: np.full(len(ahead), v) for k, v in constant.items()})
 
 
-def training_set(
+def spread_training_set(
     market: Market, days: np.ndarray, rules: MarketParams
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Features (N, F) at gates of some days, and the spreads (N,) that followed [Rs/MWh].
@@ -144,7 +113,7 @@ def training_set(
     return pd.concat(frames, ignore_index=True)[known], y[known]
 
 
-def train(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -> Booster:
+def train_spread_model(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -> Booster:
     """The model of the expected spread, from a ``training_set``."""
     return fit(
         x,
@@ -216,12 +185,6 @@ class GateFans:
         return np.arange(self.values.shape[2]) - self.starts[:, None]
 
 
-def fan_starts(rules: MarketParams, n_blocks: int) -> np.ndarray:
-    """(G,) first blocks of the gates that fans are made for."""
-    starts = session_starts(rules, n_blocks)
-    return starts[starts % (FAN_STEP_HOURS * n_blocks // 24) == 0]
-
-
 def quantile_days(
     models: Mapping[float, Booster],
     market: Market,
@@ -246,119 +209,3 @@ def quantile_days(
         cap = rules.cap_rs_per_mwh(date.item())
         values[d, ahead] = np.clip(np.sort(price, axis=1), rules.price_floor_rs_per_mwh, cap)
     return GateFans(np.asarray(dates), np.asarray(starts), tuple(models), values)
-
-
-def recalibrated_days(
-    fans: GateFans,
-    market: Market,
-    dates: np.ndarray,
-    rules: MarketParams,
-    params: ForecastParams,
-) -> GateFans:
-    """The fans of some days, each level shifted by what earlier gates missed (``conformal``).
-
-    A block is shifted by the residuals of blocks as far ahead, to the hour, and in the same
-    quarter of the day, whatever their gate; where these are too few, by those within four
-    hours, then by all of the quarter, then by all. They are those of ``calibration_days`` days
-    up to the day before yesterday, which every gate of a day knows as a whole: so one set of
-    shifts serves all gates of a day. An outcome counts once for each gate that forecast it, so
-    fewer residuals are independent than ``min_group_size`` says.
-
-    Parameters
-    ----------
-    fans : out of sample, of ``dates`` and of the days before
-
-    Raises
-    ------
-    DataError
-        where a day has too few residuals before it; names n and the level.
-    """
-    n_blocks, n_levels = fans.values.shape[2:]
-    rows = [market.index_of(day) for day in fans.dates]
-    missed = market.rtm_mcp[rows][:, None, :, None] - fans.values
-    quarter = np.arange(n_blocks) // (QUARTER_HOURS * n_blocks // 24)
-    quarters = np.unique(quarter)
-    residuals = np.full(missed.shape, np.nan)  # its blocks counted from the gate's first one
-    quarter_of = np.full(missed.shape[1:3], -1)
-    for g, first in enumerate(fans.starts):
-        residuals[:, g, : n_blocks - first] = missed[:, g, first:]
-        quarter_of[g, : n_blocks - first] = quarter[first:]
-    wanted = fans.on(dates)
-    values = np.empty(wanted.values.shape)
-    for d, date in enumerate(wanted.dates):
-        known = np.flatnonzero(fans.dates < date - 1)[-params.calibration_days :]
-        past = residuals[known].reshape(-1, n_blocks, n_levels)
-        regime = np.tile(quarter_of, (len(known), 1))
-        delta = np.stack(
-            [
-                day_shifts(
-                    KnownResiduals(past, regime, np.full(n_blocks, one)),
-                    fans.levels,
-                    params.min_group_size,
-                ).delta
-                for one in quarters
-            ]
-        )[quarter, np.maximum(fans.ahead, 0)]
-        cap = rules.cap_rs_per_mwh(date.item())
-        values[d] = shifted(wanted.values[d], delta, rules.price_floor_rs_per_mwh, cap)
-    return replace(wanted, values=values)
-
-
-def score_by_distance(
-    outcome: np.ndarray, fans: Mapping[str, np.ndarray], ahead: np.ndarray, levels: Sequence[float]
-) -> pd.DataFrame:
-    """Pinball loss [Rs/MWh], share inside the 80 % interval and miscoverage, by hours ahead.
-
-    Parameters
-    ----------
-    outcome : (D, T) prices, NaN where there is none
-    fans : (D, G, T, L) by name
-    ahead : (G, T) blocks from a gate's first one, see ``GateFans``
-
-    Returns
-    -------
-    a row a distance, columns (score, fan).
-    """
-    n_blocks = outcome.shape[1]
-    low, high = interval_levels(levels)
-    rows = {}
-    for near, far in pairwise(DISTANCES_H):
-        chosen = (ahead >= near * n_blocks // 24) & (ahead < far * n_blocks // 24)
-        seen = np.where(chosen, outcome[:, None, :], np.nan).reshape(-1, n_blocks)
-        row = {}
-        for name, fan in fans.items():
-            values = fan.reshape(*seen.shape, len(levels))
-            inside = (seen >= values[..., low]) & (seen <= values[..., high])
-            row["pinball", name] = mean_pinball(seen, values, levels)
-            row["inside", name] = inside[np.isfinite(seen)].mean()
-            row["miscoverage", name] = mean_miscoverage(seen, values, levels)
-        label = f"{near} to {far} h" if far < DISTANCES_H[-1] else f"beyond {near} h"
-        rows[label] = row
-    table = pd.DataFrame(rows).T
-    return table[["pinball", "inside", "miscoverage"]].rename_axis("ahead")
-
-
-def save(run: RunFolder, model: Booster) -> None:
-    """Write ``models/rtm/intraday.txt``."""
-    run.write_text("models/rtm/intraday.txt", model.model_to_string())
-
-
-def load(run: RunFolder) -> Booster:
-    """Read ``models/rtm/intraday.txt``."""
-    return read_model(run.existing("models/rtm/intraday.txt"))
-
-
-def save_quantiles(run: RunFolder, models: Mapping[float, Booster]) -> None:
-    """Write ``models/rtm/intraday_q10.txt`` and so on, one a level."""
-    for level, model in models.items():
-        run.write_text(_quantile_file(level), model.model_to_string())
-
-
-def load_quantiles(run: RunFolder, levels: tuple[float, ...]) -> dict[float, Booster]:
-    """Read the models of some levels back."""
-    run.existing("models")
-    return {level: read_model(run.path / _quantile_file(level)) for level in levels}
-
-
-def _quantile_file(level: float) -> str:
-    return f"models/rtm/intraday_{level_name(level)}.txt"

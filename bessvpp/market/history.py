@@ -8,32 +8,23 @@ and nothing that is missing is ever filled.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
 from bessvpp.errors import DataError
-from bessvpp.params.load import MINUTES_PER_DAY, MarketParams
-from bessvpp.price_files.external import published_minute, read_external
-from bessvpp.price_files.judge import (
-    days_of,
-    green_prices,
-    merged,
-    read_price_tables,
-    unlike_volumes,
-)
-from bessvpp.price_files.tables import VOLUMES, PriceTable
-from bessvpp.price_files.tidy import MARKER
-from bessvpp.price_files.workbook import SUFFIXES
+from bessvpp.market.clock import TIME_ZONE
+from bessvpp.params.fields import MINUTES_PER_DAY
+from bessvpp.params.market import MarketParams
+from bessvpp.price_files.external import published_minute
+from bessvpp.price_files.tables import VOLUMES
 
 GREEN_PRICE = "gdam_mcp"
 EXTRAS = (*(f"{market}_{name}" for market in ("dam", "rtm") for name in VOLUMES), GREEN_PRICE)
-TIME_ZONE = "Asia/Kolkata"
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,127 +231,6 @@ class Market:
         )
 
 
-def is_sunday(dates: np.ndarray) -> np.ndarray:
-    """Whether dates are Sundays; 1 January 1970 was a Thursday."""
-    return (dates.astype("datetime64[D]").astype(int) + 4) % 7 == 0
-
-
-def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
-    """The history that a file, a folder of files, or several of them hold.
-
-    Files may overlap where they agree. 15-minute prices are averaged to hours where
-    ``rules.block_minutes`` is 60; an hourly RTM price is the mean over the blocks with trade.
-    Prices of the green market (GDAM) join as ``extras`` on the days of the other two.
-    A folder that holds ``SYNTHETIC.txt`` makes the market synthetic. The columns of
-    ``rules.external`` join by delivery_start.
-
-    Raises
-    ------
-    DataError
-        naming the file, the place in it, what is wrong and what to do.
-    """
-    paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(entry) for entry in path]
-    names = ", ".join(map(str, paths))
-    notes: list[str] = []
-    files = [file for entry in paths for file in price_files(entry, notes)]
-    found = [table for file in files for table in read_price_tables(file, rules)]
-    notes += [f"{table.source}: {note}" for table in found for note in table.notes]
-    tables = [table for table in found if table.market != "gdam"]
-    if not any(table.market == "dam" for table in tables):
-        only = "RTM prices" if tables else "the green market (GDAM), another price,"
-        raise DataError(f"{names}: only {only} found: add the files of the day-ahead market (DAM)")
-    minutes = common_minutes(tables, rules)
-    for kind in sorted({(table.market, table.block_minutes) for table in tables}):
-        notes += unlike_volumes([t for t in tables if (t.market, t.block_minutes) == kind])
-    dates = days_of(tables)
-    dam = merged([t for t in tables if t.market == "dam"], dates, minutes)
-    rtm = merged([t for t in tables if t.market == "rtm"], dates, minutes)
-    extras = {
-        f"{market}_{name}": grids[name]
-        for market, grids in (("dam", dam), ("rtm", rtm))
-        for name in VOLUMES
-        if not np.isnan(grids[name]).all()
-    }
-    if green := [table for table in found if table.market == "gdam"]:
-        prices, told = green_prices(green, dates, minutes)
-        notes += told
-        if not np.isnan(prices).all():
-            extras[GREEN_PRICE] = prices
-    for given in rules.external:
-        added = read_external(given, dates, MINUTES_PER_DAY // minutes)
-        for name in sorted(added.keys() & extras.keys()):
-            raise DataError(f"{given.file}: another file of external has a column {name} too")
-        notes += [
-            f"{given.file}: {name} has no value for the days that are here"
-            for name, values in added.items()
-            if np.isnan(values).all()
-        ]
-        extras |= added
-    no_trade = rtm["no_trade"] == 1
-    market = Market(
-        dates,
-        dam["mcp"],
-        np.where(no_trade, np.nan, rtm["mcp"]),
-        no_trade,
-        extras,
-        any((file.parent / MARKER).is_file() for file in files),
-    )
-    if np.isnan(market.dam_mcp).all():
-        raise DataError(f"{names}: holds not one DAM price: download the days again")
-    object.__setattr__(market, "notes", (*dict.fromkeys(notes), *_gaps(market)))
-    return market
-
-
-def common_minutes(tables: Sequence[PriceTable], rules: MarketParams) -> int:
-    """Length of the blocks [minutes] on which tables are read together.
-
-    ``DataError`` where hourly prices would have to be told apart.
-    """
-    lengths = {table.block_minutes for table in tables}
-    minutes = rules.block_minutes or min(lengths)
-    if minutes < max(lengths) or (rules.block_minutes is None and len(lengths) > 1):
-        hourly = next(table.source for table in tables if table.block_minutes == 60)
-        raise DataError(
-            f"{hourly} holds hourly prices, which cannot be told apart into 15-minute ones: "
-            "set block_minutes to 60, or give files of 15 minutes alone"
-        )
-    return minutes
-
-
-def price_files(path: Path, notes: list[str]) -> list[Path]:
-    """The files to read, in order of their names."""
-    if not path.is_dir():
-        return [path]
-    found = []
-    for entry in sorted(path.iterdir()):
-        if entry.name.startswith((".", "~$")) or entry.name == MARKER:
-            continue
-        if entry.is_file() and entry.suffix.lower() in SUFFIXES:
-            found.append(entry)
-        else:
-            notes.append(f"{entry}: not a price file, set aside")
-    if not found:
-        raise DataError(
-            f"{path} holds no price file: put the exchange's Market Snapshot downloads "
-            "(xlsx or CSV, DAM and RTM) there"
-        )
-    return found
-
-
-def _gaps(market: Market) -> list[str]:
-    """A note on the incomplete days of each market."""
-    notes = []
-    no_rtm_price = np.isnan(market.rtm_mcp) & ~market.rtm_no_trade
-    for name, missing in (("DAM", np.isnan(market.dam_mcp)), ("RTM", no_rtm_price)):
-        if missing.all():
-            notes.append(f"no {name} price at all: every day is excluded")
-        elif len(days := market.dates[missing.any(axis=1)]):
-            more = f" and {len(days) - 5} more" if len(days) > 5 else ""
-            shown = ", ".join(map(str, days[:5]))
-            notes.append(f"days with a missing {name} price, excluded: {shown}{more}")
-    return notes
-
-
 def _own(values: np.ndarray, kind: object) -> np.ndarray:
     """A read-only array of its own; the array itself where it already is one."""
     array = np.asarray(values, dtype=kind)
@@ -368,3 +238,38 @@ def _own(values: np.ndarray, kind: object) -> np.ndarray:
         array = array.copy()
     array.setflags(write=False)
     return array
+
+
+def whole_days(known: Market) -> np.ndarray:
+    """(D, T) DAM prices of the days of which all are known; ``DataError`` where none is."""
+    complete = known.dam_mcp[np.isfinite(known.dam_mcp).all(axis=1)]
+    if not len(complete):
+        raise DataError("no whole day of DAM prices is known at the gate")
+    return complete
+
+
+def week_mean(known: Market) -> np.ndarray:
+    """(T,) mean DAM price of each block over the last seven whole days."""
+    return whole_days(known)[-7:].mean(axis=0)
+
+
+MARKETS = ("dam", "rtm")
+
+
+def prices_of(market: Market, name: str) -> np.ndarray:
+    """(D, T) prices of one of the two markets."""
+    return market.dam_mcp if name == "dam" else market.rtm_mcp
+
+
+def complete_days(market: Market, name: str) -> np.ndarray:
+    """(D,) bool: every price of one market is known, blocks without trade aside."""
+    known = np.isfinite(prices_of(market, name))
+    return (known | market.rtm_no_trade if name == "rtm" else known).all(axis=1)
+
+
+def mean_of_known(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Mean over an axis of what is known; NaN, without a warning, where nothing is."""
+    known = np.isfinite(values)
+    count = known.sum(axis=axis)
+    total = np.where(known, values, 0.0).sum(axis=axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -13,9 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from bessvpp.market.history import Market, is_sunday
-from bessvpp.params.load import MarketParams
-from bessvpp.risk import mean_of_known
+from bessvpp.market.clock import is_sunday
+from bessvpp.market.history import Market, mean_of_known
+from bessvpp.params.market import MarketParams
 
 DAY_AHEAD_SPAN = (np.datetime64("2024-01-01"), np.datetime64("2024-12-31"))
 REAL_TIME_SPAN = (np.datetime64("2025-02-01"), np.datetime64("2025-06-24"))

@@ -18,7 +18,7 @@ it, on whose machine, or on an interruption.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import highspy
 import numpy as np
@@ -26,132 +26,26 @@ from scipy import sparse
 
 from bessvpp import battery
 from bessvpp.errors import InfeasibleError
+from bessvpp.optimizer.delivery import _Delivered, delivery
+from bessvpp.optimizer.highs import Model
 from bessvpp.optimizer.problem import (
-    BURN_TOLERANCE_MW,
     OFF_SCHEDULE_TOLERANCE_MW,
     PAST_TOLERANCE_MW,
     SIDES,
     UNDELIVERED_PENALTY_RS_PER_MWH,
     Past,
     Plan,
-    PriceScenarios,
     Problem,
-    model_file,
-    no_optimum,
     on_day,
-    schedule_violation_mwh,
     tie_break,
-    worst_burning,
 )
-from bessvpp.optimizer.structure import Rows, Shape, delivery, limit_ends, set_starts, structure
+from bessvpp.optimizer.strict import BURN_TOLERANCE_MW, schedule_violation_mwh, worst_burning
+from bessvpp.optimizer.structure import Rows, Shape, limit_ends, set_starts, structure
+from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
 
 PART = 50
 """Scenarios solved together on the way to a first basis of twice as many or more."""
-TOLERANCE = 1e-9
-"""Primal and dual feasibility; tie-breaks of single scenarios lie below HiGHS's own 1e-7."""
-
-
-class Model:
-    """A linear programme in HiGHS, least cost; ``values`` of its columns after ``run``."""
-
-    def __init__(
-        self,
-        problem: Problem,
-        matrix: sparse.csr_array,
-        cost: np.ndarray,
-        rows: tuple[np.ndarray, np.ndarray],
-        columns: tuple[np.ndarray, np.ndarray],
-    ) -> None:
-        lp = highspy.HighsLp()
-        lp.num_row_, lp.num_col_ = matrix.shape
-        lp.col_cost_ = cost
-        lp.row_lower_, lp.row_upper_ = rows
-        lp.col_lower_, lp.col_upper_ = columns
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.start_, lp.a_matrix_.index_ = matrix.indptr, matrix.indices
-        lp.a_matrix_.value_ = matrix.data
-        self.problem, self.highs = problem, highspy.Highs()
-        for name, value in (
-            ("output_flag", False),
-            ("threads", 1),
-            ("simplex_dual_edge_weight_strategy", 1),  # devex
-            ("primal_feasibility_tolerance", TOLERANCE),
-            ("dual_feasibility_tolerance", TOLERANCE),
-        ):
-            self.highs.setOptionValue(name, value)
-        self.highs.passModel(lp)
-        self.values = np.zeros(0)
-
-    @property
-    def is_solved(self) -> bool:
-        """Whether there is a basis to go on from."""
-        return self.values.size > 0
-
-    def run(self, risk_aversion: float = 0.0) -> None:
-        """Solve from the last basis, if there is one.
-
-        Raises
-        ------
-        InfeasibleError
-            unless HiGHS proves an optimum; names the day, the risk weight, the status, and the
-            file with the model.
-        """
-        if not self.is_optimal():
-            path = model_file(self.problem, risk_aversion)
-            self.highs.writeModel(str(path))
-            status = self.highs.modelStatusToString(self.highs.getModelStatus())
-            n_columns = self.highs.getNumCol()
-            raise InfeasibleError(no_optimum(self.problem, risk_aversion, status, n_columns, path))
-
-    def is_optimal(self) -> bool:
-        """Solve; whether HiGHS proves an optimum."""
-        limit = self.highs.getRunTime() + self.problem.solver_time_limit_s
-        self.highs.setOptionValue("time_limit", limit)
-        self.highs.run()
-        if self.highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            return False
-        self.values = np.array(self.highs.getSolution().col_value)
-        self._keep_costs()
-        return True
-
-    def _keep_costs(self) -> None:
-        """From here on there is a basis that is nearly optimal: perturb no costs."""
-        self.highs.setOptionValue("dual_simplex_cost_perturbation_multiplier", 0.0)
-
-    def basis(self) -> tuple[list, list]:
-        """Status of each row and of each column."""
-        basis = self.highs.getBasis()
-        return basis.row_status, basis.col_status
-
-    def start_from(self, rows: list, columns: list) -> None:
-        """Begin with a basis."""
-        basis = highspy.HighsBasis()
-        basis.row_status, basis.col_status, basis.valid = rows, columns, True
-        self.highs.setBasis(basis)
-        self._keep_costs()
-
-    def set_costs(self, columns: np.ndarray, cost: np.ndarray) -> None:
-        """Change the cost of columns."""
-        self.highs.changeColsCost(columns.size, columns.astype(np.int32), cost)
-
-    def set_limits(self, columns: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
-        """Change the bounds of columns."""
-        self.highs.changeColsBounds(columns.size, columns.astype(np.int32), low, high)
-
-
-@dataclass(frozen=True)
-class _Delivered:
-    """Who delivers a DAM schedule, burning least: U units, T blocks."""
-
-    charge_mw: np.ndarray  # (U, T)
-    discharge_mw: np.ndarray  # (U, T)
-    starts_mwh: np.ndarray  # (days, U)
-
-    @property
-    def unit_mw(self) -> np.ndarray:
-        """(U, T) net power."""
-        return self.discharge_mw - self.charge_mw
 
 
 class ArrayProgramme:

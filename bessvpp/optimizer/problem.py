@@ -9,48 +9,25 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bessvpp import battery
-from bessvpp.errors import InfeasibleError
-from bessvpp.params.load import BessParams, Commitment, Costs, Solver, Terminal
+from bessvpp.params.bess import BessParams
+from bessvpp.params.load import Params
+from bessvpp.params.market import Costs
+from bessvpp.params.study import CommitmentRule, SolverName, TerminalRule
 
 TIE_BREAK_RS_PER_MWH = 0.01
 SIDES = ("dam_sale", "dam_purchase", "rtm_sale", "rtm_purchase", "charge", "discharge")
 UNDELIVERED_PENALTY_RS_PER_MWH = 1e6
 """Keeps a recourse from choosing not to deliver; what is booked is the deviation rate."""
-BURN_TOLERANCE_MW = 1e-5
-WORST_SHARE = 0.5
 PAST_TOLERANCE_MW = 1e-6
 """Room for the rounding of flows that were run, so that the next programme can go on from them."""
 OFF_SCHEDULE_WEIGHT = 1e4
 OFF_SCHEDULE_TOLERANCE_MW = 1e-3
 _PRIMES = [p for p in range(2, 1000) if all(p % q for q in range(2, int(p**0.5) + 1))]
-
-
-@dataclass(frozen=True)
-class PriceScenarios:
-    """Joint price paths: S scenarios of T blocks."""
-
-    dam: np.ndarray  # (S, T) Rs/MWh
-    rtm: np.ndarray  # (S, T) Rs/MWh; NaN: no RTM trade possible in that block
-    weights: np.ndarray  # (S,) sum to 1
-
-    def __post_init__(self) -> None:
-        if self.dam.shape != self.rtm.shape or self.weights.shape != self.dam.shape[:1]:
-            raise ValueError("scenarios need dam (S, T), rtm (S, T) and weights (S,)")
-        if not np.isfinite(self.dam).all():
-            raise ValueError("a scenario has a DAM price that is no number")
-        if (self.weights < 0).any() or abs(self.weights.sum() - 1) > 1e-6:
-            raise ValueError(f"weights of scenarios must sum to 1, not {self.weights.sum():g}")
-
-    @classmethod
-    def single(cls, dam: np.ndarray, rtm: np.ndarray) -> PriceScenarios:
-        """One sure path, (T,) each."""
-        return cls(dam[None], rtm[None], np.ones(1))
 
 
 @dataclass(frozen=True)
@@ -93,15 +70,15 @@ class Problem:
     costs: Costs
     block_hours: float
     e_start_mwh: np.ndarray
-    commitment: Commitment = "physical"
-    terminal: Terminal = "hard"
+    commitment: CommitmentRule = "physical"
+    terminal: TerminalRule = "hard"
     energy_values: Sequence[EnergyValue] = ()
     fixed_dam_mw: np.ndarray | None = None
     rtm_allowed: bool = True
     past: Past | None = None
     schedule_start_mwh: np.ndarray | None = None
     schedule_end_mwh: np.ndarray | None = None
-    solver: Solver = "engine"
+    solver: SolverName = "engine"
     solver_time_limit_s: float = 3600.0
     name: str = ""
 
@@ -175,51 +152,6 @@ def on_day(starts: np.ndarray, day: int) -> np.ndarray:
     return starts if starts.ndim == 1 else starts[day]
 
 
-def schedule_violation_mwh(problem: Problem, unit_mw: np.ndarray, starts_mwh: np.ndarray) -> float:
-    """Greatest amount by which a unit's strict path breaks a rule of its DAM schedule.
-
-    Parameters
-    ----------
-    unit_mw : (U, T) net power over one or more days
-    starts_mwh : (days, U) energy with which each day's schedule starts
-    """
-    per_day, ends = problem.blocks_per_day, problem.schedule_end_mwh
-    worst = 0.0
-    for day, start in enumerate(starts_mwh):
-        violation = battery.schedule_violations(
-            problem.bess,
-            unit_mw[:, day * per_day : (day + 1) * per_day],
-            start,
-            problem.block_hours,
-            ends if ends is None else on_day(ends, day),
-        )
-        worst = max(worst, float(violation.max()))
-    return worst
-
-
-def worst_burning(
-    violation_mwh: float, charge_mw: np.ndarray, discharge_mw: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Units and blocks in which a DAM schedule burns most; none where its path is good.
-
-    The worst first: what they force often mends the others.
-
-    Raises
-    ------
-    InfeasibleError
-        where the strict path breaks a rule although nothing is burnt.
-    """
-    burnt = np.minimum(charge_mw, discharge_mw)
-    if violation_mwh <= battery.FEASIBILITY_TOLERANCE_MWH:
-        return np.nonzero(np.zeros(burnt.shape))
-    if burnt.max() <= BURN_TOLERANCE_MW:
-        raise InfeasibleError(
-            f"the DAM schedule leaves the battery's bounds by {violation_mwh:.4f} MWh without "
-            "burning energy: the solver's tolerance is too wide"
-        )
-    return np.nonzero(burnt >= WORST_SHARE * burnt.max())
-
-
 # ---------------------------------------------------------------------- no optimum
 
 
@@ -243,3 +175,22 @@ def no_optimum(
             else ""
         )
     )
+
+
+# ---------------------------------------------------------------------- planning
+
+
+def day_problem(params: Params, block_hours: float, e_start_mwh: np.ndarray) -> Problem:
+    """Planning problem of a day from the energy planned for its midnight, (U,)."""
+    problem = Problem(
+        bess=params.bess,
+        costs=params.market,
+        block_hours=block_hours,
+        e_start_mwh=e_start_mwh,
+        commitment=params.backtest.commitment,
+        terminal=params.backtest.terminal,
+        schedule_start_mwh=e_start_mwh,
+        solver=params.backtest.solver,
+        solver_time_limit_s=params.backtest.solver_time_limit_s,
+    )
+    return replace(problem, schedule_end_mwh=problem.e_end_min_mwh)

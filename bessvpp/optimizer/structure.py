@@ -14,14 +14,9 @@ import numpy as np
 from scipy import sparse
 
 from bessvpp import battery
-from bessvpp.optimizer.problem import (
-    OFF_SCHEDULE_WEIGHT,
-    PriceScenarios,
-    Problem,
-    on_day,
-    spread_out,
-)
-from bessvpp.params.load import BessParams
+from bessvpp.optimizer.problem import Problem, on_day
+from bessvpp.params.bess import BessParams
+from bessvpp.prices import PriceScenarios
 
 
 class Rows:
@@ -286,46 +281,6 @@ def structure(shape: Shape) -> Structure:
         n_first=(n_first_rows, n_first_columns),
         n_each=(n_rows, n_columns),
         matrix=sparse.csr_array((value_all, (row_all, column_all)), shape=size),
-        row_low=row_low,
-        row_high=row_high,
-        column_low=column_low,
-        column_high=column_high,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivery(Coefficients):
-    """The small programme that shares a DAM schedule over units and directions."""
-
-    paths: Paths
-    off_schedule: np.ndarray
-    balance_rows: np.ndarray  # (T,)
-    cost: np.ndarray
-
-
-@lru_cache(maxsize=16)
-def delivery(shape: Shape) -> Delivery:
-    """Build the delivery programme of a shape."""
-    columns, rows = Columns(), Rows()
-    paths = unit_paths(shape, columns, rows, daily=True)
-    above, below = (columns.add((shape.n_blocks,)) for _ in range(2))
-    balance = [(above, 1.0), (below, -1.0), (paths.discharge.T, 1.0), (paths.charge.T, -1.0)]
-    balance_rows = rows.add(shape.n_blocks, balance, 0.0, 0.0)
-    cost = np.zeros(columns.n_columns)
-    off_schedule = np.concatenate([above, below])
-    cost[off_schedule] = OFF_SCHEDULE_WEIGHT
-    for k, flow in enumerate([*paths.charge, *paths.discharge]):
-        cost[flow] = 1 + spread_out(k, shape.n_blocks)
-    row, column, value = rows.entries()
-    matrix = sparse.csr_array((value, (row, column)), shape=(rows.n_rows, columns.n_columns))
-    row_low, row_high = rows.limits()
-    column_low, column_high = columns.limits()
-    return Delivery(
-        paths=paths,
-        off_schedule=off_schedule,
-        balance_rows=balance_rows,
-        cost=cost,
-        matrix=matrix,
         row_low=row_low,
         row_high=row_high,
         column_low=column_low,

@@ -16,14 +16,16 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.errors import BessvppError
-from bessvpp.market.history import common_minutes, price_files
-from bessvpp.params.load import MINUTES_PER_DAY, MarketParams
-from bessvpp.price_files.judge import (
+from bessvpp.params.fields import MINUTES_PER_DAY
+from bessvpp.params.market import MarketParams
+from bessvpp.price_files.judge import read_price_tables
+from bessvpp.price_files.merge import (
+    common_minutes,
     days_of,
     disagreements,
     green_prices,
     merged,
-    read_price_tables,
+    price_files,
     repeated,
     unlike_volumes,
 )

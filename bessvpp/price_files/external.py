@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bessvpp.params.load import MINUTES_PER_DAY, PROJECT_ROOT, ExternalFile
+from bessvpp.files import PROJECT_ROOT
+from bessvpp.params.fields import MINUTES_PER_DAY
+from bessvpp.params.market import ExternalFile
 from bessvpp.price_files.tables import body_below, check_order, find_header, label, row_labels
 from bessvpp.price_files.tidy import block_minutes, refuse_shifted, tidy_start
 from bessvpp.price_files.workbook import read_bytes, read_sheets, refuse

@@ -21,13 +21,13 @@ import numpy as np
 
 from bessvpp.compute.cache import hash_of, read_entry, write_entry
 from bessvpp.errors import DataError, StorageError
+from bessvpp.files import PROJECT_ROOT
 from bessvpp.params import load
-from bessvpp.params.load import MINUTES_PER_DAY, PROJECT_ROOT, MarketParams
+from bessvpp.params.market import MarketParams
 from bessvpp.price_files import checksum, snapshot, tables, tidy, workbook
-from bessvpp.price_files.tables import VOLUMES, PriceTable
+from bessvpp.price_files.tables import ROUNDING, VOLUMES, PriceTable
 
 CACHE = PROJECT_ROOT / "data" / ".cache"
-ROUNDING = 0.011  # Rs/MWh; prices of one block that differ by more disagree
 RS_PER_KWH = 50.0  # a day whose median price, zeros apart, lies below this is in Rs/kWh
 
 
@@ -118,173 +118,6 @@ def _zeros(table: PriceTable) -> tuple[np.ndarray, np.ndarray]:
     no_bids = (np.nan_to_num(bids) == 0).all(axis=0) & ~np.isnan(bids).all(axis=0)
     untold = np.isnan(cleared)
     return zero & ((cleared == 0) | (untold & no_bids)), zero & untold & ~no_bids
-
-
-# --- several tables ------------------------------------------------------------------------
-
-
-def merged(tables: Sequence[PriceTable], dates: np.ndarray, minutes: int) -> dict[str, np.ndarray]:
-    """Grids (D, T) of the columns of one market; NaN where no table has a value."""
-    names = ("mcp", "no_trade", *VOLUMES)
-    shape = (len(dates), MINUTES_PER_DAY // minutes)
-    merged = {name: np.full(shape, np.nan) for name in names}
-    for length in sorted({table.block_minutes for table in tables}, reverse=True):
-        grids = _placed([t for t in tables if t.block_minutes == length], dates, length)
-        if length < minutes:
-            grids = _averaged(grids, minutes // length)
-        one, two = (np.where(g["no_trade"] == 1, -1.0, g["mcp"]) for g in (merged, grids))
-        for day, block in np.argwhere(np.abs(one - two) > ROUNDING)[:1]:
-            raise DataError(
-                f"the hourly files and the 15-minute files disagree on {dates[day]}, hour "
-                f"{block}: {_told(one[day, block])} and {_told(two[day, block])}. "
-                "Keep the files of one kind"
-            )
-        merged = {name: np.fmax(merged[name], grids[name]) for name in names}
-    return merged
-
-
-def days_of(tables: Sequence[PriceTable]) -> np.ndarray:
-    """(D,) every day from the first of the tables to the last."""
-    days = [table.starts.astype("M8[D]") for table in tables]
-    return np.arange(min(d.min() for d in days), max(d.max() for d in days) + 1)
-
-
-def green_prices(
-    tables: Sequence[PriceTable], dates: np.ndarray, minutes: int
-) -> tuple[np.ndarray, list[str]]:
-    """(D, T) prices of the GDAM on the calendar of the other markets [Rs/MWh], and notes.
-
-    They never lengthen that calendar: prices of other days are set apart, and so are hourly ones
-    beside blocks of 15 minutes. Those that disagree are refused.
-    """
-    fitting = [table for table in tables if table.block_minutes <= minutes]
-    notes = [
-        f"{table.source}: GDAM prices of {table.block_minutes} minutes cannot be told apart into "
-        f"the {minutes} minutes of the other markets, set apart"
-        for table in tables
-        if table.block_minutes > minutes
-    ]
-    prices = np.full((len(dates), MINUTES_PER_DAY // minutes), np.nan)
-    if fitting:
-        own_dates = days_of(fitting)
-        own = merged(fitting, own_dates, minutes)["mcp"]
-        _, here, there = np.intersect1d(dates, own_dates, return_indices=True)
-        prices[here] = own[there]
-        outside = own_dates[np.isfinite(own).any(axis=1) & ~np.isin(own_dates, dates)]
-        if len(outside):
-            notes.append(
-                f"GDAM prices of {len(outside)} days, {outside[0]} to {outside[-1]}, lie outside "
-                "the days of the other markets, set apart"
-            )
-    return prices, notes
-
-
-def repeated(tables: Sequence[PriceTable]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of neighbours among the rows that give one block a price, of one market and length.
-
-    first, second : (k,) places of the rows, counted over all tables
-    differ : (k,) bool, the two disagree; no trade disagrees with a price
-    """
-    return _twins(tables, _said(tables))
-
-
-def _twins(
-    tables: Sequence[PriceTable], values: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """``repeated``, of any value of the rows."""
-    start = np.concatenate([table.starts for table in tables])
-    order = np.argsort(start, kind="stable")
-    order = order[~np.isnan(values[order])]
-    first, second = order[:-1], order[1:]
-    twins = start[first] == start[second]
-    first, second = first[twins], second[twins]
-    return first, second, np.abs(values[first] - values[second]) > ROUNDING
-
-
-def unlike_volumes(tables: Sequence[PriceTable]) -> list[str]:
-    """Notes on volumes that tables of one market and length give twice, and not alike."""
-    start = np.concatenate([table.starts for table in tables])
-    owner = np.concatenate([np.full(len(table.starts), i) for i, table in enumerate(tables)])
-    notes = []
-    for name in VOLUMES:
-        first, second, differ = _twins(tables, _column(tables, name))
-        if differ.any():
-            one, two = (tables[owner[rows[differ][0]]].source for rows in (first, second))
-            there = np.unique(start[first[differ]])
-            notes.append(
-                f"{tables[0].market.upper()} {name} of {len(there)} blocks from {there[0]} on "
-                f"differ between {one} and {'its own rows' if one == two else two}; those of the "
-                "first file by name stay"
-            )
-    return notes
-
-
-def disagreements(tables: Sequence[PriceTable]) -> list[str]:
-    """Where tables of one market and length disagree: a message for each pair of sources."""
-    first, second, differ = repeated(tables)
-    start = np.concatenate([table.starts for table in tables])
-    row = np.concatenate([table.row_numbers for table in tables])
-    owner = np.concatenate([np.full(len(table.starts), i) for i, table in enumerate(tables)])
-    said = _said(tables)
-    messages: dict[tuple[int, int], str] = {}
-    pairs = list(zip(first[differ].tolist(), second[differ].tolist(), strict=True))
-    for pair in pairs:
-        owners = (int(owner[pair[0]]), int(owner[pair[1]]))
-        if owners in messages:
-            continue
-        one, two = (f"{tables[owner[i]].source}, row {row[i]}: {_told(said[i])}" for i in pair)
-        n = sum((owner[i], owner[j]) == owners for i, j in pairs)
-        more = f" (and {n - 1} more blocks)" if n > 1 else ""
-        messages[owners] = (
-            f"two rows disagree on the {tables[0].market.upper()} price of {start[pair[0]]}{more}:"
-            f"\n  {one}\n  {two}\nKeep the one that is right, or download the day again"
-        )
-    return list(messages.values())
-
-
-def _said(tables: Sequence[PriceTable]) -> np.ndarray:
-    """Price of each row, -1 for no trade, NaN for nothing."""
-    return np.where(_column(tables, "no_trade") == 1, -1.0, _column(tables, "mcp"))
-
-
-def _told(said: float) -> str:
-    return "no trade" if said < 0 else f"{said:g} Rs/MWh"
-
-
-def _column(tables: Sequence[PriceTable], name: str) -> np.ndarray:
-    """One column over the rows of all tables, NaN where a table has none."""
-    return np.concatenate([t.columns.get(name, np.full(len(t.starts), np.nan)) for t in tables])
-
-
-def _placed(tables: Sequence[PriceTable], dates: np.ndarray, length: int) -> dict[str, np.ndarray]:
-    """Rows of tables put on the calendar; rows that disagree on a price are refused."""
-    blocks = MINUTES_PER_DAY // length
-    grids = {}
-    start = np.concatenate([t.starts for t in tables])
-    place = (start - dates[0].astype("M8[m]")).astype(int) // length
-
-    if clashes := disagreements(tables):
-        raise DataError(clashes[0])
-    for name in ("mcp", "no_trade", *VOLUMES):
-        values = _column(tables, name)
-        there = np.flatnonzero(~np.isnan(values))[::-1]  # of several, the first stays
-        grid = np.full(len(dates) * blocks, np.nan)
-        grid[place[there]] = values[there]
-        grids[name] = grid.reshape(len(dates), blocks)
-    return grids
-
-
-def _averaged(grids: dict[str, np.ndarray], factor: int) -> dict[str, np.ndarray]:
-    """Means over ``factor`` blocks; of RTM prices over those with trade, none if none has."""
-    days, blocks = grids["mcp"].shape
-    parts = {name: g.reshape(days, blocks // factor, factor) for name, g in grids.items()}
-    idle = parts["no_trade"] == 1
-    counted = np.where(idle, 0.0, parts["mcp"]).sum(axis=2)
-    traded = factor - idle.sum(axis=2)
-    means = {name: parts[name].mean(axis=2) for name in VOLUMES}
-    with np.errstate(invalid="ignore"):
-        mcp = np.where(traded > 0, counted / np.maximum(traded, 1), np.nan)
-    return {"mcp": mcp, "no_trade": np.where(traded > 0, np.nan, 1.0), **means}
 
 
 # --- the cache -----------------------------------------------------------------------------

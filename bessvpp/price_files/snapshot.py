@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from bessvpp.params.load import MarketParams
+from bessvpp.params.market import MarketParams
 from bessvpp.price_files.checksum import check_summary
 from bessvpp.price_files.tables import (
     ENOUGH_HOURS,

@@ -249,3 +249,6 @@ def _is_whole(body: Body) -> bool:
 
 def _cut_note(row_number: int) -> str:
     return f"row {row_number} ends without an end of line, may be cut off, and is not used"
+
+
+ROUNDING = 0.011  # Rs/MWh; prices of one block that differ by more disagree

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bessvpp.params.load import MINUTES_PER_DAY, MarketParams
+from bessvpp.params.fields import MINUTES_PER_DAY
+from bessvpp.params.market import MarketParams
 from bessvpp.price_files.snapshot import snapshot_table
 from bessvpp.price_files.tables import (
     ENOUGH_HOURS,
@@ -31,7 +32,6 @@ from bessvpp.price_files.tables import (
 )
 from bessvpp.price_files.workbook import Cell, Sheet, clean, read_sheets, refuse
 
-MARKER = "SYNTHETIC.txt"  # a folder that holds this file holds no real data
 SHIFTS = (15, 60, 330, 1110, 1380, 1425)  # minutes: a block or an hour late or early, UTC and IST
 TIDY_FIELDS = {
     "dam_mcp_rs_mwh": ("dam", "mcp"),

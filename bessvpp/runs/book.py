@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,18 @@ import yaml
 from plotly.offline import get_plotlyjs
 
 from bessvpp.errors import DataError, MissingArtefactError, RunError
-from bessvpp.params.load import PROJECT_ROOT
-from bessvpp.risk import miscoverage
-from bessvpp.runs.folder import RunFolder, atomic_file
+from bessvpp.files import PROJECT_ROOT, atomic_file
+from bessvpp.runs.folder import RunFolder
+from bessvpp.runs.headline import (
+    _markdown_table,
+    _runtime_rows,
+    coverage_rows,
+    frontier_rows,
+    market_in_words,
+    policy_rows,
+    rule_rows,
+    verdict,
+)
 from bessvpp.runs.manifest import artefacts_of, read_manifest
 
 PICTURES = ("coverage.png", "frontier.png")
@@ -31,24 +40,6 @@ README_BLOCK = re.compile(r"(<!-- headline:[^\n]*-->\n).*?(<!-- /headline -->)",
 FOR_LAB = "application/vnd.plotly.v1+json"  # a page shows the HTML beside it
 PROMPT = "Parameters of this run"
 BUILD = "from jupyter_book.cli.main import main; main()"
-LAKH = 1e5  # Rs 100,000, as money is counted in India
-POLICY_COLUMNS = {  # key: title, unit, form
-    "net_rs_causal": ("Causal net, lakh Rs", LAKH, "{:.2f}"),
-    "gain_over_nothing_causal_rs": ("Causal gain", LAKH, "{:+.2f}"),
-    "capture_causal": ("Of ceiling", 0.01, "{:.1f} %"),
-    "net_rs": ("Hindsight net", LAKH, "{:.2f}"),
-    "net_rs_dam_only": ("As committed", LAKH, "{:.2f}"),
-    "worst_day_causal_rs": ("Worst day", LAKH, "{:.2f}"),
-    "cycles_per_day_causal": ("Cycles a day", 1.0, "{:.2f}"),
-}
-FRONTIER_COLUMNS = {
-    "lambda": ("Lambda", 1.0, "{:g}"),
-    "planned_mean_rs": ("Planned mean, lakh Rs", LAKH, "{:.2f}"),
-    "planned_cvar_rs": ("Planned CVaR", LAKH, "{:.2f}"),
-    "realised_mean_rs": ("Realised mean", LAKH, "{:.2f}"),
-    "realised_cvar_rs": ("Realised CVaR", LAKH, "{:.2f}"),
-    "realised_worst_day_rs": ("Worst day", LAKH, "{:.2f}"),
-}
 
 
 def build_book(outputs: Path, project: Path = PROJECT_ROOT) -> Path:
@@ -94,29 +85,13 @@ def build_book(outputs: Path, project: Path = PROJECT_ROOT) -> Path:
     return index
 
 
-def headline(outputs: Path) -> str:
-    """Coverage, policies and frontier of a run, as text for a terminal."""
-    manifest = read_manifest(outputs) or {}
-    parts = [
-        f"Market: {_market(manifest)}",
-        _text_table("Coverage on days that no fit saw", coverage_rows(outputs)),
-        _text_table(
-            "Policies, with causal recourse where nothing else is said", policy_rows(outputs)
-        ),
-        f"  {verdict(outputs)}",
-        _text_table("Rules", rule_rows(outputs)),
-        _text_table("Frontier, a day", frontier_rows(outputs)),
-    ]
-    return "\n\n".join(parts)
-
-
 def write_readme(outputs: Path, project: Path = PROJECT_ROOT) -> None:
     """Put a run's frontier and headline tables into the README."""
     readme = project / "README.md"
     text = readme.read_text(encoding="utf-8")
     manifest = _complete_manifest(outputs)
     block = (
-        f"Market of this run: {_market(manifest)}. *Causal* recourse trades each RTM session on "
+        f"Market of this run: {market_in_words(manifest)}. *Causal* recourse trades each RTM session on "
         "what its gate knows; *hindsight* knows the day's RTM prices, which no trader does. What "
         "a policy is worth is its gain over nothing committed. Money in lakh Rs (Rs 100,000); "
         "worst day and cycles with causal recourse.\n\n"
@@ -133,22 +108,6 @@ def write_readme(outputs: Path, project: Path = PROJECT_ROOT) -> None:
     ):
         with atomic_file(project / name) as handle:
             handle.write(content)
-
-
-def verdict(outputs: Path) -> str:
-    """Who came first among the policies, and how sure that is."""
-    lead = _read(outputs, "backtest_summary.json").get("lead")
-    if not lead:
-        raise _unlike(outputs / "backtest_summary.json", "it has no lead")
-    settled, policy = lead["settlement"], _words(lead["policy"])
-    parts = [f"The largest net in this run, {settled}, is that of **{policy}**."]
-    for name, ahead in lead["over"].items():
-        total, low, high = (ahead[key] / LAKH for key in ("ahead_rs", "low_rs", "high_rs"))
-        parts.append(
-            f"It lies {total:.1f} lakh Rs ahead of {_words(name)}; days drawn with replacement "
-            f"give {low:.1f} to {high:.1f} (5 to 95 %)."
-        )
-    return " ".join(parts)
 
 
 def _complete_manifest(outputs: Path) -> dict[str, Any]:
@@ -214,7 +173,7 @@ def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     """What ``{{ name }}`` on the landing page stands for."""
     git = manifest["git"] or {}
     return {
-        "market": _market(manifest),
+        "market": market_in_words(manifest),
         "rule_table": _markdown_table(rule_rows(outputs)),
         "profile": str(manifest["profile"]),
         "finished": str(manifest["finished"]),
@@ -226,131 +185,3 @@ def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
         "runtime_table": _markdown_table(_runtime_rows(manifest)),
         "verdict": verdict(outputs),
     }
-
-
-def coverage_rows(outputs: Path) -> list[dict[str, str]]:
-    """One row a market and fan: how far the levels are from what they promise."""
-    rows = []
-    for market, fans in _read(outputs, "coverage.json").items():
-        for fan, levels in fans.items():
-            try:
-                misses = {name: miscoverage(**level) for name, level in levels.items()}
-                worst = max(misses, key=misses.__getitem__)
-                days = min(x["n_days"] for x in levels.values())
-            except (KeyError, TypeError, ValueError) as error:
-                raise _unlike(outputs / "coverage.json", error) from None
-            rows.append(
-                {
-                    "Market": market.upper(),
-                    "Fan": fan,
-                    "Mean miscoverage": f"{sum(misses.values()) / len(misses):.1%}",
-                    "Largest": f"{misses[worst]:.1%} at {worst}",
-                    "Days": str(days),
-                }
-            )
-    return rows
-
-
-def policy_rows(outputs: Path) -> list[dict[str, str]]:
-    """One row a policy, settled with causal recourse unless a column says otherwise."""
-    policies = _read(outputs, "backtest_summary.json").get("policies")
-    if not policies:
-        raise _unlike(outputs / "backtest_summary.json", "it has no policies")
-    return [
-        {"Policy": _words(name), **_figures(figures, POLICY_COLUMNS)}
-        for name, figures in policies.items()
-    ]
-
-
-def frontier_rows(outputs: Path) -> list[dict[str, str]]:
-    """One row a fan and lambda."""
-    fans = _read(outputs, "frontier.json").get("fans")
-    if not fans:
-        raise _unlike(outputs / "frontier.json", "it has no fans")
-    return [
-        {"Fan": fan, **_figures(point, FRONTIER_COLUMNS)}
-        for fan, points in fans.items()
-        for point in points
-    ]
-
-
-def rule_rows(outputs: Path) -> list[dict[str, str]]:
-    """One row a rule that the figures of the backtest rest on."""
-    rules = _read(outputs, "backtest_summary.json").get("rules")
-    if not rules:
-        raise _unlike(outputs / "backtest_summary.json", "it has no rules")
-    return [{"Rule": _words(key), "In this run": _value(value)} for key, value in rules.items()]
-
-
-def _figures(
-    figures: Mapping[str, Any], columns: Mapping[str, tuple[str, float, str]]
-) -> dict[str, str]:
-    """Figures under their titles; a dash where one is not there."""
-    return {
-        title: "–" if figures.get(key) is None else form.format(figures[key] / unit)
-        for key, (title, unit, form) in columns.items()
-    }
-
-
-def _read(outputs: Path, name: str) -> dict[str, Any]:
-    try:
-        content = RunFolder(outputs).read_json(name)
-    except ValueError as error:
-        raise _unlike(outputs / name, error) from None
-    return content
-
-
-def _unlike(path: Path, why: object) -> DataError:
-    return DataError(f"{path}: not as expected ({why}); run the notebook that writes it again")
-
-
-def _market(manifest: Mapping[str, Any]) -> str:
-    data = manifest.get("data", {})
-    if data.get("source") == "synthetic":
-        return (
-            f"synthetic, not real prices ({data['synthetic_days']} days from "
-            f"{data['synthetic_start']}, seed {data['synthetic_seed']})"
-        )
-    return f"{Path(str(data.get('source'))).name} (sha256 {str(data.get('sha256'))[:12]})"
-
-
-def _runtime_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [
-        {
-            "Notebook": name,
-            "Seconds": f"{entry['wall_s']:.1f}",
-            "Peak memory, MB": f"{entry['peak_memory_mb']:.0f}",
-        }
-        for name, entry in manifest["notebooks"].items()
-    ]
-
-
-def _words(name: str) -> str:
-    """A name in a file as a reader would write it."""
-    return name.replace("_rs_per_mwh", ", Rs/MWh").replace("_rs_", ", Rs ").replace("_", " ")
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(_value, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
-    heads = list(rows[0])
-    ruler = ["---", *["---:"] * (len(heads) - 1)]
-    lines = [heads, ruler, *[[row.get(head, "–") for head in heads] for row in rows]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _text_table(title: str, rows: Sequence[Mapping[str, str]]) -> str:
-    heads = list(rows[0])
-    lines = [heads, *[[row.get(head, "–") for head in heads] for row in rows]]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
-    shown = [
-        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True))
-        for line in lines
-    ]
-    return "\n".join([title, *[f"  {line}".rstrip() for line in shown]])

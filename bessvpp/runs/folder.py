@@ -6,20 +6,18 @@ new one and never a half. A full disk is one clear error.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from bessvpp.errors import MissingArtefactError, ParameterError, StorageError
-from bessvpp.params.load import PROJECT_ROOT
+from bessvpp.errors import MissingArtefactError
+from bessvpp.files import PROJECT_ROOT, atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,42 +109,6 @@ class RunFolder:
         with atomic_file(path) as handle:
             write(handle)
         return path
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[io.BufferedWriter]:
-    """A binary file that appears at ``path`` only when it is complete.
-
-    Raises
-    ------
-    StorageError
-        where the folder cannot be made or the disk is full; ``path`` is left as it was.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "wb") as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise StorageError(
-            f"{path} could not be written: {error.strerror or error}. "
-            "Free some space or choose another folder; nothing there was changed"
-        ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def user_path(value: str) -> Path:
-    """A path that a user typed; relative ones start where the command was typed."""
-    if not value:
-        raise ParameterError("a path must not be empty")
-    return Path(value).expanduser().absolute()
 
 
 def _plain(value: object) -> object:

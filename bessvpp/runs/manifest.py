@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bessvpp.errors import RunError
-from bessvpp.params.load import PROJECT_ROOT
+from bessvpp.files import PROJECT_ROOT
 from bessvpp.runs.folder import WRITTEN_BY, RunFolder
 from bessvpp.runs.profiles import NOT_HASHED, RunParameters, sha256_of
 

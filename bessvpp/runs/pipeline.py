@@ -62,7 +62,7 @@ def select(names: Sequence[str], only: Sequence[str] = (), start: str = "") -> l
     return chosen
 
 
-def run(
+def run_notebooks(
     parameters: RunParameters,
     outputs: Path,
     *,

@@ -22,8 +22,8 @@ import nbformat
 import yaml
 
 from bessvpp.errors import DataError, ParameterError, RunError
-from bessvpp.params.load import FIELDS, PROJECT_ROOT, Params, load_params, read_yaml
-from bessvpp.runs.folder import user_path
+from bessvpp.files import PROJECT_ROOT, user_path
+from bessvpp.params.load import FIELDS, Params, load_params, read_yaml, suggestion
 
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
 PROFILES = PROJECT_ROOT / "params" / "profiles"
@@ -219,3 +219,29 @@ def sha256_of(files: Sequence[Path], folder: Path) -> str:
         with file.open("rb") as handle:
             total.update(hashlib.file_digest(handle, "sha256").digest())
     return total.hexdigest()
+
+
+def notebook_parameters(namespace: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Values of a notebook's parameters that are fields of a section.
+
+    Parameters
+    ----------
+    namespace : the notebook's ``globals()``
+    names : all parameters that it declares besides ``outputs`` and ``params``
+
+    Raises
+    ------
+    ParameterError
+        where papermill injected a parameter that the notebook does not declare; papermill
+        itself only warns.
+    """
+    declared = {"outputs", "params", *names}
+    for source in namespace.get("In", ()):
+        if not source.startswith("# Parameters"):
+            continue
+        for node in ast.parse(source).body:
+            injected = [target.id for target in getattr(node, "targets", ())]
+            for key in set(injected) - declared:
+                hint = suggestion(key, sorted(declared))
+                raise ParameterError(f"this notebook has no parameter '{key}'{hint}")
+    return {name: namespace[name] for name in names if name in FIELDS}

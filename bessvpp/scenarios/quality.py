@@ -14,7 +14,7 @@ import scoringrules
 
 from bessvpp.errors import DataError
 from bessvpp.market.history import Market
-from bessvpp.optimizer.problem import PriceScenarios
+from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
 
 VARIOGRAM_ORDER = 0.5
@@ -87,7 +87,7 @@ def independent(day: PriceScenarios, rng: np.random.Generator) -> PriceScenarios
     return PriceScenarios(rng.permuted(day.dam, axis=0), rng.permuted(day.rtm, axis=0), day.weights)
 
 
-def persistence(known: Market, cap: float, floor: float) -> PriceScenarios:
+def persistence_path(known: Market, cap: float, floor: float) -> PriceScenarios:
     """Paths of persistence: the last whole day, moved by what that forecast missed before.
 
     The RTM of the day before the gate is not whole, so its last whole day is a day older.

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from bessvpp.errors import ParameterError
-from bessvpp.optimizer.problem import PriceScenarios
+from bessvpp.prices import PriceScenarios
 
 
 def reduce(day: PriceScenarios, n_scenarios: int) -> PriceScenarios:

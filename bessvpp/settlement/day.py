@@ -17,7 +17,8 @@ import numpy as np
 from bessvpp import battery
 from bessvpp.battery import Ledger
 from bessvpp.optimizer import dispatch
-from bessvpp.optimizer.problem import Past, PriceScenarios, Problem
+from bessvpp.optimizer.problem import Past, Problem
+from bessvpp.prices import PriceScenarios
 
 AS_COMMITTED = "as committed"
 CAUSAL = "with causal recourse"

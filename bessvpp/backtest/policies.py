@@ -1,0 +1,215 @@
+"""What is committed in the day-ahead market at the gate: rules of thumb and the two-stage plan.
+
+A policy knows only the past of its gate. A new one is a function here, its name in
+``params.study.PolicyName`` and its line in ``_SIMPLE``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bessvpp import battery
+from bessvpp.backtest.window import Window
+from bessvpp.battery import start_energy
+from bessvpp.compute.cache import Arrays, Cache
+from bessvpp.market.history import week_mean, whole_days
+from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.energy_value import with_energy_value
+from bessvpp.optimizer.problem import Plan, Problem
+from bessvpp.prices import PriceScenarios
+
+BASELINE = "nothing_committed"
+FIXED_CHARGE_HOURS = (11, 13)
+FIXED_DISCHARGE_HOURS = (18, 20)
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """DAM schedule of a day: U units, T blocks."""
+
+    unit_mw: np.ndarray  # (U, T) who delivers what
+    e_end_mwh: np.ndarray  # (U,) energy planned for the end of the day
+
+    @property
+    def dam_mw(self) -> np.ndarray:
+        """(T,) committed in the DAM, positive sells."""
+        return self.unit_mw.sum(axis=0)
+
+
+Policy = Callable[[Window, int, Problem], Commitment]
+"""Commits for one day, given the window, the day's place in it, and the planning problem."""
+
+
+def planned_end(problem: Problem, e_end_mwh: np.ndarray) -> np.ndarray:
+    """Energy that the next day is planned from: the target under ``hard``, else the plan's."""
+    target = problem.e_end_min_mwh
+    return e_end_mwh if target is None else target
+
+
+def commitment_of(problem: Problem, plan: Plan) -> Commitment:
+    """A plan's commitment, and the energy that it plans for the end of the day.
+
+    A physical commitment plans for what its own schedule leaves, so that the next one can
+    be delivered without the RTM too; a financial one for what it expects after recourse. The
+    latter is shared over units by their power.
+    """
+    units, unit_mw, e_end = problem.bess.units, plan.unit_dam_mw, plan.e_end_mwh
+    if unit_mw is None:
+        unit_mw = battery.share_by_power(problem.bess, plan.dam_mw)
+    else:
+        paths = [
+            battery.energy_path(unit, mw, start, problem.block_hours)
+            for unit, mw, start in zip(units, unit_mw, problem.e_start_mwh, strict=True)
+        ]
+        lowest, highest = zip(*((unit.e_min_mwh, unit.e_max_mwh) for unit in units), strict=True)
+        e_end = np.clip([path[-1] for path in paths], lowest, highest)
+    return Commitment(unit_mw, planned_end(problem, e_end))
+
+
+@dataclass(frozen=True)
+class DayPlan:
+    """What is kept of a day's plan for one risk weight."""
+
+    commitment: Commitment
+    profit_rs: np.ndarray  # (S,) planned, in each scenario
+    relaxation_gap_rs: float  # of the objective, lost to barred directions
+
+
+def plan_lambdas(
+    cache: Cache,
+    problem: Problem,
+    scenarios: PriceScenarios,
+    lambdas: Sequence[float],
+    alpha: float,
+) -> list[DayPlan]:
+    """Plans of one day for several risk weights, solved unless they were before."""
+
+    def compute() -> Arrays:
+        plans = dispatch.sweep(problem, scenarios, lambdas, alpha)
+        commitments = [commitment_of(problem, plan) for plan in plans]
+        return {
+            "unit_mw": np.array([commitment.unit_mw for commitment in commitments]),
+            "e_end_mwh": np.array([commitment.e_end_mwh for commitment in commitments]),
+            "profit_rs": np.array([plan.profit_rs for plan in plans]),
+            "relaxation_gap_rs": np.array([plan.relaxation_gap_rs for plan in plans]),
+        }
+
+    found = cache.arrays((problem, scenarios, tuple(lambdas), alpha), compute)
+    names = ("unit_mw", "e_end_mwh", "profit_rs", "relaxation_gap_rs")
+    return [
+        DayPlan(Commitment(unit_mw, e_end), profit, float(gap))
+        for unit_mw, e_end, profit, gap in zip(*(found[name] for name in names), strict=True)
+    ]
+
+
+def day_tasks(window: Window, fan: str, lambdas: Sequence[float]) -> list[tuple]:
+    """What ``plan_weights`` is given for each day of a window whose days are independent."""
+    energy = start_energy(window.params.bess)
+    tasks = []
+    for day, scenarios in enumerate(window.fans[fan]):
+        problem = window.problem(energy, day)
+        tasks.append((window.cache, problem, scenarios, lambdas, window.params.cvar.alpha))
+        energy = planned_end(problem, energy)
+    return tasks
+
+
+def nothing_committed(window: Window, day: int, problem: Problem) -> Commitment:
+    """No DAM trade at all."""
+    shape = len(problem.bess.units), window.market.n_blocks
+    return Commitment(np.zeros(shape), planned_end(problem, problem.e_start_mwh))
+
+
+def fixed_windows(window: Window, day: int, problem: Problem) -> Commitment:
+    """Charge evenly from 11 to 13 as far as there is room, sell it evenly from 18 to 20."""
+    goal = planned_end(problem, problem.e_start_mwh)
+    e_end = problem.e_start_mwh.astype(float)
+    per_hour = window.market.n_blocks // 24
+    unit_mw = np.zeros((len(problem.bess.units), window.market.n_blocks))
+    share = min(1.0, problem.bess.connection_limit_mw / sum(u.p_max_mw for u in problem.bess.units))
+    for i, unit in enumerate(problem.bess.units):
+        charge_max, discharge_max = battery.power_limits(unit, window.market.n_blocks)
+        charging = slice(*(per_hour * hour for hour in FIXED_CHARGE_HOURS))
+        selling = slice(*(per_hour * hour for hour in FIXED_DISCHARGE_HOURS))
+        hours_in = FIXED_CHARGE_HOURS[1] - FIXED_CHARGE_HOURS[0]
+        hours_out = FIXED_DISCHARGE_HOURS[1] - FIXED_DISCHARGE_HOURS[0]
+        surplus = problem.e_start_mwh[i] - goal[i]
+        drawn = share * discharge_max[selling].min() * hours_out / unit.eta_discharge
+        if unit.max_cycles_per_day is not None:
+            sold = unit.max_cycles_per_day * unit.e_nameplate_mwh
+            drawn = min(drawn, sold / unit.eta_discharge)
+        stored = min(
+            unit.e_max_mwh - problem.e_start_mwh[i],
+            share * charge_max[charging].min() * hours_in * unit.eta_charge,
+            max(drawn - surplus, 0.0),
+        )
+        sold = min(max(stored + surplus, 0.0), drawn)
+        unit_mw[i, charging] = -stored / unit.eta_charge / hours_in
+        unit_mw[i, selling] = sold * unit.eta_discharge / hours_out
+        e_end[i] += stored - sold
+    return Commitment(unit_mw, e_end)
+
+
+def _on_dam_prices(problem: Problem, dam: np.ndarray) -> Commitment:
+    """The best DAM schedule at sure DAM prices, with no RTM in mind."""
+    alone = replace(problem, rtm_allowed=False)
+    plan = dispatch.plan_day(alone, PriceScenarios.single(dam, dam), 0.0, 1.0)
+    return commitment_of(problem, plan)
+
+
+def yesterday(window: Window, day: int, problem: Problem) -> Commitment:
+    """The best DAM schedule at the prices of the last whole day known."""
+    known = window.known_at_gate(day)
+    return _on_dam_prices(with_energy_value(problem, known), whole_days(known)[-1])
+
+
+def seven_day_mean(window: Window, day: int, problem: Problem) -> Commitment:
+    """The best DAM schedule at the mean prices of the last seven days."""
+    known = window.known_at_gate(day)
+    return _on_dam_prices(with_energy_value(problem, known), week_mean(known))
+
+
+def median(window: Window, day: int, problem: Problem) -> Commitment:
+    """Both markets planned on their median forecasts as if these were sure."""
+    problem = window.with_energy_value(problem, day)
+    plan = dispatch.plan_day(problem, window.medians[day], 0.0, 1.0)
+    return commitment_of(problem, plan)
+
+
+@dataclass(frozen=True)
+class TwoStage:
+    """The two-stage programme on a fan's scenarios."""
+
+    fan: str
+
+    def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
+        problem = window.with_energy_value(problem, day)
+        weight, alpha = window.params.backtest.risk_aversion, window.params.cvar.alpha
+        scenarios = window.fans[self.fan][day]
+        return plan_lambdas(window.cache, problem, scenarios, [weight], alpha)[0].commitment
+
+
+_SIMPLE: dict[str, Policy] = {
+    "nothing_committed": nothing_committed,
+    "fixed_windows": fixed_windows,
+    "yesterday": yesterday,
+    "seven_day_mean": seven_day_mean,
+    "median": median,
+}
+
+
+def policies(window: Window) -> dict[str, Policy]:
+    """The policies that the parameters name; ``two_stage`` once for each fan.
+
+    Committing nothing is always among them: it is what the others are measured against.
+    """
+    wanted = window.params.backtest.policies
+    chosen: dict[str, Policy] = {BASELINE: nothing_committed}
+    for name in wanted:
+        if name == "two_stage":
+            chosen |= {f"two_stage_{fan}": TwoStage(fan) for fan in window.fans}
+        else:
+            chosen[name] = _SIMPLE[name]
+    return chosen

@@ -1,0 +1,115 @@
+"""The days that a backtest settles, and what it needs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bessvpp.compute.cache import NO_CACHE, Cache
+from bessvpp.errors import DataError, ParameterError
+from bessvpp.forecasting import intraday
+from bessvpp.market.clock import gate_time
+from bessvpp.market.history import MARKETS, Market
+from bessvpp.optimizer.energy_value import with_energy_value
+from bessvpp.optimizer.problem import Problem, day_problem
+from bessvpp.params.load import Params
+from bessvpp.prices import PriceScenarios
+from bessvpp.runs import contents
+from bessvpp.runs.contents import read_fan, read_forecasts
+from bessvpp.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a backtest needs of its days.
+
+    ``days`` (D,) are settled; ``fans`` hold each day's scenarios, ``medians`` its sure path.
+    ``expected_rtm`` (D, G, T) is what each gate within a day expects, see ``intraday``; without
+    it days are not settled causally.
+    Finished plans are kept in the ``cache``.
+    """
+
+    market: Market
+    days: np.ndarray
+    fans: Mapping[str, Sequence[PriceScenarios]]
+    medians: Sequence[PriceScenarios]
+    params: Params
+    expected_rtm: np.ndarray | None = None
+    cache: Cache = NO_CACHE
+
+    def place_of(self, date: str) -> int:
+        """Place of a settled day; ``ParameterError`` where it is none."""
+        places = np.flatnonzero(self.days.astype(str) == date)
+        if not len(places):
+            raise ParameterError(
+                f"date: {date!r} is not a settled test day; these run from {self.days[0]} to "
+                f"{self.days[-1]}"
+            )
+        return int(places[0])
+
+    def known_at_gate(self, day: int) -> Market:
+        """The market as a policy may see it when it commits for a day."""
+        rules = self.params.market
+        return self.market.known_at(gate_time(self.days[day], rules.dam_gate), rules)
+
+    def problem(self, e_start_mwh: np.ndarray, day: int | None = None) -> Problem:
+        """Planning problem of a day from the energy planned for its midnight, (U,)."""
+        problem = day_problem(self.params, self.market.block_hours, e_start_mwh)
+        return problem if day is None else replace(problem, name=str(self.days[day]))
+
+    def with_energy_value(self, problem: Problem, day: int) -> Problem:
+        """A day's problem with V(e) from what its gate knows, under ``value``."""
+        if problem.terminal != "value":
+            return problem
+        return with_energy_value(problem, self.known_at_gate(day))
+
+    @property
+    def days_are_independent(self) -> bool:
+        """Whether every day is planned from the same energy, whatever the day before did."""
+        return self.params.backtest.terminal == "hard"
+
+    def realised(self, day: int) -> PriceScenarios:
+        """The day's prices as one sure path; NaN where the RTM saw no trade."""
+        row = self.market.index_of(self.days[day])
+        return PriceScenarios.single(self.market.dam_mcp[row], self.market.rtm_mcp[row])
+
+
+def load_window(run: RunFolder, params: Params) -> Window:
+    """The test days of a run, with the fans that the parameters name."""
+    market = Market.from_frame(run.read_frame("market.parquet"))
+    fans = {fan: read_fan(run, fan) for fan in params.backtest.fans}
+    days = settled_days(market, np.array(list(next(iter(fans.values())))))
+    forecasts = read_forecasts(run, params.backtest.fans[-1], params.forecast.levels)
+    medians = [forecasts[name].on(days).level(0.5) for name in MARKETS]
+    return Window(
+        market,
+        days,
+        {fan: [by_day[day] for day in days] for fan, by_day in fans.items()},
+        [PriceScenarios.single(dam, rtm) for dam, rtm in zip(*medians, strict=True)],
+        params,
+        cache=Cache(run.path / "cache"),
+    )
+
+
+def with_expected_rtm(run: RunFolder, window: Window) -> Window:
+    """The window with what a run's intraday model expects at every gate within its days."""
+    expected = intraday.expected_days(
+        contents.load_intraday(run), window.market, window.days, window.params.market
+    )
+    return replace(window, expected_rtm=expected)
+
+
+def settled_days(market: Market, days: np.ndarray) -> np.ndarray:
+    """Those of the days that have prices to settle at.
+
+    Raises
+    ------
+    DataError
+        where none is left.
+    """
+    kept = np.array([day for day in days if not market.excluded[market.index_of(day)]])
+    if not len(kept):
+        raise DataError("no test day has both DAM and RTM prices: there is nothing to settle")
+    return kept

@@ -1,0 +1,149 @@
+"""What a gate knows of its day, past forecasts and outcomes: groups, cap regimes, chances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+
+from bessvpp.calibration.conformal import KnownResiduals, shifted
+from bessvpp.forecasting.quantiles import QuantileForecast, with_atoms
+from bessvpp.market.clock import gate_time, is_sunday
+from bessvpp.market.history import Market, complete_days, prices_of
+from bessvpp.params.market import MarketParams
+
+REGIME_CHANCES = (0.05, 0.5)
+"""Forecast chances of the cap between which the regimes lie: free, in doubt, at the cap."""
+_CHANCE_DAYS = 120
+_GROUP_DAYS = 120
+_LEAST_ATOM_DAYS = 10
+_LEAST_CHANCE = 1e-4
+
+
+def regimes(forecast: QuantileForecast) -> np.ndarray:
+    """(D, T) forecast regime of each block: 0 free, 1 in doubt, 2 at the cap."""
+    return np.digitize(np.nan_to_num(forecast.p_cap), REGIME_CHANCES)
+
+
+# ---------------------------------------------------------------------- what a gate knows
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The gate of one day: earlier forecasts, what became of them, and the day's forecast."""
+
+    date: np.datetime64
+    past: QuantileForecast  # D days
+    outcome: np.ndarray  # (D, T) prices, NaN where not known at the gate
+    whole: np.ndarray  # (D,) bool: all prices of the day are known
+    today: QuantileForecast  # one day
+    floor: float
+    cap: np.ndarray  # (1, 1)
+    past_cap: np.ndarray  # (D, 1)
+
+    @classmethod
+    def of(
+        cls, forecast: QuantileForecast, market: Market, date: np.datetime64, rules: MarketParams
+    ) -> Gate:
+        known = market.known_at(gate_time(date, rules.dam_gate), rules)
+        days = forecast.dates[(forecast.dates < date) & (forecast.dates <= known.dates[-1])]
+        rows = np.array([known.index_of(day) for day in days], dtype=int)
+        today = np.array([date])
+        return cls(
+            date,
+            forecast.on(days),
+            prices_of(known, forecast.market)[rows],
+            complete_days(known, forecast.market)[rows],
+            forecast.on(today),
+            rules.price_floor_rs_per_mwh,
+            rules.caps_rs_per_mwh(today)[:, None],
+            rules.caps_rs_per_mwh(days)[:, None],
+        )
+
+    @cached_property
+    def residuals(self) -> KnownResiduals:
+        """Residuals of all past days."""
+        return KnownResiduals(
+            self.outcome[:, :, None] - self.past.values, regimes(self.past), regimes(self.today)[0]
+        )
+
+    @cached_property
+    def chances(self) -> tuple[np.ndarray, np.ndarray]:
+        """(T,) recalibrated chances of the floor and of the cap."""
+        return calibrated_chances(self)
+
+    def apply(self, delta: np.ndarray) -> np.ndarray:
+        """(T, L) the day's forecast, shifted, sorted, within floor and cap, with its atoms."""
+        values = shifted(self.today.values[0], delta, self.floor, float(self.cap[0, 0]))
+        p_floor, p_cap = self.chances
+        moved = replace(self.today, values=values[None], p_floor=p_floor[None], p_cap=p_cap[None])
+        return with_atoms(moved, self.floor, self.cap)[0]
+
+
+def calibrated_chances(gate: Gate) -> tuple[np.ndarray, np.ndarray]:
+    """(T,) chances of the floor and of the cap, recalibrated by a logistic regression.
+
+    What happened over the last days out of sample, each under its own cap, is regressed on the
+    log-odds that were forecast (Platt, 1999). With fewer than ten days on the atom the forecast
+    chance stays.
+    """
+    chances = []
+    for name, past, today in (
+        ("floor", gate.past.p_floor, gate.today.p_floor[0]),
+        ("cap", gate.past.p_cap, gate.today.p_cap[0]),
+    ):
+        past, outcome = past[-_CHANCE_DAYS:], gate.outcome[-_CHANCE_DAYS:]
+        cap = gate.past_cap[-_CHANCE_DAYS:]
+        hit = outcome <= gate.floor if name == "floor" else outcome >= cap
+        known = np.isfinite(outcome) & np.isfinite(past)
+        usable = (hit & known).any(axis=1).sum() >= _LEAST_ATOM_DAYS and not hit[known].all()
+        if usable and np.isfinite(today).all():
+            fitted = LogisticRegression(C=1e3).fit(_log_odds(past[known]), hit[known])
+            today = fitted.predict_proba(_log_odds(today))[:, 1]
+        chances.append(today)
+    return tuple(chances)
+
+
+def _log_odds(chance: np.ndarray) -> np.ndarray:
+    return logit(np.clip(chance, _LEAST_CHANCE, 1 - _LEAST_CHANCE))[:, None]
+
+
+def hour_of_blocks(gate: Gate) -> np.ndarray:
+    """(24, T) which hour each block is in."""
+    n_blocks = gate.today.values.shape[1]
+    return np.repeat(np.eye(24, dtype=bool), n_blocks // 24, axis=1)
+
+
+def groups_at_gate(gate: Gate) -> np.ndarray:
+    """(31, T) the groups that a gate knows each of today's blocks to be in.
+
+    Its hour, its third of the median forecasts of past days, its cap regime, and Sunday.
+    """
+    median, regime = gate.today.level(0.5)[0], regimes(gate.today)[0]
+    recent = gate.past.level(0.5)[-_GROUP_DAYS:]
+    edges = np.quantile(recent, [1 / 3, 2 / 3]) if recent.size else np.zeros(2)
+    third = np.digitize(median, edges)
+    kinds = (third[None] == np.arange(3)[:, None], regime[None] == np.arange(3)[:, None])
+    sunday = np.full((1, len(median)), bool(is_sunday(gate.date)))
+    return np.vstack([hour_of_blocks(gate), *kinds, sunday])
+
+
+def groups_over_days(
+    dates: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], regimes: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Groups of blocks, each (D, T) bool, that are known at the gate.
+
+    Thirds of the predicted median over these days, the forecast cap regimes, and Sundays.
+    """
+    median = quantiles[:, :, list(levels).index(0.5)]
+    edges = np.quantile(median, [1 / 3, 2 / 3])
+    third = np.digitize(median, edges)
+    groups = {name: third == k for k, name in enumerate(("low third", "middle", "high third"))}
+    for k, name in enumerate(("cap unlikely", "cap in doubt", "cap likely")):
+        groups[name] = regimes == k
+    groups["Sundays"] = np.repeat(is_sunday(dates)[:, None], median.shape[1], axis=1)
+    return groups

@@ -1,0 +1,107 @@
+"""A plan on paper: its files, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bessvpp.desk.plan import DayAheadPlan
+from bessvpp.market.clock import delivery_starts
+from bessvpp.market.history import MARKETS, Market
+from bessvpp.params.bess import UnitParams
+from bessvpp.params.forecast import level_name
+from bessvpp.params.load import Params
+from bessvpp.params.study import FanName
+from bessvpp.risk import cvar
+from bessvpp.runs.folder import RunFolder
+from bessvpp.settlement.day import CAUSAL
+
+
+def write_plan(run: RunFolder, planned: DayAheadPlan, units: Sequence[UnitParams]) -> Path:
+    """Write the bid sheet, the forecast and each unit's schedule; path of the sheet.
+
+    ``bids/dam_<date>.csv``, ``bids/forecast_<date>.csv``, ``bids/schedule_<date>.csv``.
+    """
+    starts = delivery_starts(planned.date, len(planned.bid_mw))
+    forecast = pd.DataFrame({"delivery_start": starts.tz_localize(None)})
+    for name in MARKETS:
+        for k, level in enumerate(planned.levels):
+            forecast[f"{name}_{level_name(level)}"] = planned.quantiles[name][:, k].round(2)
+    run.write_text(f"bids/forecast_{planned.date}.csv", _csv(forecast))
+    if planned.unit_mw is not None:
+        schedule = pd.DataFrame({"delivery_start": starts.tz_localize(None)})
+        for unit, mw in zip(units, planned.unit_mw, strict=True):
+            schedule[f"{unit.name}_mw"] = mw.round(4)
+        run.write_text(f"bids/schedule_{planned.date}.csv", _csv(schedule))
+    return run.write_text(f"bids/dam_{planned.date}.csv", _csv(planned.sheet))
+
+
+def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
+    """The plan in words and an hourly table, for a terminal."""
+    per_hour = len(planned.bid_mw) // 24
+    hourly = pd.DataFrame(index=pd.Index([f"{hour:02d}" for hour in range(24)], name="hour"))
+    shown = [level for level in (0.1, 0.5, 0.9) if level in planned.levels]
+    for name in MARKETS:
+        for level in shown:
+            values = planned.quantiles[name][:, planned.levels.index(level)]
+            hourly[f"{name.upper()} {level_name(level)}"] = values.reshape(24, per_hour).mean(
+                axis=1
+            )
+    hourly = hourly.round(0).astype(int)
+    bids = planned.bid_mw.reshape(24, per_hour)
+    hourly["sell MWh"] = np.maximum(bids, 0).mean(axis=1).round(1)
+    hourly["buy MWh"] = np.maximum(-bids, 0).mean(axis=1).round(1)
+    source = "SYNTHETIC market" if market.is_synthetic else "exchange data"
+    alpha, weight = params.cvar.alpha, params.backtest.risk_aversion
+    weights = planned.scenarios.weights
+    return (
+        f"Delivery day {planned.date}, {source}, {planned.fan} fan of "
+        f"{len(planned.scenarios.weights)} scenarios, {params.backtest.commitment} commitment, "
+        f"terminal rule {params.backtest.terminal}, lambda {weight:g}\n\n"
+        f"{hourly.to_string()}\n\n"
+        f"Prices in Rs/MWh. {len(planned.sheet)} bids in steps of "
+        f"{params.market.bid_step_mw:g} MW.\n"
+        f"Energy planned for midnight: {', '.join(f'{e:g}' for e in planned.e_start_mwh)} MWh.\n"
+        "Profit in Rs                       expected      CVaR "
+        f"{alpha:.0%}\n"
+        f"  with RTM recourse in hindsight {planned.expected_profit_rs:10,.0f} "
+        f"{planned.cvar_rs:12,.0f}   (an upper bound: no trader knows the RTM)\n"
+        f"  as committed, no RTM trade     {weights @ planned.alone_rs:10,.0f} "
+        f"{cvar(planned.alone_rs, alpha, weights):12,.0f}"
+    )
+
+
+def track_record(run: RunFolder, fan: FanName) -> str:
+    """What plans like this one earned in the run's backtest, a day, beside its best policy.
+
+    An expected profit is that of a perfect second stage on the fan; this is what came of it.
+    """
+    if not (run.path / "backtest_summary.json").is_file():
+        return "This run has no backtest: what such plans came to is not known."
+    summary = run.read_json("backtest_summary.json")
+    policies, n_days = summary["policies"], summary["rules"]["n_days"]
+    own = policies.get(f"two_stage_{fan}")
+    if own is None:
+        return f"The run's backtest has no two-stage policy on the {fan} fan."
+    ways = {
+        "causal recourse": "net_rs_causal",
+        "hindsight recourse": "net_rs",
+        "no RTM trade": "net_rs_dam_only",
+    }
+    earned = ", ".join(
+        f"{own[key] / n_days:,.0f} with {way}" for way, key in ways.items() if own[key] is not None
+    )
+    lead = summary["lead"]
+    key = "net_rs_causal" if lead["settlement"] == CAUSAL else "net_rs"
+    best, most = lead["policy"].replace("_", " "), policies[lead["policy"]][key] / n_days
+    return (
+        f"In the run's backtest of {n_days} days such plans earned, in Rs a day: {earned}.\n"
+        f"The best policy there, {lead['settlement']}, was {best} with {most:,.0f}."
+    )
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, lineterminator="\n")

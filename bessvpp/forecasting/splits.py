@@ -1,0 +1,53 @@
+"""Days for training, calibration and test, in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bessvpp.errors import DataError
+from bessvpp.market.history import MARKETS, Market, complete_days
+from bessvpp.params.forecast import ForecastParams
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Days in time order, each (n,) datetime64[D]; no day is in two of them."""
+
+    train_quantile_models: np.ndarray
+    calibration: np.ndarray
+    test: np.ndarray
+
+    @property
+    def out_of_sample(self) -> np.ndarray:
+        """Days that no model was fitted on."""
+        return np.concatenate([self.calibration, self.test])
+
+
+def split_days(market: Market, params: ForecastParams, markets: Sequence[str] = MARKETS) -> Splits:
+    """Warm-up, training, calibration and test days of a market, in time order.
+
+    Days without a full set of prices in ``markets`` are left out, and counted in none of the
+    splits.
+
+    Raises
+    ------
+    DataError
+        where too few days are left to train on.
+    """
+    complete = np.all([complete_days(market, name) for name in markets], axis=0)
+    usable = market.dates[params.warmup_days :][complete[params.warmup_days :]]
+    held_out = params.calibration_days + params.test_days
+    n_train = len(usable) - held_out
+    if n_train < params.warmup_days:
+        raise DataError(
+            f"too few days: {len(usable)} complete days after {params.warmup_days} of warm-up, "
+            f"less {params.calibration_days} for calibration and {params.test_days} for the "
+            f"test, leave {max(n_train, 0)} to train on, and at least {params.warmup_days} are "
+            "needed. Give more data, or lower calibration_days or test_days"
+        )
+    return Splits(
+        usable[:n_train], usable[n_train : -params.test_days], usable[-params.test_days :]
+    )

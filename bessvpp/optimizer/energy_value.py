@@ -1,0 +1,59 @@
+"""V(e), the value of energy stored at midnight: concave, one function a unit, never booked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bessvpp import battery
+from bessvpp.market.history import Market, week_mean
+from bessvpp.optimizer.dispatch import plan_day
+from bessvpp.optimizer.problem import EnergyValue, Problem
+from bessvpp.params.bess import BessParams
+from bessvpp.prices import PriceScenarios
+
+
+def with_energy_value(problem: Problem, known: Market) -> Problem:
+    """The problem with V(e) from the seven-day mean known at the gate, under ``value``."""
+    if problem.terminal != "value":
+        return problem
+    return replace(problem, energy_values=energy_values(problem, week_mean(known)))
+
+
+def energy_values(problem: Problem, dam: np.ndarray, n_points: int = 9) -> tuple[EnergyValue, ...]:
+    """Value of stored energy at the end of a day, one concave function a unit.
+
+    V(e) is what a unit alone earns in the DAM on a day of given prices when it starts with e
+    and ends at its target: concave, as the value of a linear programme in its right side.
+    Energies from which the target is out of reach are valued by the lowest line.
+
+    Parameters
+    ----------
+    dam : (T,) expected DAM prices of the day after, from what is known at the gate
+    """
+    values = []
+    for unit in problem.bess.units:
+        alone = problem.bess.model_copy(update={"units": (unit,)})
+        energies = np.linspace(
+            *battery.energies_with_a_target(unit, dam.size, alone.connection_limit_mw), n_points
+        )
+        worth = np.array([_day_worth(problem, alone, dam, e) for e in energies])
+        slope = np.minimum.accumulate(np.diff(worth) / np.diff(energies))
+        values.append(EnergyValue(slope, worth[:-1] - slope * energies[:-1]))
+    return tuple(values)
+
+
+def _day_worth(problem: Problem, bess: BessParams, dam: np.ndarray, e_mwh: float) -> float:
+    """Profit of one day in the DAM alone from a starting energy [Rs]."""
+    day = Problem(
+        bess=bess,
+        costs=problem.costs,
+        block_hours=problem.block_hours,
+        e_start_mwh=np.array([e_mwh]),
+        commitment="financial",
+        terminal="hard",
+        rtm_allowed=False,
+        solver=problem.solver,
+    )
+    return plan_day(day, PriceScenarios.single(dam, dam), 0.0, 1.0).mean_rs

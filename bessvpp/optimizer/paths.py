@@ -1,0 +1,109 @@
+"""A unit's path of energy in PuLP, and the solver's call."""
+
+from __future__ import annotations
+
+import numpy as np
+import pulp
+
+from bessvpp import battery
+from bessvpp.errors import InfeasibleError
+from bessvpp.optimizer.problem import Problem, model_file, no_optimum, on_day
+
+
+class Statement:
+    """A programme in the making: named constraints, and the path of a unit."""
+
+    def __init__(self, problem: Problem, n_blocks: int, sense: int) -> None:
+        self.problem, self.n_blocks = problem, n_blocks
+        self.lp = pulp.LpProblem(type(self).__name__, sense)
+        self.free_starts: list[list[pulp.LpVariable]] = [[] for _ in problem.bess.units]
+
+    def unit_path(
+        self, i: int, path: str
+    ) -> tuple[list[pulp.LpVariable], list[pulp.LpVariable], list[pulp.LpVariable]]:
+        """Charge, discharge and energy of a unit on one path, bounded and chained.
+
+        The ``schedule`` path starts anew each day; any other is one chain over the horizon.
+        """
+        problem, unit = self.problem, self.problem.bess.units[i]
+        h, per_day = problem.block_hours, problem.blocks_per_day
+        n_days = self.n_blocks // per_day
+        charge_max, discharge_max = (
+            np.tile(limit, n_days) for limit in battery.power_limits(unit, per_day)
+        )
+        tag = f"{path}_{i}"
+        blocks = range(self.n_blocks)
+        charge = [variable(f"c_{tag}_{t}", 0, charge_max[t]) for t in blocks]
+        discharge = [variable(f"d_{tag}_{t}", 0, discharge_max[t]) for t in blocks]
+        energy = [variable(f"e_{tag}_{t}", unit.e_min_mwh, unit.e_max_mwh) for t in blocks]
+        daily = path == "schedule"
+        for t in blocks:
+            terms = {energy[t]: 1, charge[t]: -h * unit.eta_charge}
+            terms[discharge[t]] = h / unit.eta_discharge
+            start = 0.0
+            if t == 0 or (daily and t % per_day == 0):
+                if not daily:
+                    start = problem.e_start_mwh[i]
+                elif problem.schedule_start_mwh is not None:
+                    start = on_day(problem.schedule_start_mwh, t // per_day)[i]
+                else:
+                    free = variable(f"e_{tag}_start_{t}", unit.e_min_mwh, unit.e_max_mwh)
+                    terms[free] = -1
+                    self.free_starts[i].append(free)
+            else:
+                terms[energy[t - 1]] = -1
+            self.add(f"energy_{tag}_{t}", terms, "==", start)
+            one_way = {charge[t]: 1, discharge[t]: 1}
+            self.add(f"one_way_{tag}_{t}", one_way, "<=", unit.p_max_mw)
+        if daily and problem.schedule_end_mwh is not None:
+            for day in range(n_days):
+                end = on_day(problem.schedule_end_mwh, day)[i]
+                if np.isfinite(end):
+                    energy[(day + 1) * per_day - 1].bounds(end, end)
+        if not daily and problem.e_end_min_mwh is not None:
+            energy[-1].lowBound = problem.e_end_min_mwh[i]
+        if unit.max_cycles_per_day is not None:
+            limit = unit.max_cycles_per_day * unit.e_nameplate_mwh
+            for day in range(n_days):
+                block = range(day * per_day, (day + 1) * per_day)
+                self.add(f"cycles_{tag}_{day}", {discharge[t]: h for t in block}, "<=", limit)
+        return charge, discharge, energy
+
+    def add(self, name: str, terms: dict, sense: str, right: float) -> None:
+        expression = pulp.LpAffineExpression(terms)
+        senses = {"==": pulp.LpConstraintEQ, "<=": pulp.LpConstraintLE, ">=": pulp.LpConstraintGE}
+        self.lp.addConstraint(pulp.LpConstraint(expression, senses[sense], name, float(right)))
+
+
+def run_solver(
+    lp: pulp.LpProblem, problem: Problem, risk_aversion: float = 0.0, gap_abs: float | None = None
+) -> None:
+    """Solve a programme from scratch; ``InfeasibleError`` unless it ends optimal."""
+    kind = pulp.PULP_CBC_CMD if problem.solver == "cbc" else pulp.HiGHS
+    limit = problem.solver_time_limit_s
+    status = lp.solve(kind(msg=False, threads=1, gapAbs=gap_abs, timeLimit=limit))
+    check_status(lp, problem, risk_aversion, status)
+
+
+def check_status(lp: pulp.LpProblem, problem: Problem, risk_aversion: float, status: int) -> None:
+    """Raise ``InfeasibleError`` unless a solver proved an optimum; the model is kept."""
+    if status != pulp.LpStatusOptimal or lp.sol_status != pulp.LpSolutionOptimal:
+        path = model_file(problem, risk_aversion)
+        lp.writeMPS(str(path), mpsSense=pulp.LpMinimize)  # what a reader of the file assumes
+        told = pulp.LpStatus[status]
+        if status == pulp.LpStatusOptimal:
+            told = "Time limit reached, best known solution"
+        raise InfeasibleError(no_optimum(problem, risk_aversion, told, lp.numVariables(), path))
+
+
+def variable(name: str, low: float | None, high: float | None = None) -> pulp.LpVariable:
+    return pulp.LpVariable(name, low, high)
+
+
+def solution(nested: list) -> np.ndarray:
+    """Solution values of nested lists of variables, as an array of the same shape."""
+    if not nested:
+        return np.array([])
+    if isinstance(nested[0], list):
+        return np.array([solution(inner) for inner in nested])
+    return np.array([variable.varValue for variable in nested])

@@ -1,0 +1,96 @@
+"""The battery units and their connection."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from bessvpp.params.fields import Clock, NonNegative, Number, Positive, Section
+
+
+class ClockWindow(Section):
+    """Hours of the day in which something is allowed, start included, end excluded."""
+
+    start: Clock
+    end: Clock
+
+    @model_validator(mode="after")
+    def _check(self) -> ClockWindow:
+        if self.start >= self.end:
+            raise ValueError("start must be before end; split a window that spans midnight")
+        return self
+
+
+class UnitParams(Section):
+    """One battery unit. Power at the grid side [MW], energy stored [MWh].
+
+    ``wear_rs_per_mwh_discharged`` is per MWh discharged at the grid side. A cycle is one
+    nameplate energy discharged at the grid side. No window means any time of day.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    p_max_mw: Positive
+    e_nameplate_mwh: Positive
+    e_min_mwh: NonNegative
+    e_max_mwh: Positive
+    eta_charge: Annotated[Number, Field(gt=0, le=1)]
+    eta_discharge: Annotated[Number, Field(gt=0, le=1)]
+    wear_rs_per_mwh_discharged: NonNegative
+    e_start_mwh: NonNegative
+    e_target_mwh: NonNegative
+    max_cycles_per_day: Positive | None
+    charge_windows: tuple[ClockWindow, ...]
+    discharge_windows: tuple[ClockWindow, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> UnitParams:
+        if not self.e_min_mwh < self.e_max_mwh <= self.e_nameplate_mwh:
+            raise ValueError(
+                "needs e_min_mwh < e_max_mwh <= e_nameplate_mwh, has "
+                f"{self.e_min_mwh:g}, {self.e_max_mwh:g}, {self.e_nameplate_mwh:g}"
+            )
+        for key in ("e_start_mwh", "e_target_mwh"):
+            if not self.e_min_mwh <= getattr(self, key) <= self.e_max_mwh:
+                raise ValueError(
+                    f"{key} = {getattr(self, key):g} lies outside the usable window "
+                    f"{self.e_min_mwh:g} to {self.e_max_mwh:g} MWh"
+                )
+        return self
+
+    def reach_mwh(self, p_mw: float) -> tuple[float, float]:
+        """Least and most stored energy at the end of a day, at a power of at most ``p_mw``."""
+        charged = _hours(self.charge_windows) * p_mw * self.eta_charge
+        discharged = _hours(self.discharge_windows) * p_mw
+        if self.max_cycles_per_day is not None:
+            discharged = min(discharged, self.max_cycles_per_day * self.e_nameplate_mwh)
+        least = max(self.e_start_mwh - discharged / self.eta_discharge, self.e_min_mwh)
+        return least, min(self.e_start_mwh + charged, self.e_max_mwh)
+
+
+def _hours(windows: tuple[ClockWindow, ...]) -> float:
+    """Hours of a day in which something is allowed; no window means all of them."""
+    return sum(w.end - w.start for w in windows) / 60 if windows else 24.0
+
+
+class BessParams(Section):
+    """The fleet behind one grid connection (``params/bess.yaml``)."""
+
+    connection_limit_mw: Positive
+    units: Annotated[tuple[UnitParams, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> BessParams:
+        names = [unit.name for unit in self.units]
+        if len(set(names)) < len(names):
+            raise ValueError(f"unit names must differ, got {names}")
+        for unit in self.units:
+            p_mw = min(unit.p_max_mw, self.connection_limit_mw)
+            least, most = unit.reach_mwh(p_mw)
+            if not least <= unit.e_target_mwh <= most:
+                raise ValueError(
+                    f"unit {unit.name}: e_target_mwh = {unit.e_target_mwh:g} cannot be reached "
+                    f"in a day: from e_start_mwh = {unit.e_start_mwh:g}, {p_mw:g} MW in its "
+                    f"windows lead to {least:g} to {most:g} MWh"
+                )
+        return self

@@ -1,0 +1,65 @@
+"""How scenarios are drawn, days planned and settled, and risk weighed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, Strict, model_validator
+
+from bessvpp.params.fields import Count, NonNegative, Number, Positive, Section, Seed
+
+CommitmentRule = Literal["physical", "financial"]
+TerminalRule = Literal["hard", "free", "value"]
+SolverName = Literal["engine", "highs", "cbc"]
+FanName = Literal["original", "recalibrated"]
+PolicyName = Literal[
+    "nothing_committed",
+    "fixed_windows",
+    "yesterday",
+    "seven_day_mean",
+    "median",
+    "two_stage",
+]
+
+
+class ScenarioParams(Section):
+    """The joint DAM and RTM fan (``params/scenarios.yaml``).
+
+    ``dependence``: ``copula`` draws correlated normal scores, ``similar_days`` orders the draws
+    as similar past days did (Schaake shuffle).
+    """
+
+    dependence: Literal["copula", "similar_days"]
+    n_scenarios: Annotated[int, Strict(), Field(ge=2)]
+    seed: Seed
+    gibbs_sweeps: Count
+
+
+class BacktestParams(Section):
+    """How days are planned and settled (``params/backtest.yaml``)."""
+
+    commitment: CommitmentRule
+    terminal: TerminalRule
+    policies: Annotated[tuple[PolicyName, ...], Field(min_length=1)]
+    fan: Literal["original", "recalibrated", "both"]
+    risk_aversion: NonNegative
+    solver: SolverName
+    solver_time_limit_s: Positive
+
+    @property
+    def fans(self) -> tuple[FanName, ...]:
+        """The fans that ``fan`` names."""
+        return ("original", "recalibrated") if self.fan == "both" else (self.fan,)
+
+
+class CvarParams(Section):
+    """Risk measure and its weights (``params/cvar.yaml``). ``alpha`` is the tail share."""
+
+    alpha: Annotated[Number, Field(gt=0, le=1)]
+    lambdas: Annotated[tuple[NonNegative, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> CvarParams:
+        if list(self.lambdas) != sorted(set(self.lambdas)):
+            raise ValueError("lambdas must rise strictly")
+        return self

@@ -1,0 +1,114 @@
+"""Pictures of a day's plan."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bessvpp.desk.plan import DayAheadPlan
+from bessvpp.optimizer.problem import Plan
+from bessvpp.plots.forecasts import shade_fan
+from bessvpp.plots.style import (
+    COLOURS,
+    LAKH,
+    NAMES,
+    RUPEES,
+    clock_axis,
+    finished,
+    hours_of_blocks,
+    new_figure,
+)
+from bessvpp.prices import PriceScenarios
+
+# ---------------------------------------------------------------------- one day
+
+
+def commitment(plan: Plan, scenarios: PriceScenarios, synthetic: bool) -> Figure:
+    """DAM commitment of a day over the mean prices it was made for."""
+    figure, axes = new_figure(2, 1, 4.8, sharex=True, height_ratios=(3, 2))
+    n_blocks = len(plan.dam_mw)
+    hours, width = hours_of_blocks(n_blocks), 24 / n_blocks
+    colour = np.where(plan.dam_mw >= 0, COLOURS["discharge"], COLOURS["charge"])
+    axes[0, 0].bar(hours, plan.dam_mw, width=width, align="edge", color=colour)
+    axes[0, 0].axhline(0, color="black", lw=0.8)
+    axes[0, 0].set_ylabel("MW")
+    axes[0, 0].set_title("DAM commitment: sale above, purchase below")
+    weights = scenarios.weights
+    for market in ("dam", "rtm"):
+        mean = weights @ getattr(scenarios, market)
+        axes[1, 0].plot(hours, mean, color=COLOURS[market], lw=1.8, label=NAMES[market])
+    axes[1, 0].set_title("Mean price of the scenarios")
+    axes[1, 0].set_ylabel("Rs/MWh")
+    axes[1, 0].yaxis.set_major_formatter(RUPEES)
+    axes[1, 0].legend(loc="upper left")
+    clock_axis(axes[1, 0])
+    return finished(figure, synthetic)
+
+
+def day_ahead(planned: DayAheadPlan, synthetic: bool) -> Figure:
+    """Tomorrow on one page: both fans, the bids, and the scenarios' profits."""
+    figure, axes = new_figure(2, 2, 6.2)
+    n_blocks = len(planned.bid_mw)
+    hours, width = hours_of_blocks(n_blocks), 24 / n_blocks
+    for axis, market in zip(axes[0], ("dam", "rtm"), strict=True):
+        shade_fan(axis, planned.quantiles[market], planned.levels, market)
+        axis.set_title(f"{NAMES[market]}, {planned.date}")
+    colour = np.where(planned.bid_mw >= 0, COLOURS["discharge"], COLOURS["charge"])
+    axes[1, 0].bar(hours, planned.bid_mw, width=width, align="edge", color=colour)
+    axes[1, 0].set_title("Bids: sale above, purchase below")
+    axes[1, 0].set_ylabel("MW")
+    clock_axis(axes[1, 0])
+    axes[1, 1].hist(planned.profit_rs / LAKH, bins=20, color=COLOURS["recalibrated"], alpha=0.6)
+    for value, name in ((planned.cvar_rs, "CVaR"), (planned.expected_profit_rs, "mean")):
+        axes[1, 1].axvline(value / LAKH, color="black", ls="-" if name == "mean" else ":")
+    axes[1, 1].set_title("Profit of the scenarios (dotted: CVaR)")
+    axes[1, 1].set_xlabel("lakh Rs")
+    return finished(figure, synthetic)
+
+
+def recourse_and_energy(
+    plan: Plan, e_limits_mwh: tuple[float, float], e_target_mwh: float, synthetic: bool
+) -> Figure:
+    """RTM trade and stored energy in every scenario of a plan."""
+    figure, axes = new_figure(1, 2, 3.6)
+    n_blocks = len(plan.dam_mw)
+    hours = hours_of_blocks(n_blocks)
+    low, middle, high = np.quantile(plan.rtm_mw, [0.1, 0.5, 0.9], axis=0)
+    axes[0, 0].fill_between(hours, low, high, step="post", color=COLOURS["rtm"], alpha=0.25, lw=0)
+    axes[0, 0].step(hours, middle, where="post", color=COLOURS["rtm"], lw=1.5)
+    axes[0, 0].axhline(0, color="black", lw=0.8)
+    axes[0, 0].set_title("RTM trade: median, 10 to 90 %")
+    axes[0, 0].set_ylabel("MW, sale above")
+    energy = plan.energy_mwh.sum(axis=1)
+    ends = hours + 24 / n_blocks
+    axes[0, 1].plot(ends, energy.T, color=COLOURS["dam"], lw=0.5, alpha=0.4)
+    for limit in e_limits_mwh:
+        axes[0, 1].axhline(limit, color="black", lw=1)
+    axes[0, 1].axhline(e_target_mwh, color="black", lw=1, ls=":")
+    axes[0, 1].set_title("Stored energy in every scenario")
+    axes[0, 1].set_ylabel("MWh")
+    axes[0, 1].set_ylim(0, e_limits_mwh[1] * 1.08)
+    for axis in axes[0]:
+        clock_axis(axis)
+    return finished(figure, synthetic)
+
+
+def profit_distribution(
+    profit_rs: np.ndarray, var_rs: float, cvar_rs: float, alpha: float, synthetic: bool
+) -> Figure:
+    """Histogram of a day's planned profits with mean, VaR and CVaR."""
+    figure, axes = new_figure(1, 1, 3.2)
+    axis = axes[0, 0]
+    axis.hist(profit_rs / LAKH, bins=24, color=COLOURS["recalibrated"], alpha=0.6)
+    marks = {
+        f"CVaR {alpha:.0%}": (cvar_rs, COLOURS["discharge"]),
+        f"VaR {alpha:.0%}": (var_rs, COLOURS["rtm"]),
+        "mean": (profit_rs.mean(), "black"),
+    }
+    for label, (value, colour) in marks.items():
+        text = f"{label}: {value / LAKH:,.2f}"
+        axis.axvline(value / LAKH, color=colour, lw=2, label=text)
+    axis.set_xlabel("profit of the day, lakh Rs")
+    axis.set_ylabel("scenarios")
+    axis.legend()
+    return finished(figure, synthetic)

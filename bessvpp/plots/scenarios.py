@@ -1,0 +1,89 @@
+"""Pictures of joint price paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bessvpp.plots.style import (
+    COLOURS,
+    NAMES,
+    RUPEES,
+    clock_axis,
+    finished,
+    hours_of_blocks,
+    new_figure,
+)
+from bessvpp.prices import PriceScenarios
+
+# ---------------------------------------------------------------------- scenarios
+
+
+def scenario_paths(
+    fans: Mapping[str, PriceScenarios], realised: PriceScenarios | None, synthetic: bool
+) -> Figure:
+    """Paths of one day, a row a fan, with the realised path in black."""
+    figure, axes = new_figure(len(fans), 2, 3.0 * len(fans), sharex=True, sharey=True)
+    for row, (fan, scenarios) in zip(axes, fans.items(), strict=True):
+        for axis, market in zip(row, ("dam", "rtm"), strict=True):
+            paths = getattr(scenarios, market)
+            hours = hours_of_blocks(paths.shape[1])
+            axis.plot(hours, paths.T, color=COLOURS[market], lw=0.5, alpha=0.35)
+            if realised is not None:
+                axis.plot(hours, getattr(realised, market)[0], color="black", lw=1.6)
+            axis.set_title(f"{NAMES[market]}, {fan}")
+            axis.yaxis.set_major_formatter(RUPEES)
+            clock_axis(axis)
+        row[0].set_ylabel("Rs/MWh")
+    return finished(figure, synthetic)
+
+
+def spread_fan(
+    fans: Mapping[str, PriceScenarios], realised: PriceScenarios, synthetic: bool
+) -> Figure:
+    """RTM minus DAM of one day: bands of half and nine tenths of the paths, outcome in black."""
+    figure, axes = new_figure(1, len(fans), 3.2, sharey=True)
+    for axis, (fan, day) in zip(axes[0], fans.items(), strict=True):
+        low, quarter, middle, three, high = np.quantile(
+            day.rtm - day.dam, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0
+        )
+        hours = hours_of_blocks(len(low))
+        colour = COLOURS[fan]
+        axis.fill_between(hours, low, high, step="post", color=colour, alpha=0.2, lw=0)
+        axis.fill_between(hours, quarter, three, step="post", color=colour, alpha=0.45, lw=0)
+        axis.step(hours, middle, where="post", color=colour, lw=1.2)
+        axis.step(hours, (realised.rtm - realised.dam)[0], where="post", color="black", lw=1.4)
+        axis.axhline(0, color="black", lw=0.6)
+        axis.set_title(f"RTM minus DAM, {fan}")
+        axis.yaxis.set_major_formatter(RUPEES)
+        clock_axis(axis)
+    axes[0, 0].set_ylabel("Rs/MWh")
+    return finished(figure, synthetic)
+
+
+def rank_histograms(ranks: Mapping[str, np.ndarray], synthetic: bool) -> Figure:
+    """Ranks of outcomes among their scenarios, a panel each; the line is what is right."""
+    figure, axes = new_figure(1, len(ranks), 2.6, sharey=True)
+    for axis, (name, values) in zip(axes[0], ranks.items(), strict=True):
+        axis.hist(values, bins=10, range=(0, 1), density=True, color=COLOURS["recalibrated"])
+        axis.axhline(1, color="black", lw=1)
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel("rank, 0 lowest")
+    axes[0, 0].set_ylabel("times as often as right")
+    return finished(figure, synthetic)
+
+
+def correlation_matrix(correlation: np.ndarray, synthetic: bool) -> Figure:
+    """Correlation of the normal scores, DAM blocks first."""
+    figure, axes = new_figure(1, 1, 4.6)
+    axis, n = axes[0, 0], len(correlation)
+    image = axis.imshow(correlation, cmap="RdBu_r", vmin=-1, vmax=1)
+    axis.set_xticks([n / 4, 3 * n / 4], ["DAM, 00 to 24 h", "RTM, 00 to 24 h"])
+    axis.set_yticks([n / 4, 3 * n / 4], ["DAM", "RTM"], rotation=90, va="center")
+    axis.axhline(n / 2 - 0.5, color="black", lw=0.8)
+    axis.axvline(n / 2 - 0.5, color="black", lw=0.8)
+    axis.grid(False)
+    figure.colorbar(image, ax=axis, shrink=0.8, label="correlation of normal scores")
+    return finished(figure, synthetic)

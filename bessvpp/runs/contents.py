@@ -1,0 +1,194 @@
+"""The contract between the notebooks: every file of a run, who writes it, what it holds.
+
+Files are parquet, npz, JSON and LightGBM's text: nothing that executes when it is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bessvpp.errors import MissingArtefactError
+from bessvpp.files import user_path
+from bessvpp.forecasting.boosting import MarketModels, read_model
+from bessvpp.forecasting.quantiles import QuantileForecast
+from bessvpp.forecasting.splits import Splits
+from bessvpp.market.history import MARKETS, Market
+from bessvpp.market.read import read_market
+from bessvpp.params.forecast import ForecastParams, level_name
+from bessvpp.params.load import FIELDS, Params, load_params
+from bessvpp.prices import PriceScenarios
+from bessvpp.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
+
+
+def record_methods(run: RunFolder, chosen: Mapping[str, str]) -> None:
+    """Write which method each market uses, as a run's ``recalibration.json``."""
+    run.write_json("recalibration.json", dict(chosen))
+
+
+def recorded_method(run: RunFolder, market: str, params: ForecastParams) -> str:
+    """The method that the parameters name; where they say ``auto``, that of the run."""
+    if params.recalibration != "auto":
+        return params.recalibration
+    return run.read_json("recalibration.json")[market]
+
+
+def run_parameters(run: RunFolder, folder: str | None) -> Params:
+    """Parameters of the run that trained the models, or of other parameter files.
+
+    The notebook parameters are always the run's: the models rest on them.
+    """
+    recorded = run.read_json("manifest.json")["parameters"]
+    knobs = {key: value for key, value in recorded["knobs"].items() if key in FIELDS}
+    return load_params(recorded["folder"] if folder is None else user_path(folder), **knobs)
+
+
+def run_market(run: RunFolder, params: Params, data: str | None) -> Market:
+    """Prices to plan from: files given, else what the run read, as it is now."""
+    if data is None:
+        data = run.read_json("manifest.json")["parameters"]["knobs"]["data"]
+    if not data:
+        return Market.from_frame(run.read_frame("market.parquet"))
+    return read_market(user_path(data), params.market)
+
+
+def read_forecasts(run: RunFolder, fan: str, levels: tuple[float, ...]) -> dict:
+    """Forecasts of both markets from a run's ``forecasts_<fan>.parquet``."""
+    frame = run.read_frame(f"forecasts_{fan}.parquet")
+    names = [*(level_name(level) for level in levels), "p_floor", "p_cap"]
+    missing = [name for name in names if name not in frame]
+    if missing:
+        raise MissingArtefactError(
+            f"forecasts_{fan}.parquet has no column {', '.join(missing)}: "
+            "run 02_quantile_models again with these levels"
+        )
+    forecasts = {}
+    for market, rows in frame.groupby("market", sort=True):
+        local = rows["delivery_start"].dt.tz_localize(None)
+        dates = local.to_numpy().astype("datetime64[D]")
+        unique, first = np.unique(dates, return_index=True)
+        values = rows[names].to_numpy().reshape(len(unique), -1, len(names))
+        forecasts[market] = QuantileForecast(
+            market,
+            unique,
+            rows["split"].to_numpy(dtype=str)[first],
+            levels,
+            values[:, :, :-2],
+            values[:, :, -2],
+            values[:, :, -1],
+        )
+    return forecasts
+
+
+def write_forecasts(run: RunFolder, fan: str, forecasts: Mapping[str, QuantileForecast]) -> Path:
+    """Write both markets as a run's ``forecasts_<fan>.parquet``."""
+    frames = [forecasts[market].to_frame() for market in MARKETS]
+    return run.write_frame(f"forecasts_{fan}.parquet", pd.concat(frames, ignore_index=True))
+
+
+def save_models(run: RunFolder, market: str, models: Mapping[int, MarketModels]) -> None:
+    """Write ``models/<market>/q10.txt``, ``cap.txt`` and so on, and which they are.
+
+    The first training window lies in that folder itself, each further one in
+    ``models/<market>/last_<days>_days``.
+    """
+    listed = {}
+    for window, fitted in models.items():
+        folder = _model_folder(market, window, next(iter(models)))
+        named = {level_name(level): model for level, model in fitted.quantiles.items()}
+        for name, booster in (named | dict(fitted.atoms)).items():
+            run.write_text(f"{folder}/{name}.txt", booster.model_to_string())
+        listed[folder] = {
+            "window_days": window,
+            "atoms": list(fitted.atoms),
+            "last_train_day": str(fitted.last_train_day),
+        }
+    run.write_json(f"models/{market}/models.json", listed)
+
+
+def _model_folder(market: str, window: int, first: int) -> str:
+    return f"models/{market}" + ("" if window == first else f"/last_{window}_days")
+
+
+def save_splits(run: RunFolder, splits: Splits) -> None:
+    """Write which days the models were first fitted on, and from when on they were not."""
+    run.write_json(
+        "models/splits.json",
+        {
+            "first_train_day": str(splits.train[0]),
+            "last_train_day": str(splits.train[-1]),
+            "first_out_of_sample_day": str(splits.out_of_sample[0]),
+            "n_train_days": len(splits.train),
+        },
+    )
+
+
+def load_models(run: RunFolder, market: str, levels: tuple[float, ...]) -> dict[int, MarketModels]:
+    """Read a market's models back; ``MissingArtefactError`` names what is missing."""
+    run.existing("models")
+    listed = run.read_json(f"models/{market}/models.json")
+    models = {}
+    for folder, entry in listed.items():
+        if "last_train_day" not in entry:
+            raise MissingArtefactError(
+                f"models/{market}/models.json does not say which day was the last to train on: "
+                "run 02_quantile_models again"
+            )
+        models[entry["window_days"]] = MarketModels(
+            {level: read_model(run.path / folder / f"{level_name(level)}.txt") for level in levels},
+            {atom: read_model(run.path / folder / f"{atom}.txt") for atom in entry["atoms"]},
+            np.datetime64(entry["last_train_day"]),
+        )
+    return models
+
+
+def save_intraday(run: RunFolder, model: Booster) -> None:
+    """Write ``models/rtm/intraday.txt``."""
+    run.write_text("models/rtm/intraday.txt", model.model_to_string())
+
+
+def load_intraday(run: RunFolder) -> Booster:
+    """Read ``models/rtm/intraday.txt``."""
+    return read_model(run.existing("models/rtm/intraday.txt"))
+
+
+def save_intraday_quantiles(run: RunFolder, models: Mapping[float, Booster]) -> None:
+    """Write ``models/rtm/intraday_q10.txt`` and so on, one a level."""
+    for level, model in models.items():
+        run.write_text(_quantile_file(level), model.model_to_string())
+
+
+def load_intraday_quantiles(run: RunFolder, levels: tuple[float, ...]) -> dict[float, Booster]:
+    """Read the models of some levels back."""
+    run.existing("models")
+    return {level: read_model(run.path / _quantile_file(level)) for level in levels}
+
+
+def _quantile_file(level: float) -> str:
+    return f"models/rtm/intraday_{level_name(level)}.txt"
+
+
+def write_fan(run: RunFolder, fan: str, dates: np.ndarray, days: Sequence[PriceScenarios]) -> None:
+    """Write ``scenarios_<fan>.npz``: ``dates``, ``dam`` and ``rtm`` (D, S, T), ``weights``."""
+    run.write_arrays(
+        f"scenarios_{fan}.npz",
+        dates=dates.astype(str),
+        dam=np.array([day.dam for day in days]),
+        rtm=np.array([day.rtm for day in days]),
+        weights=np.array([day.weights for day in days]),
+    )
+
+
+def read_fan(run: RunFolder, fan: str) -> dict[np.datetime64, PriceScenarios]:
+    """A fan's scenarios by delivery day."""
+    arrays = run.read_arrays(f"scenarios_{fan}.npz")
+    days = zip(arrays["dam"], arrays["rtm"], arrays["weights"], strict=True)
+    dates = arrays["dates"].astype("datetime64[D]")
+    return {date: PriceScenarios(*day) for date, day in zip(dates, days, strict=True)}
