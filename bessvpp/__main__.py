@@ -76,6 +76,7 @@ def add_run(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(words: argparse.Namespace) -> int:
+    from bessvpp.runs.pipeline import run_notebooks
     from bessvpp.runs.profiles import parse_assignments, resolve
 
     given = parse_assignments([word for group in words.given for word in group])
@@ -90,7 +91,7 @@ def _run(words: argparse.Namespace) -> int:
     _tell_doubts(parameters.sections)
     if not words.quiet:
         print(f"profile {parameters.profile}, results in {outputs}", flush=True)
-    run(
+    run_notebooks(
         parameters,
         outputs,
         only=words.only,
@@ -164,30 +165,32 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
 
 
 def _plan(words: argparse.Namespace) -> int:
-    from bessvpp.desk import plan
+    from bessvpp.desk.plan import plan_day_ahead
+    from bessvpp.desk.report import describe_plan, track_record, write_plan
     from bessvpp.plots.dispatch import day_ahead
+    from bessvpp.runs.contents import run_market, run_parameters
     from bessvpp.runs.folder import RunFolder
 
     outputs = _run_folder(words.outputs, words.profile)
     run = RunFolder(outputs)
-    params = plan.run_parameters(run, words.params)
+    params = run_parameters(run, words.params)
     _tell_doubts(params)
-    market = plan.run_market(run, params, words.data)
-    planned = plan.plan_day_ahead(
+    market = run_market(run, params, words.data)
+    planned = plan_day_ahead(
         run,
         market,
         params,
-        date=plan.parse_date(words.date) if words.date else None,
+        date=parse_date(words.date) if words.date else None,
         fan=words.fan,
-        e_start_mwh=plan.parse_energy(words.energy, params.bess) if words.energy else None,
+        e_start_mwh=parse_energy(words.energy, params.bess) if words.energy else None,
     )
-    sheet = plan.write_plan(run, planned, params.bess.units)
+    sheet = write_plan(run, planned, params.bess.units)
     run.write_picture(f"bids/plan_{planned.date}.png", day_ahead(planned, market.is_synthetic))
     status = run.read_json("manifest.json")["status"]
     if status != "complete":
         print(f"note: the run in {outputs} is {status}", file=sys.stderr)
-    print(plan.describe(planned, market, params))
-    print(f"\n{plan.track_record(run, words.fan)}")
+    print(describe_plan(planned, market, params))
+    print(f"\n{track_record(run, words.fan)}")
     print(f"\nBid sheet: {sheet}")
     return 0
 
@@ -219,15 +222,16 @@ def add_replay(commands: argparse._SubParsersAction) -> None:
 def _replay(words: argparse.Namespace) -> int:
     from bessvpp.params.load import load_desk, load_params
     from bessvpp.runs.folder import RunFolder
-    from bessvpp.settlement import replay
+    from bessvpp.settlement.replay import describe_audit, replay
+    from bessvpp.settlement.schedule import read_schedule
 
     desk = load_desk(user_path(words.params) if words.params else None)
-    schedule = replay.read_schedule(user_path(words.commitments))
-    report = replay.replay(schedule, user_path(words.prices), load_params().market, desk)
+    schedule = read_schedule(user_path(words.commitments))
+    report = replay(schedule, user_path(words.prices), load_params().market, desk)
     if words.json:
         out = user_path(words.json)
         RunFolder(out.parent).write_json(out.name, report)
-    print(replay.describe(report))
+    print(describe_audit(report))
     return 0
 
 
@@ -258,6 +262,27 @@ def _check(words: argparse.Namespace) -> int:
     text = json.dumps(report.as_json(), indent=2) if words.json else report.as_text()
     print(text, flush=True)
     return 0 if report.ok else 1
+
+
+def parse_date(text: str) -> np.datetime64:
+    """A delivery day that a user typed."""
+    try:
+        return np.datetime64(dt.date.fromisoformat(text))
+    except ValueError:
+        raise ParameterError(f"--date {text}: write it as YYYY-MM-DD") from None
+
+
+def parse_energy(energy_mwh: list[float], bess: BessParams) -> np.ndarray:
+    """(U,) energies that a user typed, within each unit's usable window."""
+    if len(energy_mwh) != len(bess.units):
+        raise ParameterError(f"--energy: give {len(bess.units)} values, one a unit")
+    for unit, energy in zip(bess.units, energy_mwh, strict=True):
+        if not unit.e_min_mwh <= energy <= unit.e_max_mwh:
+            raise ParameterError(
+                f"--energy {energy:g}: {unit.name} holds {unit.e_min_mwh:g} to "
+                f"{unit.e_max_mwh:g} MWh"
+            )
+    return np.array(energy_mwh)
 
 
 def _tell_doubts(params: Params) -> None:
@@ -300,24 +325,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
-
-
-def parse_date(text: str) -> np.datetime64:
-    """A delivery day that a user typed."""
-    try:
-        return np.datetime64(dt.date.fromisoformat(text))
-    except ValueError:
-        raise ParameterError(f"--date {text}: write it as YYYY-MM-DD") from None
-
-
-def parse_energy(energy_mwh: list[float], bess: BessParams) -> np.ndarray:
-    """(U,) energies that a user typed, within each unit's usable window."""
-    if len(energy_mwh) != len(bess.units):
-        raise ParameterError(f"--energy: give {len(bess.units)} values, one a unit")
-    for unit, energy in zip(bess.units, energy_mwh, strict=True):
-        if not unit.e_min_mwh <= energy <= unit.e_max_mwh:
-            raise ParameterError(
-                f"--energy {energy:g}: {unit.name} holds {unit.e_min_mwh:g} to "
-                f"{unit.e_max_mwh:g} MWh"
-            )
-    return np.array(energy_mwh)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bessvpp.errors import ParameterError, StorageError
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent
+PROJECT_ROOT = PACKAGE.parent
 
 
 @contextlib.contextmanager

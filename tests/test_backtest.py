@@ -641,15 +641,15 @@ def test_a_window_in_which_nothing_pays_can_be_summarised_and_written(tmp_path):
 
 def test_the_rules_are_told_with_the_figures():
     window = make_window(make_params(commitment="financial", terminal="value"), MARKETS["no trade"])
-    rules = rules(window)
-    assert rules["commitment"] == "financial"
-    assert rules["terminal"] == "value"
-    assert "hindsight" in rules["recourse"]
-    assert rules["fee_dam_rs_per_mwh_traded"] == 20
-    assert rules["fee_rtm_rs_per_mwh_traded"] == 33
-    assert rules["n_days"] == 4
-    assert rules["alpha"] == 0.4
-    assert rules["wear_rs_per_mwh_discharged"] == [310]
+    told = rules(window)
+    assert told["commitment"] == "financial"
+    assert told["terminal"] == "value"
+    assert "hindsight" in told["recourse"]
+    assert told["fee_dam_rs_per_mwh_traded"] == 20
+    assert told["fee_rtm_rs_per_mwh_traded"] == 33
+    assert told["n_days"] == 4
+    assert told["alpha"] == 0.4
+    assert told["wear_rs_per_mwh_discharged"] == [310]
 
 
 def test_the_window_of_a_run_is_the_one_that_was_written(study, study_run):

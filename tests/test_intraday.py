@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 from small_cases import CAP, make_params
 
-from bessvpp.calibration import intraday
+from bessvpp.calibration.intraday import recalibrated_days, score_by_distance
 from bessvpp.calibration.coverage import coverage, mean_pinball
 from bessvpp.errors import DataError, MissingArtefactError
 from bessvpp.forecasting import intraday
@@ -162,7 +162,7 @@ def test_a_price_after_the_gate_moves_no_quantile_and_one_before_does(n_blocks):
 
     def both(seen: Market, gate: int) -> np.ndarray:
         fans = intraday.quantile_days(models, seen, out_of_sample, starts, RULES)
-        moved = intraday.recalibrated_days(fans, seen, today, RULES, PARAMS.forecast)
+        moved = recalibrated_days(fans, seen, today, RULES, PARAMS.forecast)
         return np.stack([fans.on(today).values[0, gate], moved.values[0, gate]])
 
     for gate in (0, len(starts) // 2, len(starts) - 1):
@@ -184,7 +184,7 @@ def test_a_price_after_the_gate_moves_no_quantile_and_one_before_does(n_blocks):
     rtm[day - 2] += 3000  # wholly known to every gate of the day: its residuals count
     fans = intraday.quantile_days(models, market, out_of_sample, starts, RULES)
     found = [
-        intraday.recalibrated_days(fans, seen, today, RULES, PARAMS.forecast).values
+        recalibrated_days(fans, seen, today, RULES, PARAMS.forecast).values
         for seen in (market, with_rtm(market, rtm))
     ]
     assert not np.array_equal(*found, equal_nan=True)
@@ -198,7 +198,7 @@ def test_a_fan_rises_within_floor_and_cap_over_the_blocks_that_are_left():
     assert starts.tolist() == list(range(0, 24, 2))
     models = quantiles_of(market, market.dates[8:20])
     fans = intraday.quantile_days(models, market, market.dates[20:], starts, RULES)
-    moved = intraday.recalibrated_days(fans, market, market.dates[36:], RULES, PARAMS.forecast)
+    moved = recalibrated_days(fans, market, market.dates[36:], RULES, PARAMS.forecast)
     assert fans.values.shape == (20, 12, 24, 5)
     assert fans.levels == PARAMS.forecast.levels
     assert moved.dates.tolist() == market.dates[36:].tolist()
@@ -238,9 +238,7 @@ def test_shifts_by_hand():
 
     def shifts(calibration_days: int, seen: np.ndarray) -> np.ndarray:
         params = make_params(calibration_days=calibration_days, min_group_size=1).forecast
-        found = intraday.recalibrated_days(
-            fans, with_rtm(market, seen), market.dates[5:], RULES, params
-        )
+        found = recalibrated_days(fans, with_rtm(market, seen), market.dates[5:], RULES, params)
         return (found.values - values[5:])[0]
 
     # a residual is 10 (day) + 1000 quarter + 100 distance, and those of four days are known:
@@ -271,7 +269,7 @@ def test_a_wrong_fan_comes_back_to_its_levels():
     wrong = np.where((ahead >= 0)[..., None], wrong, np.nan)
     fans = intraday.GateFans(market.dates, starts, levels, wrong)
     tested = market.dates[40:]
-    found = intraday.recalibrated_days(fans, market, tested, RULES, PARAMS.forecast)
+    found = recalibrated_days(fans, market, tested, RULES, PARAMS.forecast)
     y = market.rtm_mcp[40:, None]
 
     def off(made: np.ndarray, blocks: np.ndarray) -> float:
@@ -297,7 +295,7 @@ def test_with_too_few_days_before_it_a_fan_is_not_recalibrated():
     values = np.full((3, 12, 24, 5), 4000.0)
     fans = intraday.GateFans(market.dates[9:], starts, PARAMS.forecast.levels, values)
     with pytest.raises(DataError, match="0 residuals are too few"):
-        intraday.recalibrated_days(fans, market, market.dates[10:11], RULES, PARAMS.forecast)
+        recalibrated_days(fans, market, market.dates[10:11], RULES, PARAMS.forecast)
     with pytest.raises(DataError, match="no fan within the day of 2024-05-02"):
         fans.on(market.dates[[1, 10]])
 
@@ -309,7 +307,7 @@ def test_scores_by_distance_by_hand():
     outcome[0, 2] = np.nan  # no trade
     good = np.broadcast_to([900.0, 1000.0, 1100.0], (1, 2, 24, 3))
     late = np.where((ahead >= 3)[None, ..., None], good + 500, good)  # wrong from 3 h on
-    found = intraday.score_by_distance(outcome, {"good": good, "late": late}, ahead, levels)
+    found = score_by_distance(outcome, {"good": good, "late": late}, ahead, levels)
     assert found.index.tolist() == ["0 to 1 h", "1 to 3 h", "3 to 8 h", "beyond 8 h"]
     loss_good = (0.1 * 100 + 0 + 0.1 * 100) / 3
     loss_late = (0.9 * 400 + 0.5 * 500 + 0.1 * 600) / 3
@@ -325,7 +323,7 @@ def test_scores_by_distance_by_hand():
     # each block counts once a gate: of 1 to 3 h, one of four blocks had no trade
     half = good.copy()
     half[0, 0, 1] += 500
-    found = intraday.score_by_distance(outcome, {"half": half}, ahead, levels)
+    found = score_by_distance(outcome, {"half": half}, ahead, levels)
     assert found["inside", "half"].tolist() == pytest.approx([1, 2 / 3, 1, 1])
 
 

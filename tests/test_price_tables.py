@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 
 import numpy as np
 import pytest
 from test_market import DAY, FIRST, PRICE, prices, snapshot, write, write_xlsx
 
+from bessvpp.compute import cache as cache_module
 from bessvpp.errors import DataError
+from bessvpp.files import PACKAGE
 from bessvpp.params.load import load_params
 from bessvpp.params.market import PriceCap
 from bessvpp.price_files import judge
@@ -27,9 +30,9 @@ def cache(tmp_path, monkeypatch):
 def parsed(monkeypatch):
     """Counts the files that are parsed."""
     seen = []
-    whole = judge.exchange_files.read_tables
+    whole = judge.tidy.read_tables
     monkeypatch.setattr(
-        judge.exchange_files, "read_tables", lambda *a: seen.append(a[1]) or whole(*a)
+        judge.tidy, "read_tables", lambda *a: seen.append(a[1]) or whole(*a)
     )
     return seen
 
@@ -88,13 +91,15 @@ def test_content_name_rules_and_code_make_another_entry(tmp_path, cache, parsed,
     assert len(parsed) == 5
 
 
-@pytest.mark.parametrize("name", ["cells", "checksum", "exchange_files", "params", "snapshot"])
-def test_every_module_that_judges_is_part_of_an_entrys_name(tmp_path, monkeypatch, name):
-    before = judge._code.__wrapped__()
-    changed = tmp_path / f"{name}.py"
-    changed.write_text("other")
-    monkeypatch.setattr(getattr(judge, name), "__file__", str(changed))
-    assert judge._code.__wrapped__() != before
+def test_a_change_anywhere_in_the_rooms_that_judge_is_another_entry(tmp_path, monkeypatch):
+    shutil.copytree(PACKAGE, tmp_path / "bessvpp")
+    monkeypatch.setattr(cache_module, "PACKAGE", tmp_path / "bessvpp")
+    seen = {judge._code.__wrapped__()}
+    for name in ("workbook", "tables", "snapshot", "checksum", "tidy", "judge", "merge"):
+        (tmp_path / "bessvpp" / "price_files" / f"{name}.py").write_text("other")
+        seen.add(judge._code.__wrapped__())
+    (tmp_path / "bessvpp" / "params" / "market.py").write_text("other")
+    assert len({*seen, judge._code.__wrapped__()}) == 9
 
 
 def test_a_damaged_entry_is_made_again(tmp_path, cache, parsed):

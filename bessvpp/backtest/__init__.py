@@ -1,0 +1,1 @@
+"""What policies would have earned: committed at the gate, settled against realised prices."""

@@ -1,0 +1,1 @@
+"""Forecasts that keep their promise: conformal recalibration, coverage and scores."""

@@ -1,7 +1,7 @@
 """Finished work, kept so that an interrupted sweep goes on where it was.
 
 An entry is named by the hash of everything its content depends on: the inputs, the text of the
-modules that compute it, and the solver's version. It begins with the checksum of the rest; one
+rooms that compute it, and the solver's version. It begins with the checksum of the rest; one
 that is damaged, cut short or lies under another's name is computed again, never trusted.
 """
 
@@ -19,20 +19,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from bessvpp.files import atomic_file
+from bessvpp.files import PACKAGE, atomic_file
 
 FORMAT = 1
 _DIGEST_BYTES = 32
-_DECIDING_MODULES = (
-    "battery",
-    "metrics",
-    "problem",
-    "programme",
-    "arrays",
-    "engine",
-    "dispatch",
-    "backtest",
-)
+_DECIDING_ROOMS = ("battery", "prices", "risk", "optimizer", "backtest")
 _DECIDING_PACKAGES = ("highspy", "pulp", "numpy", "scipy")
 Arrays = dict[str, np.ndarray]
 
@@ -92,16 +83,17 @@ def write_entry(path: Path, key: str, arrays: Arrays) -> None:
 
 @lru_cache(maxsize=1)
 def code_hash() -> str:
-    """Hash of the modules that compute entries, and of the packages that they rest on."""
-    folder = Path(__file__).parent
-    return hash_of([folder / f"{name}.py" for name in _DECIDING_MODULES], _DECIDING_PACKAGES)
+    """Hash of the rooms that compute entries, and of the packages that they rest on."""
+    return hash_of(_DECIDING_ROOMS, _DECIDING_PACKAGES)
 
 
-def hash_of(modules: Iterable[Path], packages: Iterable[str]) -> str:
-    """Hash of the text of modules and of the versions of packages."""
+def hash_of(rooms: Iterable[str], packages: Iterable[str]) -> str:
+    """Hash of the text of rooms of this package, single files among them, and of versions."""
     total = hashlib.sha256()
-    for module in modules:
-        total.update(module.read_bytes())
+    for room in rooms:
+        place = PACKAGE / room
+        for file in sorted(place.rglob("*.py")) or [place.with_suffix(".py")]:
+            total.update(file.relative_to(PACKAGE).as_posix().encode() + file.read_bytes())
     for name in packages:
         total.update(f"{name} {version(name)}\n".encode())
     return total.hexdigest()

@@ -1,0 +1,1 @@
+"""Tomorrow's plan and bids, from a finished run."""

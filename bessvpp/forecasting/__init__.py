@@ -1,0 +1,1 @@
+"""Features, quantile models of both markets, and the simple forecasts beside them."""

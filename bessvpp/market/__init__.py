@@ -1,0 +1,1 @@
+"""Prices day by day, who knows what when, and the embedded synthetic market."""

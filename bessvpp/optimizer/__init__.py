@@ -1,0 +1,1 @@
+"""The two-stage programme: stated to be read, solved fast."""

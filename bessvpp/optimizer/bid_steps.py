@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pulp
 
-from bessvpp.optimizer.paths import Statement, run_solver, solution, variable
+from bessvpp.optimizer.paths import Statement, new_column, run_solver, solution
 from bessvpp.optimizer.problem import Problem
 
 
@@ -40,7 +40,7 @@ class SteppedSchedule(Statement):
             pulp.LpVariable(f"n_{t}", *self._step_bounds(total[t]), cat=pulp.LpInteger)
             for t in blocks
         ]
-        away = [variable(f"away_{t}", 0) for t in blocks]
+        away = [new_column(f"away_{t}", 0) for t in blocks]
         balance = [{step: -step_mw} for step in steps]
         self.flows = []
         for i, unit in enumerate(problem.bess.units):

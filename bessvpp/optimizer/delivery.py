@@ -14,7 +14,7 @@ import pulp
 from scipy import sparse
 
 from bessvpp.errors import InfeasibleError
-from bessvpp.optimizer.paths import Statement, run_solver, solution, variable
+from bessvpp.optimizer.paths import Statement, new_column, run_solver, solution
 from bessvpp.optimizer.problem import (
     OFF_SCHEDULE_TOLERANCE_MW,
     OFF_SCHEDULE_WEIGHT,
@@ -50,7 +50,7 @@ class DeliverySchedule(Statement):
         super().__init__(problem, dam_mw.size, pulp.LpMinimize)
         paths = [self.unit_path(i, "schedule") for i in range(len(problem.bess.units))]
         self.charge, self.discharge, _ = zip(*paths, strict=True)
-        above, below = ([variable(f"{way}_{t}", 0) for t in range(dam_mw.size)] for way in "ab")
+        above, below = ([new_column(f"{way}_{t}", 0) for t in range(dam_mw.size)] for way in "ab")
         objective = dict.fromkeys([*above, *below], OFF_SCHEDULE_WEIGHT)
         for t, mw in enumerate(dam_mw):
             terms = {above[t]: 1, below[t]: -1}

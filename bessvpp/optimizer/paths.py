@@ -33,9 +33,9 @@ class Statement:
         )
         tag = f"{path}_{i}"
         blocks = range(self.n_blocks)
-        charge = [variable(f"c_{tag}_{t}", 0, charge_max[t]) for t in blocks]
-        discharge = [variable(f"d_{tag}_{t}", 0, discharge_max[t]) for t in blocks]
-        energy = [variable(f"e_{tag}_{t}", unit.e_min_mwh, unit.e_max_mwh) for t in blocks]
+        charge = [new_column(f"c_{tag}_{t}", 0, charge_max[t]) for t in blocks]
+        discharge = [new_column(f"d_{tag}_{t}", 0, discharge_max[t]) for t in blocks]
+        energy = [new_column(f"e_{tag}_{t}", unit.e_min_mwh, unit.e_max_mwh) for t in blocks]
         daily = path == "schedule"
         for t in blocks:
             terms = {energy[t]: 1, charge[t]: -h * unit.eta_charge}
@@ -47,7 +47,7 @@ class Statement:
                 elif problem.schedule_start_mwh is not None:
                     start = on_day(problem.schedule_start_mwh, t // per_day)[i]
                 else:
-                    free = variable(f"e_{tag}_start_{t}", unit.e_min_mwh, unit.e_max_mwh)
+                    free = new_column(f"e_{tag}_start_{t}", unit.e_min_mwh, unit.e_max_mwh)
                     terms[free] = -1
                     self.free_starts[i].append(free)
             else:
@@ -96,7 +96,7 @@ def check_status(lp: pulp.LpProblem, problem: Problem, risk_aversion: float, sta
         raise InfeasibleError(no_optimum(problem, risk_aversion, told, lp.numVariables(), path))
 
 
-def variable(name: str, low: float | None, high: float | None = None) -> pulp.LpVariable:
+def new_column(name: str, low: float | None, high: float | None = None) -> pulp.LpVariable:
     return pulp.LpVariable(name, low, high)
 
 

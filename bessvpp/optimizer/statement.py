@@ -37,7 +37,7 @@ import pulp
 
 from bessvpp import battery
 from bessvpp.optimizer.delivery import DeliverySchedule
-from bessvpp.optimizer.paths import Statement, check_status, run_solver, solution, variable
+from bessvpp.optimizer.paths import Statement, check_status, new_column, run_solver, solution
 from bessvpp.optimizer.problem import (
     PAST_TOLERANCE_MW,
     SIDES,
@@ -95,12 +95,12 @@ class TwoStageProgramme(Statement):
         limit = self.problem.bess.connection_limit_mw
         blocks = range(self.n_blocks)
         if fixed is None:
-            sale = [variable(f"x_sale_{t}", 0, limit) for t in blocks]
-            purchase = [variable(f"x_purchase_{t}", 0, limit) for t in blocks]
+            sale = [new_column(f"x_sale_{t}", 0, limit) for t in blocks]
+            purchase = [new_column(f"x_purchase_{t}", 0, limit) for t in blocks]
         else:
-            sale = [variable(f"x_sale_{t}", max(fixed[t], 0), max(fixed[t], 0)) for t in blocks]
+            sale = [new_column(f"x_sale_{t}", max(fixed[t], 0), max(fixed[t], 0)) for t in blocks]
             bought = [max(-fixed[t], 0) for t in blocks]
-            purchase = [variable(f"x_purchase_{t}", bought[t], bought[t]) for t in blocks]
+            purchase = [new_column(f"x_purchase_{t}", bought[t], bought[t]) for t in blocks]
         self.v = _Variables(sale, purchase)
         if self.problem.is_physical:
             self._state_schedule()
@@ -108,9 +108,9 @@ class TwoStageProgramme(Statement):
             self._state_recourse(s)
             self._state_profit(s)
             self._state_terminal_value(s)
-        self.v.zeta = variable("zeta", None)
+        self.v.zeta = new_column("zeta", None)
         for s, profit in enumerate(self.v.profit):
-            self.v.tail.append(variable(f"u_{s}", 0))
+            self.v.tail.append(new_column(f"u_{s}", 0))
             self.add(f"tail_{s}", {self.v.tail[s]: 1, self.v.zeta: -1, profit: 1}, ">=", 0)
 
     def _state_schedule(self) -> None:
@@ -135,13 +135,13 @@ class TwoStageProgramme(Statement):
         v.energy.append([u[2] for u in units])
         tradable = np.isfinite(self.scenarios.rtm[s]) & problem.rtm_allowed
         most = [(t, None if possible else 0) for t, possible in enumerate(tradable)]
-        v.rtm_sale.append([variable(f"r_sale_{s}_{t}", 0, high) for t, high in most])
-        v.rtm_purchase.append([variable(f"r_purchase_{s}_{t}", 0, high) for t, high in most])
+        v.rtm_sale.append([new_column(f"r_sale_{s}_{t}", 0, high) for t, high in most])
+        v.rtm_purchase.append([new_column(f"r_purchase_{s}_{t}", 0, high) for t, high in most])
         if problem.past is not None:
             self._keep_past(s, problem.past)
         if problem.fixed_dam_mw is not None:
-            v.short.append([variable(f"short_{s}_{t}", 0) for t in range(self.n_blocks)])
-            v.excess.append([variable(f"excess_{s}_{t}", 0) for t in range(self.n_blocks)])
+            v.short.append([new_column(f"short_{s}_{t}", 0) for t in range(self.n_blocks)])
+            v.excess.append([new_column(f"excess_{s}_{t}", 0) for t in range(self.n_blocks)])
         limit = problem.bess.connection_limit_mw
         for t in range(self.n_blocks):
             flow = {d[t]: 1 for d in v.discharge[s]} | {c[t]: -1 for c in v.charge[s]}
@@ -188,7 +188,7 @@ class TwoStageProgramme(Statement):
                 terms[v.discharge[s][i][t]] = -h * (flow_cost[t] + wear)
             if v.short:
                 terms[v.short[s][t]] = terms[v.excess[s][t]] = -h * rate[t]
-        profit = variable(f"profit_{s}", None)
+        profit = new_column(f"profit_{s}", None)
         daily = costs.scheduling_rs_per_day * (self.n_blocks / self.problem.blocks_per_day)
         self.add(f"profit_{s}", {profit: 1} | {k: -c for k, c in terms.items()}, "==", -daily)
         v.profit.append(profit)
@@ -198,7 +198,7 @@ class TwoStageProgramme(Statement):
         values = []
         if self.problem.terminal == "value":
             for i, line in enumerate(self.problem.energy_values):
-                value = variable(f"value_{s}_{i}", None)
+                value = new_column(f"value_{s}_{i}", None)
                 for k, (slope, intercept) in enumerate(
                     zip(line.slope_rs_per_mwh, line.intercept_rs, strict=True)
                 ):

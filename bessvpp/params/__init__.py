@@ -1,0 +1,1 @@
+"""Typed, frozen parameters, one file a section."""

@@ -104,7 +104,9 @@ class MarketParams(Costs):
     rtm_session_minutes: Count
     rtm_gate_minutes: Annotated[int, Strict(), Field(ge=0)]
     bid_step_mw: Positive
-    column_names: dict[Annotated[str, Field(min_length=1)], ColumnName] = {}
+    column_names: dict[Annotated[str, Field(min_length=1)], ColumnName] = Field(
+        default_factory=dict
+    )
     external: tuple[ExternalFile, ...] = ()
     synthetic_start: dt.date
     synthetic_days: Count

@@ -1,0 +1,34 @@
+"""Pictures of the notebooks; this room alone draws."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "style": ["say", "say_source", "show_figures", "show_interactive"],
+        "market": [
+            "price_history",
+            "interactive_prices",
+            "daily_shape",
+            "data_health",
+            "week_of_prices",
+            "price_levels",
+            "cap_calendar",
+        ],
+        "forecasts": [
+            "fan_of_day",
+            "feature_importance",
+            "loss_by_hour",
+            "reliability",
+            "coverage_by_hour_and_month",
+            "pit_histograms",
+            "rolling_coverage",
+            "sharpness_against_coverage",
+            "cap_reliability",
+            "fan_at_gate",
+        ],
+        "scenarios": ["scenario_paths", "spread_fan", "rank_histograms", "correlation_matrix"],
+        "dispatch": ["commitment", "day_ahead", "recourse_and_energy", "profit_distribution"],
+        "results": ["policy_bars", "gain_over_nothing", "frontier", "interactive_frontier"],
+    },
+)

@@ -1,0 +1,1 @@
+"""The exchange's files read, judged and put on one calendar."""

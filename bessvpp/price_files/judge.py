@@ -22,9 +22,8 @@ import numpy as np
 from bessvpp.compute.cache import hash_of, read_entry, write_entry
 from bessvpp.errors import DataError, StorageError
 from bessvpp.files import PROJECT_ROOT
-from bessvpp.params import load
 from bessvpp.params.market import MarketParams
-from bessvpp.price_files import checksum, snapshot, tables, tidy, workbook
+from bessvpp.price_files import tidy, workbook
 from bessvpp.price_files.tables import ROUNDING, VOLUMES, PriceTable
 
 CACHE = PROJECT_ROOT / "data" / ".cache"
@@ -126,9 +125,7 @@ def _zeros(table: PriceTable) -> tuple[np.ndarray, np.ndarray]:
 @functools.cache
 def _code() -> bytes:
     """What a cached table depends on besides its file and the rules: the code that made it."""
-    modules = (workbook, tables, checksum, snapshot, tidy, load)
-    files = [Path(name) for name in (*(module.__file__ for module in modules), __file__)]
-    return hash_of(files, ["python-calamine"]).encode()
+    return hash_of(("params", "price_files"), ["python-calamine"]).encode()
 
 
 def _cache_entry(raw: bytes, path: Path, rules: MarketParams) -> Path | None:

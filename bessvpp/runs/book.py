@@ -91,9 +91,9 @@ def write_readme(outputs: Path, project: Path = PROJECT_ROOT) -> None:
     text = readme.read_text(encoding="utf-8")
     manifest = _complete_manifest(outputs)
     block = (
-        f"Market of this run: {market_in_words(manifest)}. *Causal* recourse trades each RTM session on "
-        "what its gate knows; *hindsight* knows the day's RTM prices, which no trader does. What "
-        "a policy is worth is its gain over nothing committed. Money in lakh Rs (Rs 100,000); "
+        f"Market of this run: {market_in_words(manifest)}. *Causal* recourse trades each RTM "
+        "session on what its gate knows; *hindsight* knows the day's RTM prices, which no trader "
+        "does. What a policy is worth is its gain over nothing committed. Money in lakh Rs (Rs 100,000); "
         "worst day and cycles with causal recourse.\n\n"
         f"{_markdown_table(policy_rows(outputs))}\n\n"
         f"{_markdown_table(coverage_rows(outputs))}\n\n"

@@ -1,0 +1,1 @@
+"""Joint day-ahead and real-time price paths of a day."""
