@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from price_cases import DAY, prices, snapshot
 from small_cases import Study, make_market, make_params, make_study, write_study
 
 from bessvpp.runs.folder import RunFolder
@@ -28,3 +29,10 @@ def _own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BESSVPP_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def day():
+    """Cells of one DAM day, and its prices."""
+    values = prices(96)
+    return snapshot([DAY], values), values

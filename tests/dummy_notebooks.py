@@ -58,7 +58,7 @@ page = chart.to_html(
 for_lab = {"application/vnd.plotly.v1+json": chart.to_plotly_json(), "text/html": page}
 display(for_lab, raw=True)
 """
-FOLDER = "from bessvpp.artefacts import RunFolder\nfolder = RunFolder(outputs)"
+FOLDER = "from bessvpp.runs.folder import RunFolder\nfolder = RunFolder(outputs)"
 
 
 def write_notebook(folder: Path, name: str, parameters: str, *cells: str) -> Path:

@@ -162,13 +162,14 @@ def _on_dam_prices(problem: Problem, dam: np.ndarray) -> Commitment:
 def yesterday(window: Window, day: int, problem: Problem) -> Commitment:
     """The best DAM schedule at the prices of the last whole day known."""
     known = window.known_at_gate(day)
-    return _on_dam_prices(with_energy_value(problem, known), whole_days(known)[-1])
+    problem = with_energy_value(problem, week_mean(known))
+    return _on_dam_prices(problem, whole_days(known)[-1])
 
 
 def seven_day_mean(window: Window, day: int, problem: Problem) -> Commitment:
     """The best DAM schedule at the mean prices of the last seven days."""
-    known = window.known_at_gate(day)
-    return _on_dam_prices(with_energy_value(problem, known), week_mean(known))
+    mean = week_mean(window.known_at_gate(day))
+    return _on_dam_prices(with_energy_value(problem, mean), mean)
 
 
 def median(window: Window, day: int, problem: Problem) -> Commitment:

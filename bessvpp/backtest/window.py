@@ -11,7 +11,7 @@ from bessvpp.compute.cache import NO_CACHE, Cache
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.forecasting import intraday
 from bessvpp.market.clock import gate_time
-from bessvpp.market.history import MARKETS, Market
+from bessvpp.market.history import MARKETS, Market, week_mean
 from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.optimizer.problem import Problem, day_problem
 from bessvpp.params.load import Params
@@ -63,7 +63,7 @@ class Window:
         """A day's problem with V(e) from what its gate knows, under ``value``."""
         if problem.terminal != "value":
             return problem
-        return with_energy_value(problem, self.known_at_gate(day))
+        return with_energy_value(problem, week_mean(self.known_at_gate(day)))
 
     @property
     def days_are_independent(self) -> bool:

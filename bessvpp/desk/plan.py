@@ -18,7 +18,7 @@ from bessvpp.desk.bids import bid_sheet, in_bid_steps
 from bessvpp.desk.tomorrow import forecasts_of_day
 from bessvpp.errors import DataError
 from bessvpp.market.clock import gate_time
-from bessvpp.market.history import Market
+from bessvpp.market.history import Market, week_mean
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.optimizer.problem import Plan, Problem, day_problem
@@ -121,7 +121,8 @@ def plan_day_ahead(
     scenarios = draw_day(uniforms, *both, levels, date, rules, chances)
     if e_start_mwh is None:
         e_start_mwh = start_energy(params.bess)
-    problem = with_energy_value(day_problem(params, known.block_hours, e_start_mwh), known)
+    problem = day_problem(params, known.block_hours, e_start_mwh)
+    problem = with_energy_value(problem, week_mean(known))
     weight, alpha = params.backtest.risk_aversion, params.cvar.alpha
     plan = dispatch.plan_day(problem, scenarios, weight, alpha)
     unit_mw, bid_mw = in_bid_steps(problem, plan, rules.bid_step_mw)

@@ -16,7 +16,7 @@ from bessvpp.params.forecast import ForecastParams
 class Splits:
     """Days in time order, each (n,) datetime64[D]; no day is in two of them."""
 
-    train_quantile_models: np.ndarray
+    train: np.ndarray
     calibration: np.ndarray
     test: np.ndarray
 

@@ -7,18 +7,22 @@ from dataclasses import replace
 import numpy as np
 
 from bessvpp import battery
-from bessvpp.market.history import Market, week_mean
 from bessvpp.optimizer.dispatch import plan_day
 from bessvpp.optimizer.problem import EnergyValue, Problem
 from bessvpp.params.bess import BessParams
 from bessvpp.prices import PriceScenarios
 
 
-def with_energy_value(problem: Problem, known: Market) -> Problem:
-    """The problem with V(e) from the seven-day mean known at the gate, under ``value``."""
+def with_energy_value(problem: Problem, dam: np.ndarray) -> Problem:
+    """The problem with V(e) under the ``value`` rule; as it is under the others.
+
+    Parameters
+    ----------
+    dam : (T,) expected DAM prices of the day after, from what is known at the gate
+    """
     if problem.terminal != "value":
         return problem
-    return replace(problem, energy_values=energy_values(problem, week_mean(known)))
+    return replace(problem, energy_values=energy_values(problem, dam))
 
 
 def energy_values(problem: Problem, dam: np.ndarray, n_points: int = 9) -> tuple[EnergyValue, ...]:

@@ -93,8 +93,8 @@ def write_readme(outputs: Path, project: Path = PROJECT_ROOT) -> None:
     block = (
         f"Market of this run: {market_in_words(manifest)}. *Causal* recourse trades each RTM "
         "session on what its gate knows; *hindsight* knows the day's RTM prices, which no trader "
-        "does. What a policy is worth is its gain over nothing committed. Money in lakh Rs (Rs 100,000); "
-        "worst day and cycles with causal recourse.\n\n"
+        "does. What a policy is worth is its gain over nothing committed. Money in lakh Rs "
+        "(Rs 100,000); worst day and cycles with causal recourse.\n\n"
         f"{_markdown_table(policy_rows(outputs))}\n\n"
         f"{_markdown_table(coverage_rows(outputs))}\n\n"
         f"{verdict(outputs)}\n\n{_markdown_table(rule_rows(outputs))}\n"

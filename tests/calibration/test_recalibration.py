@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm
 from small_cases import make_market, make_params
 
-from bessvpp.calibration import recalibration
+from bessvpp.calibration import conformal, recalibration
 from bessvpp.calibration.conformal import KnownResiduals, day_shifts, shifted
 from bessvpp.calibration.gate import (
     Gate,
@@ -233,7 +233,7 @@ def test_adaptive_levels_learn_from_the_fan_that_was_issued(walked, monkeypatch)
     def observe(self, member, outcome, issued):
         learnt.append(issued)
 
-    monkeypatch.setattr(recalibration.AdaptiveLevels, "observe", observe)
+    monkeypatch.setattr(conformal.AdaptiveLevels, "observe", observe)
     dates = splits.test[:5]
     fan = recalibration.recalibrate(
         wrong, market, dates, ["adaptive"], params.forecast, params.market

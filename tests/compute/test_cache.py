@@ -139,6 +139,7 @@ def test_plans_from_the_cache_are_those_computed(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+TESTS = Path(__file__).parents[1]
 MARKET = make_market(14, 96, seed=1)
 
 
@@ -152,11 +153,11 @@ def test_a_sweep_killed_in_the_middle_goes_on_and_ends_alike_byte_for_byte(tmp_p
     whole, folder = tmp_path / "whole.parquet", tmp_path / "cache"
     sweep(None).to_parquet(whole)
     code = "import pathlib, sys, test_cache; test_cache.sweep(pathlib.Path(sys.argv[1]))"
-    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(TESTS), str(TESTS / "compute"), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(folder)],
         env={**os.environ, "PYTHONPATH": paths},
-        cwd=Path(__file__).parent.parent,
+        cwd=TESTS.parent,
     )
     while not (folder.is_dir() and len(list(folder.glob("*.entry"))) >= 3):
         assert process.poll() is None, "it ended before it could be killed"

@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import norm
 from small_cases import CAP, make_params
 
-from bessvpp.calibration.intraday import recalibrated_days, score_by_distance
 from bessvpp.calibration.coverage import coverage, mean_pinball
+from bessvpp.calibration.intraday import recalibrated_days, score_by_distance
 from bessvpp.errors import DataError, MissingArtefactError
 from bessvpp.forecasting import intraday
 from bessvpp.market import clock

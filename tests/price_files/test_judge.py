@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_market import DAY, FIRST, PRICE, prices, snapshot, write, write_xlsx
+from price_cases import DAY, FIRST, PRICE, prices, snapshot, write, write_xlsx
 
 from bessvpp.compute import cache as cache_module
 from bessvpp.errors import DataError
@@ -31,9 +31,7 @@ def parsed(monkeypatch):
     """Counts the files that are parsed."""
     seen = []
     whole = judge.tidy.read_tables
-    monkeypatch.setattr(
-        judge.tidy, "read_tables", lambda *a: seen.append(a[1]) or whole(*a)
-    )
+    monkeypatch.setattr(judge.tidy, "read_tables", lambda *a: seen.append(a[1]) or whole(*a))
     return seen
 
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from test_market import DAY, FIRST, REAL, green, needs_real, prices, snapshot, write, write_xlsx
+from price_cases import DAY, FIRST, REAL, green, needs_real, prices, snapshot, write, write_xlsx
 
 from bessvpp.__main__ import main
 from bessvpp.params.load import load_params

@@ -26,7 +26,7 @@ from bessvpp.runs.manifest import read_manifest
 
 FOLDERS = 'outputs = ""\nparams = ""\n'
 LOG = """
-from bessvpp.artefacts import RunFolder
+from bessvpp.runs.folder import RunFolder
 folder = RunFolder(outputs)
 with (folder.path / "order.txt").open("a") as log:
     log.write("{name} ")
@@ -293,7 +293,7 @@ def test_the_kernel_is_this_interpreter_with_one_thread(three: Path):
     )
     environment = {**os.environ, "PATH": "/usr/bin:/bin"}  # no virtual environment on the path
     script = (
-        "import sys; from pathlib import Path; from bessvpp import profiles; "
+        "import sys; from pathlib import Path; from bessvpp.runs import profiles; "
         f"profiles.NOTEBOOKS = Path({str(three)!r}); "
         "from bessvpp.__main__ import main; "
         "sys.exit(main(['run', '--profile', './empty.yaml', '--outputs', 'o', '--only', '01']))"
@@ -474,7 +474,7 @@ def test_an_interrupt_ends_the_run_and_its_kernel(three: Path, tmp_path: Path):
         "import os, time\n(folder.path / 'pid').write_text(str(os.getpid()))\ntime.sleep(60)",
     )
     script = (
-        "import sys; from pathlib import Path; from bessvpp import profiles; "
+        "import sys; from pathlib import Path; from bessvpp.runs import profiles; "
         f"profiles.NOTEBOOKS = Path({str(three)!r}); "
         "from bessvpp.__main__ import main; "
         "sys.exit(main(['run', '--profile', './empty.yaml', '--outputs', 'out']))"

@@ -369,8 +369,8 @@ def test_prices_stay_below_the_cap_of_their_date(tmp_path):
 
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_cores(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from bessvpp.params import load_params;"
-        "from bessvpp.synthetic import embedded_market_files;"
+        "import sys; from pathlib import Path; from bessvpp.params.load import load_params;"
+        "from bessvpp.market.synthetic import embedded_market_files;"
         "rules = load_params(synthetic_days=40).market;"
         "embedded_market_files(rules, Path(sys.argv[1]))"
     )

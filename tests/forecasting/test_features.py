@@ -7,7 +7,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
-from small_cases import make_market, make_params
+from small_cases import make_market, make_params, same
 
 from bessvpp.errors import DataError
 from bessvpp.forecasting.features import anchor, design, feature_frame, gate_features
@@ -30,11 +30,6 @@ def changed(market: Market, **edits: object) -> Market:
         arrays[name][days, blocks] = values
     dam, rtm = arrays.pop("dam_mcp"), arrays.pop("rtm_mcp")
     return Market(market.dates, dam, rtm, market.rtm_no_trade, arrays, market.is_synthetic)
-
-
-def same(first: pd.DataFrame, second: pd.DataFrame) -> bool:
-    """Equal to the last bit, NaN equal to NaN."""
-    return first.equals(second)
 
 
 def test_the_gate_is_on_the_day_before_delivery():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from test_features import same
-from test_market import prices, tidy, tidy_frame
+from price_cases import prices, tidy, tidy_frame
+from small_cases import same
 
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.forecasting.features import feature_frame

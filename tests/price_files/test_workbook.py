@@ -228,7 +228,7 @@ import json, resource, sys, time
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
 from bessvpp.errors import DataError
-from bessvpp.params import load_params
+from bessvpp.params.load import load_params
 from bessvpp.price_tables import read_price_tables
 rules = load_params().market
 for path in sorted(Path(sys.argv[1]).iterdir()):

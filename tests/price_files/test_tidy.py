@@ -15,7 +15,7 @@ import openpyxl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_market import FIRST, clock, prices, snapshot
+from price_cases import FIRST, clock, prices, snapshot
 
 from bessvpp.errors import BessvppError
 from bessvpp.params.load import load_params
