@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,6 +73,22 @@ def test_planned_figures_pool_the_scenarios_of_all_days(hard):
             gap = np.mean([of_day[k].relaxation_gap_rs for of_day in plans])
             assert row["relaxation_gap_rs"] == pytest.approx(gap, abs=1e-3)
         assert [row["planned_daily_cvar_rs"] > row["planned_cvar_rs"] for row in rows] == [True] * 3
+
+
+def test_planned_figures_count_each_scenario_by_its_weight():
+    even = make_window(make_params(fan="original", lambdas=[0.3]), MARKET, first=10)
+    weights = np.array([0.7, 0.2, 0.1]), np.array([0.1, 0.15, 0.75])
+    days = [replace(day, weights=w) for day, w in zip(even.fans["original"], weights, strict=True)]
+    window = replace(even, fans={"original": days})
+    (row,) = sweep_frontier(window).to_dict(orient="records")
+    problem = window.problem(np.array([100.0]))
+    profits = [dispatch.plan_day(problem, day, 0.3, 0.4).profit_rs for day in days]
+    pooled, share = np.concatenate(profits), np.concatenate(weights) / 2
+    daily = [cvar(profit, 0.4, w) for profit, w in zip(profits, weights, strict=True)]
+    assert row["planned_mean_rs"] == pytest.approx(share @ pooled)
+    assert row["planned_cvar_rs"] == pytest.approx(cvar(pooled, 0.4, share))
+    assert row["planned_daily_cvar_rs"] == pytest.approx(np.mean(daily))
+    assert abs(cvar(pooled, 0.4, share) - cvar(pooled, 0.4)) > 100  # and they matter
 
 
 @pytest.mark.parametrize("terminal", ["hard", "free", "value"])

@@ -21,7 +21,7 @@ from bessvpp import battery
 from bessvpp.backtest import policies, simulate
 from bessvpp.backtest.policies import BASELINE
 from bessvpp.backtest.simulate import CEILING, commit_chain, run_backtest, settle_chain
-from bessvpp.backtest.summary import rules, summarise
+from bessvpp.backtest.summary import _lead, rules, summarise
 from bessvpp.backtest.window import load_window, settled_days
 from bessvpp.compute.workers import Workers
 from bessvpp.errors import DataError, ParameterError
@@ -616,6 +616,51 @@ def test_the_summary_is_what_the_daily_rows_add_up_to():
     assert summary["policies"][CEILING]["capture"] == 1
     assert summary["days_times_alpha"] == pytest.approx(1.6)
     assert set(summary["ceiling_gap_rs"]) == {AS_COMMITTED, HINDSIGHT}
+
+
+def test_the_lead_is_what_the_best_policy_earned_more_by_hand():
+    """The best net minus that of each two-stage policy, with a band over the days."""
+    net = pd.DataFrame(
+        {
+            BASELINE: [1.0, 1.0, 1.0, 1.0],
+            "yesterday": [90.0, 120.0, 95.0, 130.0],
+            "two_stage_original": [80.0, 110.0, 100.0, 90.0],
+            "two_stage_recalibrated": [85.0, 115.0, 90.0, 125.0],
+        }
+    )
+    lead = _lead(net)
+    assert lead["policy"] == "yesterday"
+    assert list(lead["over"]) == ["two_stage_original", "two_stage_recalibrated"]
+    original, recalibrated = lead["over"].values()
+    assert original["ahead_rs"] == 10 + 10 - 5 + 40
+    # Four days drawn of 10, 10, -5 and 40: never less than -20, never more than 160.
+    assert -20 <= original["low_rs"] < original["ahead_rs"] < original["high_rs"] <= 160
+    # Ahead by 5 every day, so by 20 whichever days are drawn.
+    assert recalibrated == {"ahead_rs": 20.0, "low_rs": 20.0, "high_rs": 20.0}
+    # A two-stage policy that is best has no lead over itself.
+    lead = _lead(net.assign(two_stage_original=net["yesterday"] + 3))
+    assert lead["policy"] == "two_stage_original"
+    assert list(lead["over"]) == ["two_stage_recalibrated"]
+    assert lead["over"]["two_stage_recalibrated"]["low_rs"] == 32.0
+
+
+def test_the_lead_is_counted_under_causal_recourse_where_that_was_settled():
+    params = make_params(policies=["yesterday", "two_stage"])
+    window = make_window(params, MARKETS["ordinary"], first=10)
+    rows = [window.market.index_of(day) for day in window.days]
+    expected = np.repeat(window.market.dam_mcp[rows][:, None], 24, axis=1)  # no spread foreseen
+    for key, seen in (
+        ("net_rs", window),
+        ("net_rs_causal", replace(window, expected_rtm=expected)),
+    ):
+        summary = summarise(seen, run_backtest(seen))
+        lead, table = summary["lead"], summary["policies"]
+        earned = {name: row[key] for name, row in table.items() if name != CEILING}
+        assert lead["policy"] == max(earned, key=earned.get)
+        for name, found in lead["over"].items():
+            ahead = earned[lead["policy"]] - earned[name]
+            assert found["ahead_rs"] == pytest.approx(ahead)
+            assert found["ahead_rs"] >= 0
 
 
 def test_undelivered_energy_of_a_policy_is_told_for_each_way_of_settling():

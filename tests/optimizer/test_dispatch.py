@@ -23,6 +23,7 @@ from bessvpp.optimizer import bid_steps, dispatch, energy_value
 from bessvpp.optimizer.dispatch import plan_day, sweep
 from bessvpp.optimizer.problem import TIE_BREAK_RS_PER_MWH, EnergyValue, Problem, tie_break
 from bessvpp.optimizer.statement import TwoStageProgramme
+from bessvpp.optimizer.strict import worst_burning
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
 
@@ -286,6 +287,18 @@ def test_energy_is_not_burnt_to_make_a_false_schedule_look_deliverable(params, n
     lost = relaxed.objective_rs - plan.objective_rs
     assert plan.relaxation_gap_rs == pytest.approx(lost, abs=0.01)
     assert plan.relaxation_gap_rs > 0
+
+
+def test_the_blocks_that_burn_most_are_barred_first_by_hand():
+    """Those that burn at least half of what the worst one does, and none of a good schedule."""
+    charge = np.array([[9.0, 4.0, 0.0, 1.9], [6.0, 50.0, 2.0, 3.0]])
+    discharge = np.array([[4.0, 9.0, 30.0, 1.9], [0.0, 2.1, 2.0, 1.7]])
+    units, blocks = worst_burning(1.0, charge, discharge)
+    assert list(zip(units, blocks, strict=True)) == [(0, 0), (0, 1), (1, 1), (1, 2)]
+    tolerance = battery.FEASIBILITY_TOLERANCE_MWH
+    assert len(worst_burning(tolerance, charge, discharge)[0]) == 0
+    with pytest.raises(InfeasibleError, match="without burning energy"):
+        worst_burning(1.0, charge, 0 * discharge)
 
 
 def best_directions(problem, scenarios) -> float:
@@ -825,6 +838,21 @@ def test_a_schedule_that_is_already_in_steps_stays_as_it_is():
     mw = np.zeros((1, 24))
     mw[0, [3, 4, 18, 19]] = -20.0, -12.3, 40.0, 7.1
     np.testing.assert_allclose(bid_steps.round_to_steps(problem, mw, 0.1), mw, atol=1e-6)
+
+
+def test_steps_two_away_are_taken_where_nearer_ones_cannot_be_delivered_by_hand():
+    """Charging at a limit of 4.9 MW becomes 4: what that lacks is made up in one other block."""
+    limit, eta, per_sale = 4.9, 0.96, 1 / 0.92
+    sale, purchase = np.zeros(24), np.zeros(24)
+    sale[[2, 3, 4, 19]] = -limit, -limit, -limit, limit  # lacks 3 * .9 * .96 = 2.59 MWh stored
+    purchase[[2, 3, 4]] = -limit, -limit, -1.0  # lacks 2 * .9 * .96 = 1.73
+    ends = 100 + 3 * eta * limit - per_sale * limit, 100 + eta * (2 * limit + 1)
+    for mw, end, block, steps in ((sale, ends[0], 19, 2.0), (purchase, ends[1], 4, -3.0)):
+        problem = make_problem(make_params({"p_max_mw": limit, "e_target_mwh": end}))
+        (found,) = bid_steps.round_to_steps(problem, mw[None], 1.0)
+        expected = np.trunc(mw)
+        expected[block] = steps
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_steps_never_exceed_the_power_nor_the_connection():

@@ -136,6 +136,37 @@ def test_a_day_by_hand():
     assert done.rtm_mw[8] < 1  # nobody saw it coming
 
 
+def test_a_session_is_traded_on_the_expectation_of_its_own_gate():
+    """Each gate expects one dear hour, its own: neither the gate before nor the one after."""
+    problem = make_problem(make_params({"e_start_mwh": 180.0}, terminal="free"))
+    flat = np.full(24, 100.0)  # less than the wear of a sale
+    prices = PriceScenarios.single(flat, flat)
+    for first in (2, 6, 20):
+        expected = known(flat, EVERY_BLOCK[::2])
+        expected[first // 2, [first, first + 1]] = 6000.0
+        done = settle_causally(problem, prices, np.zeros(24), EVERY_BLOCK[::2], expected)
+        sold = np.where(np.isin(EVERY_BLOCK, [first, first + 1]), 50.0, 0.0)
+        np.testing.assert_allclose(done.rtm_mw, sold, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["one", "fleet"])
+def test_a_plant_whose_trade_is_undone_still_delivers_what_was_sold_before(name):
+    """What it would have run for that trade is not run: the DAM schedule is followed instead."""
+    problem = make_problem(CASES[name])
+    flat = np.full(24, 3000.0)
+    expected = known(flat)
+    expected[5, 5] = 9000.0  # all is to be sold then, and nobody buys
+    rtm = flat.copy()
+    rtm[5] = np.nan
+    dam_mw = np.zeros(24)
+    dam_mw[[5, 9]] = 7.0, -9.0
+    prices = PriceScenarios.single(flat, rtm)
+    done = settle_causally(problem, prices, dam_mw, EVERY_BLOCK, expected)
+    assert done.rtm_mw[5] == 0
+    assert np.abs(done.undelivered_mw).max() < 1e-5
+    assert (done.discharge_mw - done.charge_mw)[:, 5].sum() == pytest.approx(7.0, abs=1e-4)
+
+
 @pytest.mark.parametrize("solver", ["engine", "highs", "cbc"])
 @pytest.mark.parametrize("name", ["one", "fleet"])
 def test_what_is_past_stays_as_it_was_in_every_statement(name, solver):

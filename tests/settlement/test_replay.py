@@ -140,6 +140,22 @@ def test_a_power_that_was_run_is_settled_by_hand(files):
     assert "hindsight" not in report["rules"]["recourse"]
 
 
+def test_what_is_sold_in_one_market_and_bought_in_the_other_is_traded_twice(files):
+    """5 MW of the sale are bought back in the RTM, and 8 of the purchase sold there."""
+    physical = np.zeros((1, 24))
+    physical[0, 12], physical[0, 19] = -22.0, 15.0
+    prices, schedule = files(
+        np.full((1, 24), 3000.0), np.full((1, 24), 4000.0), one_sale(), physical_mw=physical
+    )
+    params = make_params()
+    report = replay(read_schedule(schedule), prices, params.market, desk_of(params))
+    for entry in (report["days"][0], report["total"]):
+        assert entry["traded_mwh"] == pytest.approx(30 + 20 + 8 + 5)
+        assert entry["physical_mwh"] == pytest.approx(22 + 15)
+        assert entry["fee_rtm_rs"] == pytest.approx(params.market.fee_rtm_rs_per_mwh * 13)
+        assert entry["gross_rs"] == pytest.approx(3000 * (20 - 30) + 4000 * (8 - 5))
+
+
 def test_a_difference_without_rtm_trade_is_a_deviation_from_the_schedule(tmp_path):
     starts = pd.date_range("2025-03-01", periods=96, freq="15min")
     quiet = np.zeros(96)
