@@ -103,19 +103,15 @@ def plan_day_ahead(
     known = market.known_at(gate_time(date, rules.dam_gate), rules)
     _check_reach(known, date)
     forecasts = forecasts_of_day(run, known, date, params)
-    history = {
-        name: forecast.on(forecast.dates[forecast.dates < date])
-        for name, forecast in forecasts.items()
-    }
     quantiles, chances = {}, {}
     for name, forecast in forecasts.items():
         today = forecast.on(np.array([date]))
         if fan == "recalibrated":
             method = recorded_method(run, name, params.forecast)
-            today, _ = recalibrate_day(history[name], today, known, method, params.forecast, rules)
+            today, _ = recalibrate_day(forecast, today, known, method, params.forecast, rules)
         quantiles[name], chances[name] = today.values[0], today.chances_on(date)
     levels = params.forecast.levels
-    correlation = copula_correlation(history, known, rules, params.scenarios)
+    correlation = copula_correlation(forecasts, known, rules, params.scenarios)
     both = quantiles["dam"], quantiles["rtm"]
     uniforms = joint_uniforms(correlation, known, date, params.scenarios)
     scenarios = draw_day(uniforms, *both, levels, date, rules, chances)

@@ -13,6 +13,7 @@ from small_cases import fleet, make_market, make_params, make_problem, make_stud
 from bessvpp import battery
 from bessvpp.__main__ import parse_date, parse_energy
 from bessvpp.backtest import policies, simulate
+from bessvpp.desk import plan
 from bessvpp.desk.bids import bid_sheet, in_bid_steps
 from bessvpp.desk.plan import next_delivery_day, plan_day_ahead
 from bessvpp.desk.report import describe_plan, track_record, write_plan
@@ -276,6 +277,30 @@ def test_a_run_that_refits_is_planned_from_its_own_forecasts(refitted):
         study.models["dam"], feature_frame(known, dates, RULES), "dam", dates, dates, RULES
     )
     np.testing.assert_array_equal(found.quantiles["dam"], today.values[0])
+
+
+def test_no_day_is_forecast_by_models_that_were_trained_on_it(refitted, tmp_path, monkeypatch):
+    """Days that the run's forecasts lack are left out of the history, not made in sample."""
+    study, _ = refitted
+    shorter = {
+        name: whole.on(whole.dates[whole.dates < study.splits.test[0]])
+        for name, whole in study.original.items()
+    }
+    run = RunFolder(tmp_path)
+    write_study(run, replace(study, original=shorter))
+    made = {}
+
+    def watched(models, features, name, dates, *rest):
+        made[name] = dates
+        return walk_forward.forecast_days(models, features, name, dates, *rest)
+
+    monkeypatch.setattr(plan, "forecast_days", watched)
+    plan_day_ahead(run, study.market, study.params)
+    for name in ("dam", "rtm"):
+        trained = study.models[name][0].last_train_day
+        assert trained > study.splits.test[0]
+        days = np.arange(trained + 1, study.market.dates[-1] + 2)
+        np.testing.assert_array_equal(made[name], days)
 
 
 def test_a_trained_day_that_the_run_did_not_forecast_is_refused(refitted, tmp_path):
