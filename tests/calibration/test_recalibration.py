@@ -241,6 +241,27 @@ def test_adaptive_levels_learn_from_the_fan_that_was_issued(walked, monkeypatch)
     np.testing.assert_array_equal(learnt[-4:], fan.values[:4])  # all but the last day
 
 
+@pytest.mark.parametrize("name", MARKETS)
+def test_a_day_is_learnt_from_once_and_only_when_all_its_prices_are_known(
+    walked, name, monkeypatch
+):
+    """At a gate the DAM of the day before is whole, the RTM only that of two days before."""
+    params, market, splits, walks = walked
+    learnt = []
+
+    def observe(self, member, outcome, issued):
+        learnt.append(outcome)
+
+    monkeypatch.setattr(recalibration.AdaptiveLevels, "observe", observe)
+    whole, lag = walks[name].forecast, {"dam": 1, "rtm": 2}[name]
+    method = method_named("adaptive", params.forecast, splits.calibration)
+    for place in range(30, 36):
+        method.shifts(Gate.of(whole, market, whole.dates[place], params.market))
+    prices = history.prices_of(market, name)
+    days = [market.index_of(day) for day in whole.dates[30 : 36 - lag]]
+    np.testing.assert_array_equal(learnt, prices[days])
+
+
 def test_a_day_without_any_outcome_does_not_end_the_aggregation(walked):
     """Nothing was traded all day long: there is nothing to learn, and it goes on afterwards."""
     params, market, splits, walks = walked

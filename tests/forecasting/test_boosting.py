@@ -369,3 +369,17 @@ def test_atoms_are_joined_by_hand():
     joined = with_atoms(fan, 0.0, np.array([[10_000.0]]))
     np.testing.assert_allclose(joined[0, 0], [0, 300 * (0.5 - 0.2) / (0.75 - 0.2), 300, 900])
     np.testing.assert_allclose(joined[0, 1], [0, 0, 300, 900])
+
+
+def test_a_level_at_which_the_atom_begins_is_on_it():
+    """A chance of exactly a quarter puts the level .75 on the cap, and one of the floor .25."""
+    levels = (0.25, 0.5, 0.75)
+    values = np.array([[[4000.0, 5000.0, 6000.0]]])
+    quarter, none = np.array([[0.25]]), None
+    for chances, expected in (
+        ((none, quarter), [4000.0, 5000.0, 10_000.0]),
+        ((quarter, none), [0.0, 5000.0, 6000.0]),
+    ):
+        fan = QuantileForecast("dam", DAYS[:1], SPLIT[:1], levels, values, *chances)
+        joined = with_atoms(fan, 0.0, np.array([[10_000.0]]))
+        assert joined[0, 0].tolist() == expected

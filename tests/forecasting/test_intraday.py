@@ -106,6 +106,9 @@ def test_features_by_hand():
     assert found["week_mean"].iloc[5] == pytest.approx(spread[2:10, 5].mean())
     assert found["horizon_h"].iloc[-1] == 23
     assert found["dam_rank"].iloc[np.argmax(market.dam_mcp[10])] == 23 / 24
+    # 5 May 2024 was a Sunday
+    sundays = [intraday.features_at(market, day, 0, RULES)["is_sunday"] for day in (3, 4, 5)]
+    assert [flag.tolist() for flag in sundays] == [[0.0] * 24, [1.0] * 24, [0.0] * 24]
 
 
 def test_a_persistent_spread_is_expected_to_persist():
@@ -122,6 +125,22 @@ def test_a_persistent_spread_is_expected_to_persist():
             naive.append(market.dam_mcp[day, block] - market.rtm_mcp[day, block])
     # two hours behind a spread with .9 an hour, .81**2 of its variance can be known
     assert np.mean(np.square(miss)) < 0.7 * np.mean(np.square(naive))
+
+
+def test_expected_prices_lie_within_floor_and_cap_of_their_own_day():
+    market = a_market(40)
+    dam = np.clip(market.dam_mcp * 2.4 - 4500, 0, CAP)  # touches both
+    market = replace(market, dam_mcp=dam, rtm_mcp=np.clip(dam + 2 * market.rtm_mcp - 9000, 0, CAP))
+    model = model_of(market, market.dates[8:25])
+    caps = [
+        {"effective_from": "2012-01-01", "cap_rs_per_mwh": CAP},
+        {"effective_from": str(market.dates[35]), "cap_rs_per_mwh": 5000.0},
+    ]
+    rules = make_params(price_caps=caps, price_floor_rs_per_mwh=50.0).market
+    for days, cap in ((slice(26, 35), CAP), (slice(35, 40), 5000.0)):
+        expected = intraday.expected_days(model, market, market.dates[days], rules)
+        assert np.nanmin(expected) == 50.0
+        assert np.nanmax(expected) == cap
 
 
 def test_the_model_is_kept_as_text_and_comes_back_the_same(tmp_path):

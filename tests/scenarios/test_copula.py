@@ -143,6 +143,15 @@ def test_the_atoms_have_the_chances_that_were_forecast_between_the_levels_too():
     np.testing.assert_allclose(high[0, 20:], SCORE_LIMIT)
 
 
+def test_an_atom_as_wide_as_what_lies_beyond_the_outer_level_begins_there():
+    """A chance of exactly a quarter, with outer levels .25 and .75 that lie off floor and cap."""
+    knots = quantile_knots(np.array([2000.0, 3000.0, 5000.0]), (0.25, 0.5, 0.75), 0.0, 10_000.0)
+    quarter, none = np.array(0.25), np.array(np.nan)
+    for chances, edge, atom in (((none, quarter), 0.75, 10_000.0), ((quarter, none), 0.25, 0.0)):
+        at, price = with_atom_knots(*knots, *chances, 0.0, 10_000.0)
+        assert (edge, atom) in list(zip(at, price, strict=True))
+
+
 def test_paths_stay_within_floor_and_cap_and_weigh_the_same():
     dam, rtm = a_fan()
     paths = draw(two_markets(24), dam, rtm, many(500))
