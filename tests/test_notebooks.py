@@ -3,17 +3,21 @@
 import ast
 import subprocess
 import sys
+import unittest.mock
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
+from pin_notebooks import CHECKED, edge_distance, pin
 
+from bessvpp import plots
 from bessvpp.files import PROJECT_ROOT
 from bessvpp.params.load import FIELDS, load_params, read_yaml
 from bessvpp.runs.profiles import declared_parameters, notebook_paths
 
 PATHS = notebook_paths()
-CHECKED = "nbval-check-output"
+SOLVED = ("05", "06", "07")  # their figures come from a solver that stops at a tolerance
 
 
 def code_cells(path):
@@ -30,17 +34,95 @@ def test_there_are_the_seven_notebooks():
     assert [name[:2] for name in PATHS] == [f"{k:02d}" for k in range(1, 8)]
 
 
+def of_solver(path):
+    return path.name[:2] in SOLVED
+
+
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_only_checked_cells_keep_outputs_and_each_keeps_its_count(path):
     checked = [c for c in code_cells(path) if CHECKED in c.metadata.get("tags", [])]
-    assert checked, "a notebook without a checked cell would pass nbval whatever it computes"
+    # without one, nbval passes whatever a notebook computes, but for its assertions
+    assert bool(checked) != of_solver(path)
     for cell in code_cells(path):
         if cell in checked:
             assert cell.execution_count, "nbval passes a cell without a count silently"
-            assert "".join(output.get("text", "") for output in cell.outputs).strip()
+            assert cell.source.splitlines()[-1].startswith("plots.show_checked(")
+            (output,) = cell.outputs
+            assert output.data["text/plain"].strip()
+            assert output.metadata == {}, "what differs between machines is not kept"
         else:
             assert cell.outputs == []
             assert cell.execution_count is None
+
+
+def output_of(table, decimals):
+    """What a kernel keeps of a checked cell."""
+    with unittest.mock.patch.object(plots, "display") as seen:
+        plots.show_checked(table, decimals)
+    ((data,), given) = seen.call_args
+    return nbformat.v4.new_output("display_data", data, metadata=given["metadata"])
+
+
+def checked_notebook(path, figures, decimals):
+    """A notebook of one checked cell, as executed where ``figures`` were found."""
+    cell = nbformat.v4.new_code_cell("plots.show_checked(table)", metadata={"tags": [CHECKED]})
+    cell.id, cell.execution_count = "it", 3
+    cell.outputs = [output_of(pd.DataFrame({"shown": figures}), decimals)]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("figure", "decimals", "pinned"),
+    [
+        (0.874, 2, True),
+        (0.875, 2, False),  # exactly between 0.87 and 0.88
+        (0.87519, 2, False),
+        (0.87481, 2, False),
+        (0.87521, 2, True),
+        (0.875, 1, True),
+        (-410.49, 0, False),
+        (-410.4, 0, True),
+        (2344.9, -1, False),
+        (2344.7, -1, True),
+        (4.0, 0, True),  # counts are as far from an edge as can be
+        (-0.001, 1, True),
+    ],
+)
+def test_a_figure_at_the_edge_of_its_rounding_is_not_pinned(tmp_path, figure, decimals, pinned):
+    executed = checked_notebook(tmp_path / "executed.ipynb", [12.0, figure], decimals)
+    source = checked_notebook(tmp_path / "source.ipynb", [1.0], 0)
+    before = source.read_bytes()
+    refused = pin(source, executed)
+    assert (edge_distance(figure, decimals) >= 0.02) == pinned
+    if pinned:
+        assert refused == []
+        (cell,) = code_cells(source)
+        assert (cell.outputs[0].metadata, cell.execution_count) == ({}, 3)
+    else:
+        (line,) = refused
+        assert line.startswith(f"source.ipynb, cell it: 1, shown: {figure!r} is too near")
+        assert source.read_bytes() == before
+
+
+def test_a_checked_cell_that_hides_its_figures_is_not_pinned(tmp_path):
+    path = checked_notebook(tmp_path / "n.ipynb", [1.0], 0)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[0].outputs = [nbformat.v4.new_output("stream", text="1\n")]
+    nbformat.write(notebook, path)
+    (line,) = pin(path, path)
+    assert "plots.show_checked" in line
+
+
+def test_checked_figures_are_shown_with_the_digits_asked_for():
+    table = pd.DataFrame({"a": [1.26, -0.04], "b": [1234.5, float("nan")]}, index=["x", "y"])
+    shown = output_of(table, {"a": 1, "b": -2})
+    assert shown.data["text/plain"].split() == ["a", "b", "x", "1.3", "1200", "y", "0.0"]
+    assert shown.metadata["unrounded"] == [
+        ["x", "a", 1.26, 1],
+        ["y", "a", -0.04, 1],
+        ["x", "b", 1234.5, -2],
+    ]
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)

@@ -6,6 +6,8 @@ synthetic market says so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -81,6 +83,28 @@ def show_figures(table: pd.DataFrame) -> None:
         float_format=lambda value: f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}",
     )
     display(HTML(html))
+
+
+def show_checked(table: pd.DataFrame, decimals: int | Mapping[str, int]) -> None:
+    """Show figures that a test compares, each with the decimals of its column.
+
+    The unrounded ones go along in the output's metadata, which nbval does not compare, as
+    [row, column, figure, decimals]: ``tests/pin_notebooks.py`` refuses there what another
+    machine could round the other way.
+    """
+    if isinstance(decimals, int):
+        decimals = dict.fromkeys(table.columns, decimals)
+    rows = [" ".join(map(str, row if isinstance(row, tuple) else (row,))) for row in table.index]
+    shown = pd.DataFrame(index=table.index)
+    figures = []
+    for column, digits in decimals.items():
+        values = table[column].to_numpy(float)
+        rounded = np.round(values, digits) + 0.0  # no -0
+        shown[column] = [f"{v:.{max(digits, 0)}f}" if np.isfinite(v) else "" for v in rounded]
+        named = zip(rows, values.tolist(), strict=True)
+        figures += [[row, column, v, digits] for row, v in named if np.isfinite(v)]
+    text = {"text/plain": shown.to_string()}
+    display(text, raw=True, metadata={"unrounded": figures})
 
 
 def show_interactive(figure: go.Figure, name: str, synthetic: bool) -> None:
