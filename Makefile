@@ -43,7 +43,7 @@ test: $(READY)  ## every check
 	@$(RUN) -m ruff format --check .
 	@rm -rf $(NBVAL_OUTPUTS)
 	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest --nbval-lax --nbval-current-env \
-	  --nbval-cell-timeout=900 -p no:cacheprovider --durations=10 tests notebooks
+	  --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=600 -p no:cacheprovider --durations=10 tests notebooks
 
 lab: $(READY)  ## explore
 	@$(RUN) -m jupyterlab notebooks

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 from price_cases import DAY, prices, snapshot
-from small_cases import Study, make_market, make_params, make_study, write_study
+from small_cases import PATIENCE_S, Study, make_market, make_params, make_study, write_study
 
 from bessvpp.runs.folder import RunFolder
+
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """nbval waits 5 seconds for the outputs of a cell that has ended, and offers no option."""
+    for item in items:
+        if hasattr(item, "output_timeout"):
+            item.output_timeout = PATIENCE_S
 
 
 @pytest.fixture(scope="session")

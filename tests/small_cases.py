@@ -6,7 +6,8 @@ of one for the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +29,25 @@ from bessvpp.runs.folder import RunFolder
 from bessvpp.scenarios import copula, draw
 
 CAP = 10_000.0
+PATIENCE_S = 600  # before a test gives up on what hangs; a busy machine needs a tenth of it
+
+
+def calls_of(work: Callable[[], object]) -> int:
+    """How many functions a piece of work calls: its steps, on a machine of any speed."""
+    calls = 0
+
+    def count(_frame: object, event: str, _what: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return calls
+
 
 UNIT = {
     "name": "A",

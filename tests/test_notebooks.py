@@ -10,6 +10,7 @@ import nbformat
 import pandas as pd
 import pytest
 from pin_notebooks import CHECKED, edge_distance, pin
+from small_cases import PATIENCE_S
 
 from bessvpp import plots
 from bessvpp.files import PROJECT_ROOT
@@ -26,8 +27,11 @@ def code_cells(path):
 
 def papermill(path, out, outputs, *words):
     command = [sys.executable, "-m", "papermill", str(path), str(out), "--no-progress-bar"]
+    command += ["--start-timeout", str(PATIENCE_S)]
     command += ["-p", "outputs", str(outputs), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=10 * PATIENCE_S, check=False
+    )
 
 
 def test_there_are_the_seven_notebooks():

@@ -37,6 +37,7 @@ ONE_THREAD = {  # sums then do not depend on the number of cores
     f"{library}_THREADS": "1"
     for library in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMEXPR_NUM", "VECLIB_MAXIMUM")
 }
+PATIENCE_S = 600  # with a kernel that does not start or answer; the libraries give up in seconds
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 EXIT_CODES = {
     name: item.exit_code
@@ -179,6 +180,8 @@ def _execute(path: Path, copy: Path, given: dict[str, Any], progress: _Progress)
             cwd=path.parent,
             kernel_manager_class=_Kernel,
             on_cell_start=progress.on_cell_start,
+            start_timeout=PATIENCE_S,
+            iopub_timeout=PATIENCE_S,
         )
     except DeadKernelError:
         raise RunError(

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from small_cases import make_market, make_params, make_window
+from small_cases import PATIENCE_S, make_market, make_params, make_window
 from threadpoolctl import threadpool_info
 
 from bessvpp.backtest.frontier import sweep_frontier, sweep_frontiers
@@ -43,7 +43,11 @@ def fails() -> None:
 def cluster():
     from dask.distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+    ):
+        patch.setattr(workers_module, "PATIENCE", f"{PATIENCE_S}s")
         yield cluster.scheduler_address
 
 

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 from dummy_notebooks import NAMES, write_seven
+from small_cases import PATIENCE_S
 
 from bessvpp.__main__ import main
 from bessvpp.errors import DataError, MissingArtefactError, RunError
@@ -230,7 +231,9 @@ def open_in_browser(page: Path, folder: Path, *options: str) -> Opened:
         *options,
         page.as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=120)
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", timeout=PATIENCE_S
+    )
     asked = set()
     for event in json.loads((folder / "net.json").read_text(errors="replace"))["events"]:
         asking = event.get("params", {})

@@ -10,12 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import papermill
+import psutil
 import pytest
 from dummy_notebooks import write_notebook
+from small_cases import PATIENCE_S
 
 from bessvpp.__main__ import main
 from bessvpp.compute.workers import PROGRESS_FILE
@@ -31,6 +34,15 @@ folder = RunFolder(outputs)
 with (folder.path / "order.txt").open("a") as log:
     log.write("{name} ")
 """
+
+
+def wait_until(there: Callable[[], object], otherwise: str) -> None:
+    """Until something has happened; a busy machine is slow to start a kernel, and to end one."""
+    for _ in range(10 * PATIENCE_S):
+        if there():
+            return
+        time.sleep(0.1)
+    pytest.fail(otherwise)
 
 
 @pytest.fixture
@@ -267,15 +279,15 @@ def test_the_manifest_tells_how_the_results_were_made(three: Path, tmp_path: Pat
     assert manifest["versions"]["papermill"] == papermill.__version__
     assert None not in manifest["versions"].values()
     for entry in manifest["notebooks"].values():
-        assert entry["wall_s"] > 0.1
+        assert entry["wall_s"] > 0
         assert 20 < entry["peak_memory_mb"] < 2000
     assert manifest["notebooks"]["01_features"]["artefacts"].keys() == {"market.parquet"}
 
 
 def test_memory_counts_what_the_kernel_and_its_workers_hold(three: Path, tmp_path: Path):
-    block = "import time\nblock = bytearray(300_000_000)\ntime.sleep(0.6)"
+    block = "import time\nblock = bytearray(300_000_000)\ntime.sleep(3)"
     break_notebook(three, "01_features", f"{block}")
-    script = "block = bytearray(300_000_000); import time; time.sleep(1)"
+    script = "block = bytearray(300_000_000); import time; time.sleep(3)"
     worker = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', '{script}'])"
     break_notebook(three, "02_quantile_models", worker)
     assert call("--only", "01", "02") == 0
@@ -471,7 +483,7 @@ def test_an_interrupt_ends_the_run_and_its_kernel(three: Path, tmp_path: Path):
     break_notebook(
         three,
         "01_features",
-        "import os, time\n(folder.path / 'pid').write_text(str(os.getpid()))\ntime.sleep(60)",
+        "import os, time\n(folder.path / 'pid').write_text(str(os.getpid()))\ntime.sleep(6000)",
     )
     script = (
         "import sys; from pathlib import Path; from bessvpp.runs import profiles; "
@@ -486,20 +498,10 @@ def test_an_interrupt_ends_the_run_and_its_kernel(three: Path, tmp_path: Path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     pid = tmp_path / "out" / "pid"
-    for _ in range(1200):  # a busy machine is slow to start a kernel, and to end one
-        if pid.exists() and pid.read_text():
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("the kernel did not start")
+    wait_until(lambda: pid.exists() and pid.read_text(), "the kernel did not start")
     process.send_signal(signal.SIGINT)
-    assert process.wait(120) == 130
-    for _ in range(50):
-        if not Path("/proc").exists() or not Path(f"/proc/{pid.read_text()}").exists():
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("the kernel is still there")
+    assert process.wait(PATIENCE_S) == 130
+    wait_until(lambda: not psutil.pid_exists(int(pid.read_text())), "the kernel is still there")
     manifest = manifest_of(tmp_path / "out")
     assert manifest["status"] == "failed"
     assert manifest["notebooks"]["01_features"]["error"] == "KeyboardInterrupt"
@@ -524,8 +526,11 @@ def test_a_long_loop_in_a_notebook_is_seen_on_the_live_line_and_leaves_nothing(t
     with progress:
         assert os.environ[PROGRESS_FILE] == str(bar)  # a kernel inherits it
         bar.write_text("plans:  10% 2/20", encoding="utf-8")
-        time.sleep(0.5)
-    shown = capsys.readouterr().out
+        shown = []
+        wait_until(
+            lambda: "plans" in (shown.append(capsys.readouterr().out) or shown[-1]), "no bar"
+        )
+    shown = "".join(shown)
     assert "[1/7] 07  cell 0" in shown
     assert "plans:  10% 2/20" in shown
     assert PROGRESS_FILE not in os.environ
