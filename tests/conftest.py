@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from price_cases import DAY, prices, snapshot
 from small_cases import PATIENCE_S, Study, make_market, make_params, make_study, write_study
+from stand_in import REAL, Downloads, write_stand_in
 
 from bessvpp.runs.folder import RunFolder
 
@@ -34,6 +35,16 @@ def study_run(study, tmp_path_factory) -> RunFolder:
     run = RunFolder(tmp_path_factory.mktemp("study"))
     write_study(run, study)
     return run
+
+
+@pytest.fixture(scope="session", params=["real", "stand-in"])
+def downloads(request, tmp_path_factory) -> Downloads:
+    """The exchange's own files where they are, and the stand-in everywhere."""
+    if request.param == "stand-in":
+        return write_stand_in(tmp_path_factory.mktemp("downloads"))
+    if not REAL.is_dir():
+        pytest.skip(f"the exchange's own files are not at {REAL}; the stand-in is read instead")
+    return Downloads(REAL, is_real=True)
 
 
 @pytest.fixture(autouse=True, scope="session")

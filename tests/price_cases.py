@@ -2,7 +2,6 @@
 
 import csv
 import io
-from pathlib import Path
 
 import numpy as np
 import openpyxl
@@ -16,12 +15,6 @@ from bessvpp.params.load import load_params
 RULES = load_params().market
 
 HOURLY = RULES.model_copy(update={"block_minutes": 60})
-
-REAL = Path(__file__).parents[2] / "shared" / "data" / "real"
-
-needs_real = pytest.mark.skipif(
-    not REAL.is_dir(), reason=f"the real exchange files are not at {REAL}"
-)
 
 
 def clock(minute: int) -> str:

@@ -13,13 +13,11 @@ from price_cases import (
     GREEN_PRICES,
     HOURLY,
     PRICE,
-    REAL,
     RULES,
     as_csv,
     both_markets,
     clock,
     green,
-    needs_real,
     prices,
     refused,
     snapshot,
@@ -29,6 +27,7 @@ from price_cases import (
     write_xlsx,
 )
 from small_cases import calls_of
+from stand_in import BOTH, DAM, GDAM, HOURS, QUARTERS, RTM, prices_in, summary_of
 
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.market.history import EXTRAS, Market
@@ -1004,67 +1003,62 @@ def test_days_that_are_not_consecutive_are_no_market():
         Market(market.dates[[0, 2]], *[market.dam_mcp[:2]] * 2, market.rtm_no_trade[:2], {}, False)
 
 
-# --- the real files ------------------------------------------------------------------------
+# --- the exchange's own files, or what stands in for them ----------------------------------
 
 
-@needs_real
-def test_the_real_day_ahead_download_is_read():
-    market = read_market(REAL / "DAM_Market Snapshot 07-08-2025.xlsx", RULES)
+def test_the_day_ahead_download_is_read(downloads):
+    market = read_market(downloads / DAM, RULES)
     assert market.dates.tolist() == [dt.date(2025, 8, 7)]
-    assert market.dam_mcp[0, :2].tolist() == [6999.43, 5999.11]
-    assert market.dam_mcp.mean() == pytest.approx(4714.10, abs=0.01)  # its own Avg
-    assert market.extras["dam_purchase_bid_mw"][0, 95] == 15387.70
+    assert market.dam_mcp[0].tolist() == prices_in(downloads / DAM)
+    assert market.dam_mcp.mean() == pytest.approx(
+        float(summary_of(downloads / DAM, "Avg")), abs=0.01
+    )
+    if downloads.is_real:
+        assert market.dam_mcp[0, :2].tolist() == [6999.43, 5999.11]
+        assert market.extras["dam_purchase_bid_mw"][0, 95] == 15387.70
 
 
-@needs_real
-def test_the_real_half_day_of_real_time_prices_is_history():
-    paths = [
-        REAL / "DAM_Market Snapshot 07-08-2025.xlsx",
-        REAL / "RTM_Market Snapshot 12-08-2025.xlsx",
-    ]
-    market = read_market(paths, RULES)
+def test_the_half_day_of_real_time_prices_is_history(downloads):
+    market = read_market([downloads / DAM, downloads / RTM], RULES)
     assert np.isfinite(market.rtm_mcp).sum(axis=1).tolist() == [0, 0, 0, 0, 0, 46]
-    assert market.rtm_mcp[5, 45] == 557.56
+    assert market.rtm_mcp[5, :46].tolist() == prices_in(downloads / RTM)
     assert market.excluded.all()
+    if downloads.is_real:
+        assert market.rtm_mcp[5, 45] == 557.56
 
 
-@needs_real
 @pytest.mark.filterwarnings("ignore:DrawingML:UserWarning")
-def test_a_changed_cell_of_the_real_download_is_refused(tmp_path):
-    book = openpyxl.load_workbook(REAL / "RTM_Market Snapshot 12-08-2025.xlsx")
+def test_a_changed_cell_of_the_download_is_refused(downloads, tmp_path):
+    book = openpyxl.load_workbook(downloads / RTM)
     book.active.cell(row=20, column=9).value = "2000.00"
     book.save(tmp_path / "RTM_Market Snapshot.xlsx")
     refused(tmp_path, "[Sheet1]", "contradicts")
 
 
-@needs_real
-def test_the_real_green_download_is_read_beside_the_others_and_alone_is_no_price():
-    green_file = REAL / "GDAM_Market Snapshot 12-08-2025.xlsx"
-    refused(green_file, "GDAM")
-    dam_file = REAL / "DAM_Market Snapshot 07-08-2025.xlsx"
-    market = read_market([dam_file, green_file], RULES)
+def test_the_green_download_is_read_beside_the_others_and_alone_is_no_price(downloads):
+    refused(downloads / GDAM, "GDAM")
+    market = read_market([downloads / DAM, downloads / GDAM], RULES)
     assert market.dates.tolist() == [dt.date(2025, 8, 7)]
     assert "gdam_mcp" not in market.extras
-    rtm_file = REAL / "RTM_Market Snapshot 12-08-2025.xlsx"
-    market = read_market([dam_file, green_file, rtm_file], RULES)
-    assert market.extras["gdam_mcp"][5].mean() == pytest.approx(4748.87, abs=0.01)  # its own Avg
+    market = read_market([downloads / name for name in (DAM, GDAM, RTM)], RULES)
+    assert market.extras["gdam_mcp"][5].tolist() == prices_in(downloads / GDAM)
     assert np.isnan(market.dam_mcp[5]).all()
+    if downloads.is_real:
+        assert market.extras["gdam_mcp"][5].mean() == pytest.approx(4748.87, abs=0.01)
 
 
-@needs_real
-def test_the_real_tidy_files_are_read_in_full():
-    year = read_market(REAL / "dam_15min_2024.csv", RULES)
+def test_the_tidy_files_are_read_in_full(downloads):
+    year = read_market(downloads / QUARTERS, RULES)
     assert year.dam_mcp.shape == (366, 96)
-    assert year.dam_mcp.mean() == pytest.approx(4585, abs=0.5)
-    hours = read_market(REAL / "dam_hourly_2022-08_2025-04.csv", RULES)
+    if downloads.is_real:
+        assert year.dam_mcp.mean() == pytest.approx(4585, abs=0.5)
+    hours = read_market(downloads / HOURS, RULES)
     gaps = hours.dates[np.isnan(hours.dam_mcp).any(axis=1)]
     assert gaps.astype(str).tolist() == ["2022-09-04", "2022-09-08"]
-    both = read_market(REAL / "dam_rtm_hourly_2025-02_2025-04.csv", RULES)
+    both = read_market(downloads / BOTH, RULES)
     assert both.rtm_mcp.shape == (62, 24)
     assert not both.excluded.any()
 
 
-@needs_real
-def test_the_real_files_that_disagree_are_not_mixed():
-    names = ("dam_hourly_2022-08_2025-04.csv", "dam_rtm_hourly_2025-02_2025-04.csv")
-    refused([REAL / name for name in names], *names, "disagree on the DAM price")
+def test_files_that_disagree_are_not_mixed(downloads):
+    refused([downloads / HOURS, downloads / BOTH], HOURS, BOTH, "disagree on the DAM price")

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from stand_in import BOTH, QUARTERS
 
-from bessvpp.files import PROJECT_ROOT
 from bessvpp.market.history import Market
 from bessvpp.market.read import read_market
 from bessvpp.market.statistics import (
@@ -20,8 +20,6 @@ from bessvpp.market.statistics import (
 from bessvpp.params.load import load_params
 
 RULES = load_params().market
-REAL = PROJECT_ROOT.parent / "shared" / "data" / "real"
-needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"real exchange data is not at {REAL}")
 CAP = 10_000.0
 LAST_DIGIT = {  # half the last digit of the published figures, the first ending that fits
     "at the cap by hour [%]": 0.5,
@@ -40,23 +38,25 @@ def market(dam: np.ndarray, rtm: np.ndarray | None = None, start: str = "2024-01
     return Market(dates, dam, rtm, np.zeros(dam.shape, bool), {}, is_synthetic=True)
 
 
-@needs_real
-def test_the_published_year_is_found_again_in_its_own_prices():
-    year = read_market(REAL / "dam_15min_2024.csv", RULES)
+def test_the_published_year_is_found_again_in_its_own_prices(downloads):
+    year = read_market(downloads / QUARTERS, RULES)
     table = compared(day_ahead_statistics(year, RULES), DAY_AHEAD)
+    assert table["within"].mean() > 0.9  # of the stand-in, which is made for it
+    if not downloads.is_real:
+        return
     for row in table.itertuples():
         half = next(value for ending, value in LAST_DIGIT.items() if row.statistic.endswith(ending))
         assert row.simulated == pytest.approx(row.published, abs=1.01 * half), row.statistic
     assert table["within"].all()
 
 
-@needs_real
-def test_a_part_of_the_published_months_has_figures_near_them():
-    part = read_market(REAL / "dam_rtm_hourly_2025-02_2025-04.csv", RULES)
+def test_a_part_of_the_published_months_has_figures_near_them(downloads):
+    part = read_market(downloads / BOTH, RULES)
     found = real_time_statistics(part, RULES).droplevel("part")
-    assert found["DAM mean [Rs/MWh]"] == pytest.approx(4445, rel=0.05)
-    assert found["RTM mean [Rs/MWh]"] == pytest.approx(4073, rel=0.05)
-    assert found["correlation of RTM and DAM"] == pytest.approx(0.81, abs=0.05)
+    near = 1.0 if downloads.is_real else 3.0  # times as far, other prices may lie
+    assert found["DAM mean [Rs/MWh]"] == pytest.approx(4445, rel=0.05 * near)
+    assert found["RTM mean [Rs/MWh]"] == pytest.approx(4073, rel=0.05 * near)
+    assert found["correlation of RTM and DAM"] == pytest.approx(0.81, abs=0.05 * near)
     for name in ("spread by hour [Rs/MWh]", "spread, sd by hour [Rs/MWh]"):
         published = np.array(REAL_TIME[name][0])
         assert np.corrcoef(found[name].to_numpy(), published)[0, 1] > 0.65, name
