@@ -8,11 +8,12 @@ ARGS ?=
 NBVAL_OUTPUTS := $(CURDIR)/outputs/nbval
 
 .DELETE_ON_ERROR:
-.PHONY: help book test lab bench clean
+.PHONY: help book test hard lab bench clean
 
 help:  ## what there is to make
 	@echo "make book    run the seven notebooks and build the book: outputs/book/_build/html/index.html"
 	@echo "make test    every check: lint, tests, notebooks, the book in a browser if there is one"
+	@echo "make hard    the unit tests again where a machine is busy or counts otherwise; takes hours"
 	@echo "make lab     JupyterLab on the notebooks"
 	@echo "make bench   the benchmarks"
 	@echo "make clean   remove .venv, caches, and what make itself has put into outputs/"
@@ -44,6 +45,10 @@ test: $(READY)  ## every check
 	@rm -rf $(NBVAL_OUTPUTS)
 	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=600 -p no:cacheprovider --durations=10 tests notebooks
+
+# ARGS="tests/test_x.py" for some of them.
+hard: $(READY)  ## the tests beside busy loops, under other kernels and hash seeds
+	@$(RUN) tests/hard.py $(ARGS)
 
 lab: $(READY)  ## explore
 	@$(RUN) -m jupyterlab notebooks

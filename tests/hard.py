@@ -1,0 +1,50 @@
+"""Runs the tests where a machine is slow, busy, or counts otherwise: ``make hard``.
+
+Each case has a number of cores, all kept busy by two loops of higher priority, another set of
+OpenBLAS kernels, which add in another order, and another seed of the hashes of text, by which
+sets are ordered. Words on the command line go to pytest: ``python tests/hard.py tests/test_x.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+BUSY = "while True: pass"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Cores to run on; kernels that any x86 of the last ten years has; a seed."""
+
+    n_cores: int
+    core_type: str
+    hash_seed: int
+
+    def run(self, words: list[str]) -> int:
+        """The exit code of pytest."""
+        there = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, there[: self.n_cores])  # inherited by all that follow
+        loops = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(2)]
+        try:
+            setting = {"OPENBLAS_CORETYPE": self.core_type, "PYTHONHASHSEED": str(self.hash_seed)}
+            command = ["nice", "-n", "19", sys.executable, "-m", "pytest", "-q"]
+            command += ["-p", "no:cacheprovider", *words]
+            return subprocess.run(command, env=os.environ | setting).returncode
+        finally:
+            for loop in loops:
+                loop.kill()
+            os.sched_setaffinity(0, there)
+
+
+CASES = (Case(1, "Haswell", 1), Case(2, "Prescott", 2))
+
+if __name__ == "__main__":
+    for case in CASES:
+        print(f"== {case}", flush=True)
+        if code := case.run(sys.argv[1:] or [str(TESTS)]):
+            sys.exit(code)
