@@ -42,6 +42,7 @@ book: $(READY)  ## the report
 test: $(READY)  ## every check
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
 	@rm -rf $(NBVAL_OUTPUTS)
 	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=600 -p no:cacheprovider --durations=10 tests notebooks
@@ -60,5 +61,5 @@ bench: $(READY)  ## the benchmarks
 
 clean:  ## start afresh; runs of your own in outputs/ stay
 	rm -rf $(VENV) outputs/book outputs/test outputs/nbval data/synthetic data/.cache build
-	rm -rf .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

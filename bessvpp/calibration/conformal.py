@@ -124,10 +124,10 @@ def day_shifts(
                 shift = np.take_along_axis(known.values[:, span][chosen], place, axis=0)
                 fill = open_ & exists
                 delta[blocks] = np.where(fill, shift, delta[blocks])
-                for k, value in enumerate((n, rank, hours, int(of_regime))):
+                told: tuple[int | np.ndarray, ...] = (n, rank, hours, int(of_regime))
+                for k, value in enumerate(told):
                     group_of[k, blocks] = np.where(fill, value, group_of[k, blocks])
-    n, rank, hours, same_regime = group_of
-    return DayShifts(delta, n, rank, hours, same_regime.astype(bool))
+    return DayShifts(delta, group_of[0], group_of[1], group_of[2], group_of[3].astype(bool))
 
 
 def _ranks(

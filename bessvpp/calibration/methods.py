@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -28,6 +29,15 @@ def method_names(params: ForecastParams) -> tuple[str, ...]:
 
 
 # ---------------------------------------------------------------------- the methods
+
+
+class Method(Protocol):
+    """What every method can do: shifts for the day of a gate."""
+
+    memory_days: int  # above 0: it learns from day to day, so all earlier days are shown to it
+
+    def shifts(self, gate: Gate) -> DayShifts:
+        """What to add to each level of the day, from what its gate knows."""
 
 
 @dataclass
@@ -129,12 +139,13 @@ class _Adaptive:
             self.weights.observe(np.nanmean(losses, axis=1))
 
 
-def method_named(name: str, params: ForecastParams, static_days: np.ndarray) -> object:
+def method_named(name: str, params: ForecastParams, static_days: np.ndarray) -> Method:
     size, window = params.min_group_size, (params.recalibration_days,)
     rolling = {
         f"rolling_{days}": _Weighted(_last(days), size) for days in params.recalibration_windows
     }
-    made = rolling | {
+    made: dict[str, Method] = {
+        **rolling,
         "static": _Weighted(lambda gate: np.isin(gate.past.dates, static_days).astype(float), size),
         "rolling_mean": _Mean(list(rolling.values())),
         "exponential": _Weighted(

@@ -69,7 +69,7 @@ def group_table(
     and ``missed``, the mean miscoverage in points of a per cent.
     """
     low, high = interval_levels(levels)
-    rows = {}
+    rows: dict[str, dict[tuple[str, str], float]] = {}
     for name, group in groups.items():
         chosen = group & np.isfinite(y)
         if not chosen.any():

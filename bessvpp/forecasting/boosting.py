@@ -47,7 +47,7 @@ def train_quantile_models(
     distance = target - anchor(features, market)
     known = np.isfinite(distance)
     x = design(features, market)[known]
-    goals = {
+    goals: dict[float | str, tuple[dict[str, object], np.ndarray]] = {
         level: ({"objective": "quantile", "alpha": level}, distance[known])
         for level in params.levels
     }

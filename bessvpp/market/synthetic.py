@@ -241,7 +241,9 @@ def _calendar(dates: np.ndarray) -> np.ndarray:
     share = (month - 0.5 - low)[:, None]
     season = (1 - share) * by_block[low % 12] + share * by_block[(low + 1) % 12]
     weekday = (dates.astype(int) + 3) % 7  # 1 January 1970 was a Thursday
-    calendar = holidays.India(years=np.unique(years).astype(str).astype(int).tolist())
+    calendar = holidays.country_holidays(
+        "IN", years=np.unique(years).astype(str).astype(int).tolist()
+    )
     holiday = np.isin(dates, np.array(list(calendar), "M8[D]"))
     sunday = np.where(weekday == 6, 1.0, HOLIDAY_SHARE * holiday)
     working = np.array([*WORKING_DAYS, 0.0])[weekday]

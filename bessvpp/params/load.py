@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -23,6 +23,8 @@ from bessvpp.params.fields import Section
 from bessvpp.params.forecast import ForecastParams, LightGBMParams
 from bessvpp.params.market import Costs, DeviationRate, ExternalFile, MarketParams, PriceCap
 from bessvpp.params.study import BacktestParams, CvarParams, ScenarioParams
+
+S = TypeVar("S", bound=Section)
 
 
 class Params(Section):
@@ -70,7 +72,9 @@ class DeskParams(Section):
 
 
 SECTIONS: dict[str, type[Section]] = {
-    name: field.annotation for name, field in Params.model_fields.items()
+    name: field.annotation
+    for name, field in Params.model_fields.items()
+    if isinstance(field.annotation, type)
 }
 FIELDS: dict[str, str] = {
     field: name for name, section in SECTIONS.items() for field in section.model_fields
@@ -153,9 +157,7 @@ def section_of(key: str) -> str:
     raise ParameterError(f"unknown parameter '{key}'{suggestion(key, list(FIELDS))}")
 
 
-def _validated(
-    section: type[Section], content: dict[str, Any], path: Path, origin: dict[str, str]
-) -> Section:
+def _validated(section: type[S], content: dict[str, Any], path: Path, origin: dict[str, str]) -> S:
     try:
         return section.model_validate(content)
     except ValidationError as error:
@@ -184,7 +186,7 @@ def _reason(item: dict[str, Any], section: type[Section]) -> str:
 
 def _known_fields(section: type[Section], loc: tuple[Any, ...]) -> list[str]:
     """Field names of the model at a place inside a section."""
-    nested = {
+    nested: dict[str, type[Section]] = {
         "bess": BessParams,
         "booked": Costs,
         "planned": Costs,

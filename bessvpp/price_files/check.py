@@ -327,7 +327,8 @@ def _day_table(days: Sequence[DayReport]) -> str:
         f"{'':2}{'date':11}{'market':7}{'block':>6}{'blocks':>9}{'no trade':>9}"
         f"{'min':>10}{'mean':>10}{'max':>10}{'at cap':>8}  status"
     )
-    lines, source = [], None
+    lines: list[str] = []
+    source = None
     for day in days:
         if day.source != source:
             source = day.source

@@ -125,4 +125,5 @@ def _is_part(values: np.ndarray, bounds: Mapping[str, float], lost: int) -> bool
     low, high = bounds.get("min", np.nan), bounds.get("max", np.nan)
     if not len(there) or there.min() < low - CHECKSUM or there.max() > high + CHECKSUM:
         return not len(there)
-    return np.isnan([low, high, bounds.get("avg", np.nan)]).any() or _has_mean(there, bounds, lost)
+    untold = bool(np.isnan([low, high, bounds.get("avg", np.nan)]).any())
+    return untold or _has_mean(there, bounds, lost)

@@ -133,6 +133,7 @@ def _market(body: Body, where: Mapping[str, int], length: int, file_name: str) -
     words = re.findall(r"(?<![a-z])(g[-_ ]?dam|green.*?dam|rtm|dam)(?![a-z])", name)
     said = {"gdam" if word.startswith("g") else word for word in words}
     named = said.pop() if len(said) == 1 else None
+    market: MarketName
     if any(word in column for column in body.labels for word in GREEN):
         market = "gdam"
     elif "session" in where:
@@ -145,7 +146,7 @@ def _market(body: Body, where: Mapping[str, int], length: int, file_name: str) -
         )
     elif length == 15 and _block_style(body, where):
         market = "dam"
-    elif named in ("dam", "rtm"):
+    elif named == "dam" or named == "rtm":
         market = named
     elif length == 60 and _block_style(body, where):
         market = "dam"

@@ -59,7 +59,7 @@ def new_manifest(
 ) -> dict[str, Any]:
     """Manifest of a run that starts; results of other parameters are refused or removed."""
     previous = read_manifest(folder.path) or {"notebooks": {}, "parameters": {}}
-    recorded = {
+    recorded: dict[str, Any] = {
         "knobs": parameters.knobs,
         "folder": str(parameters.folder),
         "sections": parameters.sections.model_dump(mode="json"),
