@@ -1,4 +1,4 @@
-"""The one statement of the battery's physics and of money.
+"""The one statement of the battery's physics and of money: fees, scheduling, wear, deviation.
 
 The optimiser, the backtest and every audit use these functions; nothing else in the
 package knows what energy a schedule needs or what a trade costs. Powers are at the grid

@@ -1,4 +1,4 @@
-"""Measures of risk and of forecast quality. Pure arrays in, numbers out."""
+"""Value at risk, CVaR and the bootstrap over days. Pure arrays in, numbers out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good a fan is: scores, coverage within groups with bands, and tests of both.
+"""How good a fan is: scores in all, by level, by hour and within groups.
 
 Shapes throughout: outcomes y (D, T), NaN where there is none; quantiles (D, T, L), rising.
 """

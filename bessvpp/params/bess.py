@@ -1,4 +1,4 @@
-"""The battery units and their connection."""
+"""What describes a battery: its units and their connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules of the exchange and costs of using it."""
+"""Rules of the exchange (gates, caps by date, columns) and costs of using it (fees)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Pictures of the notebooks: Matplotlib for the static ones, Plotly for the interactive.
+"""What all pictures share: colours, names, units, clocks, and how they are shown.
 
-Nothing is computed here beyond what a picture needs to be drawn. Every picture of a
-synthetic market says so.
+Matplotlib draws the static ones, Plotly the interactive. Nothing is computed here beyond what a
+picture needs to be drawn. Every picture of a synthetic market says so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What price tables mean: each judged by itself, then merged where they agree.
+"""What a price table means: zeros, caps, units; judged by itself, and kept.
 
 The judged tables of a file are kept in ``data/.cache``, so that a file is parsed once. An entry
 is found by what was read: the file's content and name, the rules that matter, and the code that

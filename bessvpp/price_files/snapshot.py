@@ -1,4 +1,4 @@
-"""The exchange's "Market Snapshot" layout: preamble, blocks, and a summary that checks them."""
+"""The exchange's "Market Snapshot" layout: preamble, columns, blocks, summary; which market."""
 
 from __future__ import annotations
 

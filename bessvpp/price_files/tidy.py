@@ -1,8 +1,8 @@
-"""Price files: the exchange's "Market Snapshot" downloads, and tidy CSV.
+"""Which layout a price file has, the exchange's or tidy CSV; tidy CSV is read here.
 
 Every cell is understood, set apart with a note, or refused with the file, the sheet, the
 row, the column, the value and what to do. Nothing is filled and nothing is guessed; what
-the numbers mean together (caps, calendars, duplicates) is judged in ``price_tables``.
+the numbers mean together (caps, calendars, duplicates) is judged in ``judge``.
 """
 
 from __future__ import annotations

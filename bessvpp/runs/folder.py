@@ -1,4 +1,4 @@
-"""The files between the notebooks: their names, who writes them, and safe writing.
+"""A run's folder: which notebook writes which file, and safe writing.
 
 A file is written beside its place and renamed into it, so a reader sees the old one or the
 new one and never a half. A full disk is one clear error.

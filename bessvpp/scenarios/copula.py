@@ -1,4 +1,4 @@
-"""Joint DAM and RTM price paths by a Gaussian copula.
+"""How prices of a day hang together: a Gaussian copula of both markets, from past outcomes.
 
 Each past outcome is turned into a normal score through the marginal that was forecast for
 it. The scores of DAM and RTM, 2T dimensions together, give one correlation matrix;
