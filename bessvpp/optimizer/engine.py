@@ -1,6 +1,6 @@
 r"""The two-stage programme as sparse arrays, straight into HiGHS.
 
-The same programme as in ``programme``, where it is stated to be read: same columns, same rows,
+The same programme as in ``statement``, where it is stated to be read: same columns, same rows,
 same tie-break, same barring of burning blocks, same canonical delivery schedule. Profits are not
 columns here but written out in the objective and in the tail rows
 

@@ -252,7 +252,7 @@ def test_a_day_is_learnt_from_once_and_only_when_all_its_prices_are_known(
     def observe(self, member, outcome, issued):
         learnt.append(outcome)
 
-    monkeypatch.setattr(recalibration.AdaptiveLevels, "observe", observe)
+    monkeypatch.setattr(conformal.AdaptiveLevels, "observe", observe)
     whole, lag = walks[name].forecast, {"dam": 1, "rtm": 2}[name]
     method = method_named("adaptive", params.forecast, splits.calibration)
     for place in range(30, 36):

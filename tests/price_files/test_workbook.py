@@ -242,7 +242,7 @@ from pathlib import Path
 resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
 from bessvpp.errors import DataError
 from bessvpp.params.load import load_params
-from bessvpp.price_tables import read_price_tables
+from bessvpp.price_files.judge import read_price_tables
 rules = load_params().market
 for path in sorted(Path(sys.argv[1]).iterdir()):
     begin = time.process_time()
