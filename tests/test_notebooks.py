@@ -12,7 +12,7 @@ import pytest
 from pin_notebooks import CHECKED, edge_distance, pin
 from small_cases import PATIENCE_S
 
-from bessvpp import plots
+from bessvpp.plots import style
 from bessvpp.files import PROJECT_ROOT
 from bessvpp.params.load import FIELDS, load_params, read_yaml
 from bessvpp.runs.profiles import declared_parameters, notebook_paths
@@ -61,8 +61,8 @@ def test_only_checked_cells_keep_outputs_and_each_keeps_its_count(path):
 
 def output_of(table, decimals):
     """What a kernel keeps of a checked cell."""
-    with unittest.mock.patch.object(plots, "display") as seen:
-        plots.show_checked(table, decimals)
+    with unittest.mock.patch.object(style, "display") as seen:
+        style.show_checked(table, decimals)
     ((data,), given) = seen.call_args
     return nbformat.v4.new_output("display_data", data, metadata=given["metadata"])
 
