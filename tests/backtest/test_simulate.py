@@ -327,10 +327,9 @@ def test_what_is_missing_from_the_target_is_bought_at_the_days_dearest_rate_by_h
     )
     assert done.missing_mwh == pytest.approx(80 / 0.96)
     assert done.e_end_mwh == pytest.approx(100)
-    costs = 73.6 * (20 + 7 + 1.8 + 310) + 2000 + 80 / 0.96 * 6500
-    net = float(done.ledger.net_rs)
-    # At least the dearest price; what a purchase would cost besides may come on top.
-    assert 73.6 * 5000 - costs - 80 / 0.96 * 200 <= net <= 73.6 * 5000 - costs + 0.01
+    # The dearest price, with the fee of a purchase and the cost of its flow.
+    costs = 73.6 * (20 + 7 + 1.8 + 310) + 2000 + 80 / 0.96 * (6500 + 33 + 7 + 1.8)
+    assert float(done.ledger.net_rs) == pytest.approx(73.6 * 5000 - costs)
     # Under another rule nothing is missing.
     free = make_problem(make_params(dsm_share_of_flow=0.0, terminal="free"))
     done = simulate.settle_as_committed(free, PriceScenarios.single(dam, rtm), unit_mw)

@@ -443,6 +443,37 @@ def test_the_method_is_chosen_without_a_look_at_test_days(walked, name):
     assert same.equals(table)
 
 
+def test_of_methods_equally_sharp_the_one_is_taken_that_misses_least_in_groups(walked, monkeypatch):
+    """Within 2 % of the least pinball loss, and no further."""
+    params, market, _, walks = walked
+    scored = {
+        "static": (100.0, 0.03),
+        "rolling_12": (101.9, 0.02),
+        "rolling_24": (102.1, 0.01),
+    }
+
+    def recalibrate(*_):
+        return {name: recalibration.Recalibration(name, None) for name in scored}
+
+    def score(outcome, name, groups):
+        pinball, in_groups = scored[name]
+        return {"pinball": pinball, "miscoverage": 0.0, "in_groups": in_groups}
+
+    monkeypatch.setattr(recalibration, "recalibrate", recalibrate)
+    monkeypatch.setattr(recalibration, "_score", score)
+    given = walks["dam"].forecast, market, params.forecast, params.market
+    assert choose_method(*given)[0] == "rolling_12"
+
+
+def test_chances_are_recalibrated_by_the_last_120_days():
+    """Always on the cap before, in every fourth day since: the chance forecast says nothing."""
+    gate = gate_of(np.datetime64("2024-12-01"), [5000.0] * 200, np.full(24, 5000.0), [0.01] * 24)
+    outcome = np.full((200, 24), 5000.0)
+    outcome[:80] = outcome[80::4] = 10_000.0
+    found = calibrated_chances(replace(gate, outcome=outcome))[1]
+    np.testing.assert_allclose(found, 0.25, atol=0.005)
+
+
 def test_a_recalibration_without_enough_days_names_n_and_the_level(study):
     rules, params = study.params.market, study.params.forecast
     whole = study.original["dam"]

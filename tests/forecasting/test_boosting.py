@@ -15,6 +15,7 @@ from bessvpp.forecasting.boosting import MarketModels
 from bessvpp.forecasting.features import design, feature_frame
 from bessvpp.forecasting.quantiles import QuantileForecast, with_atoms
 from bessvpp.forecasting.splits import split_days
+from bessvpp.market import clock
 from bessvpp.market.history import MARKETS, Market
 from bessvpp.runs import contents
 from bessvpp.runs.folder import RunFolder
@@ -383,3 +384,39 @@ def test_a_level_at_which_the_atom_begins_is_on_it():
         fan = QuantileForecast("dam", DAYS[:1], SPLIT[:1], levels, values, *chances)
         joined = with_atoms(fan, 0.0, np.array([[10_000.0]]))
         assert joined[0, 0].tolist() == expected
+
+
+def test_a_training_window_holds_so_many_days_before_the_refit(monkeypatch):
+    """The DAM is known to the day before, so a window of 30 days has 30 of them."""
+    market = make_market(80)
+    params = make_params(calibration_days=15, test_days=6, train_window_days=[0, 30]).forecast
+    rules = make_params().market
+    splits = split_days(market, params)
+    features = feature_frame(market, market.dates[7:], rules)
+    seen = []
+
+    fitted = boosting.train_quantile_models
+
+    def watched(name, rows, *rest):
+        seen.append(np.unique(clock.day_of(rows)))
+        return fitted(name, rows, *rest)
+
+    monkeypatch.setattr(boosting, "train", watched)
+    walk_forward.walk_forward("dam", features, market, splits, params, rules)
+    first = splits.out_of_sample[0]
+    np.testing.assert_array_equal(seen[0], np.arange(splits.train[0], first))
+    np.testing.assert_array_equal(seen[1], np.arange(first - 30, first))
+
+
+@pytest.mark.parametrize(("n_days", "modelled"), [(9, []), (10, ["cap"])])
+def test_the_chance_of_an_atom_is_learnt_from_ten_days_with_it(n_days, modelled):
+    """Days, not blocks: those of one day are alike."""
+    market = make_market(50)
+    params = make_params()
+    features = feature_frame(market, market.dates[7:], params.market)
+    target = market.dam_mcp[7:].ravel()
+    hit = np.zeros((43, 24), dtype=bool)
+    hit[5 : 5 + n_days, 18:22] = True
+    at_atom = {"floor": np.zeros(hit.size, dtype=bool), "cap": hit.ravel()}
+    models = boosting.train_quantile_models("dam", features, target, at_atom, params.forecast)
+    assert list(models.atoms) == modelled

@@ -155,6 +155,28 @@ def test_the_calendar_is_that_of_the_delivery_day():
     frame = feature_frame(market, market.dates[[7, 9]], RULES)
     assert frame["weekday"].tolist() == [4] * 24 + [6] * 24
     assert frame["is_sunday"].tolist() == [0] * 24 + [1] * 24
+    angle = 2 * np.pi * (31 + 29 + 8) / 365.25  # 8 March, of a leap year
+    np.testing.assert_allclose(frame["season_sin"][:24], np.sin(angle))
+    np.testing.assert_allclose(frame["season_cos"][:24], np.cos(angle))
+
+
+def test_unmet_demand_is_what_was_bid_for_and_not_cleared():
+    rng = np.random.default_rng(0)
+    bids = {"purchase_bid_mw": 900.0, "mcv_mw": 400.0}
+    extras = {
+        f"{market}_{name}": rng.uniform(0, most, (20, 24))
+        for market in ("dam", "rtm")
+        for name, most in bids.items()
+    }
+    market = Market(
+        MARKET.dates, MARKET.dam_mcp, MARKET.rtm_mcp, MARKET.rtm_no_trade, extras, False
+    )
+    frame = feature_frame(market, market.dates[[12]], RULES)
+    unmet = (extras["dam_purchase_bid_mw"] - extras["dam_mcv_mw"])[11]
+    np.testing.assert_allclose(frame["dam_unmet_mw_1d"], unmet)
+    unmet = (extras["rtm_purchase_bid_mw"] - extras["rtm_mcv_mw"])[11]
+    np.testing.assert_allclose(frame["rtm_unmet_mw_1d"][:11], unmet[:11])  # to the gate
+    assert frame["rtm_unmet_mw_1d"][11:].isna().all()
 
 
 @pytest.mark.parametrize("n_blocks", [24, 96])

@@ -106,6 +106,14 @@ def test_features_by_hand():
     assert found["week_mean"].iloc[5] == pytest.approx(spread[2:10, 5].mean())
     assert found["horizon_h"].iloc[-1] == 23
     assert found["dam_rank"].iloc[np.argmax(market.dam_mcp[10])] == 23 / 24
+    late = intraday.features_at(market, 10, 20, RULES)
+    assert late["dam_mean"].tolist() == [market.dam_mcp[10].mean()] * 4  # of the whole day
+    # two hours before the gate's block, as far back as the latest spread
+    assert found["dam_at_latest"].tolist() == [market.dam_mcp[9, 22]] * 24
+    at_cap = market.dam_mcp.copy()
+    at_cap[10, [3, 7]] = CAP, CAP - 0.01
+    found = intraday.features_at(replace(market, dam_mcp=at_cap), 10, 0, RULES)
+    assert np.flatnonzero(found["dam_at_cap"]).tolist() == [3]
     # 5 May 2024 was a Sunday
     sundays = [intraday.features_at(market, day, 0, RULES)["is_sunday"] for day in (3, 4, 5)]
     assert [flag.tolist() for flag in sundays] == [[0.0] * 24, [1.0] * 24, [0.0] * 24]
@@ -273,6 +281,23 @@ def test_shifts_by_hand():
     found = shifts(24, idle) - expected
     np.testing.assert_allclose(found[0, 0], [10, 0, 0])
     assert (found[0, 1:] == 0).all()
+
+
+def test_where_a_distance_has_too_few_residuals_those_of_its_quarter_of_the_day_count():
+    """Residuals of 10 (day) + 1000 quarter; a quarter has 24 or more, four hours of it fewer."""
+    starts, levels = np.array([0, 12]), (0.25, 0.5, 0.75)
+    market = a_market(6)
+    left = np.arange(24) >= starts[:, None]
+    values = np.tile(np.where(left, 3000.0, np.nan)[None, :, :, None], (6, 1, 1, 3))
+    quarter = np.repeat(np.arange(4), 6)
+    rtm = 3000 + 10.0 * np.arange(1, 7)[:, None] + 1000 * quarter
+    fans = intraday.GateFans(market.dates, starts, levels, values)
+    params = make_params(min_group_size=24).forecast
+    seen = with_rtm(market, rtm)
+    found = intraday.recalibrated_days(fans, seen, market.dates[5:], RULES, params)
+    expected = 3000.0 + 1000 * quarter[:, None] + np.array([10, 30, 40])
+    np.testing.assert_allclose(found.values[0, 0], expected)
+    np.testing.assert_allclose(found.values[0, 1, 12:], expected[12:])
 
 
 def test_a_wrong_fan_comes_back_to_its_levels():

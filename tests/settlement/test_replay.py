@@ -133,6 +133,7 @@ def test_a_power_that_was_run_is_settled_by_hand(files):
     assert day["wear_rs"] == pytest.approx(25 * params.bess.units[0].wear_rs_per_mwh_discharged)
     assert day["traded_mwh"] == pytest.approx(55)
     assert day["physical_mwh"] == pytest.approx(55)
+    assert day["cycles"] == pytest.approx(25 / 200)  # of the nameplate
     assert day["e_end_mwh"] == pytest.approx(100 + 30 * 0.96 - 25 / 0.92)
     assert day["net_rs"] == pytest.approx(
         gross - sum(v for k, v in day.items() if k.startswith(("fee", "sch", "wear", "dev")))
