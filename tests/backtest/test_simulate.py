@@ -463,6 +463,14 @@ def test_fixed_windows_keep_every_rule_of_the_battery(unit):
     assert violation.max() < 1e-9
 
 
+def test_fixed_windows_sell_all_that_a_cycle_limit_allows_by_hand():
+    """.2 cycles of 200 MWh are 40 MWh at the grid side, of which 40 / .92 is drawn."""
+    window = make_window(make_params({"max_cycles_per_day": 0.2}), MARKETS["ordinary"])
+    (mw,) = commit_chain(window, policies.fixed_windows)[1].unit_mw
+    assert mw[[18, 19]].tolist() == pytest.approx([20.0, 20.0])
+    assert mw[[11, 12]].tolist() == pytest.approx([-20 / 0.92 / 0.96] * 2)
+
+
 def test_fixed_windows_of_a_fleet_keep_within_the_connection():
     params = fleet(connection_limit_mw=35.0)
     window = make_window(params, MARKETS["ordinary"])
@@ -669,6 +677,17 @@ def test_undelivered_energy_of_a_policy_is_told_for_each_way_of_settling():
     assert entry["undelivered_mwh"] < 0.01
     assert entry["undelivered_mwh_dam_only"] > 10
     assert entry["undelivered_mwh_causal"] is None  # the window expects nothing within the day
+
+
+def test_what_was_not_delivered_and_what_was_not_taken_add_up():
+    """3 MWh of a sale and 2 of a purchase are 5 undelivered, not 1; 4 missing come on top."""
+    window = make_window(make_params(), MARKETS["ordinary"], first=11)
+    (day,) = settle_chain(window, commit_chain(window, policies.nothing_committed), AS_COMMITTED)
+    undelivered = np.zeros(24)
+    undelivered[[3, 9]] = 3.0, -2.0
+    day = replace(day, undelivered_mw=undelivered, missing_mwh=4.0)
+    (row,) = simulate._rows(window, "a policy", AS_COMMITTED, [day])
+    assert row["undelivered_mwh"] == 9.0
 
 
 def test_a_window_in_which_nothing_pays_can_be_summarised_and_written(tmp_path):
