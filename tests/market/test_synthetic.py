@@ -381,3 +381,16 @@ def test_the_same_seed_gives_the_same_bytes_on_any_number_of_cores(tmp_path):
     one, four = (sorted(Path(tmp_path / threads).rglob("*.csv")) for threads in ("1", "4"))
     assert len(one) == 4
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in four]
+
+
+def test_bids_of_real_time_are_those_of_a_market_of_a_little_more_than_half_the_size():
+    """Bids are size * exp(share * tightness): weighed so that tightness drops out, their size."""
+    extras, share = simulate(START, 20, 1).extras, synthetic_tables.DEMAND_SHARE
+
+    def size(market: str) -> np.ndarray:
+        purchase, sell = extras[f"{market}_purchase_bid_mw"], extras[f"{market}_sell_bid_mw"]
+        return purchase ** (1 - share) * sell**share
+
+    traded = extras["rtm_purchase_bid_mw"] > 0
+    ratio = size("rtm")[traded] / size("dam")[traded]
+    np.testing.assert_allclose(ratio, 0.55, rtol=1e-3)

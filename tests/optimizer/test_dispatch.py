@@ -240,6 +240,8 @@ def test_a_limit_that_binds_is_reached_and_one_that_is_lifted_earns_more():
     assert plan.discharge_mw.sum(axis=(1, 2)).max() == pytest.approx(0.4 * 200)
     assert plan.discharge_mw.max() == pytest.approx(50.0)
     assert plan.energy_mwh.max() == pytest.approx(180.0)
+    quarters = plan_day(make_problem(tight, 96), price_scenarios(4, 96, seed=6), 0.0, 1.0)
+    assert quarters.discharge_mw.sum(axis=(1, 2)).max() / 4 == pytest.approx(0.4 * 200)
     loose = plan_day(make_problem(make_params()), scenarios, 0.0, 1.0)
     assert loose.energy_mwh.min() == pytest.approx(20.0)
     assert loose.mean_rs > 1.2 * plan.mean_rs

@@ -478,3 +478,19 @@ def test_damaged_bytes_raise_nothing_but_typed_errors(name, damage):
             read_tables(bytes(spoilt), Path(f"x.{suffix}"), RULES)
         except BessvppError:
             continue
+
+
+def test_a_last_block_that_ends_at_midnight_may_write_it_as_00_00(tmp_path):
+    tables = []
+    for midnight in ("24:00", "00:00"):
+        rows = snapshot(DAYS, prices(192))
+        path = tmp_path / f"DAM {midnight[:2]}.csv"
+        with path.open("w", encoding="utf-8", newline="") as handle:
+            csv.writer(handle).writerows(
+                [str(cell).replace("- 24:00", f"- {midnight}") for cell in row] for row in rows
+            )
+        tables += read_price_tables(path, RULES)
+    first, second = tables
+    np.testing.assert_array_equal(first.starts, second.starts)
+    np.testing.assert_array_equal(first.columns["mcp"], second.columns["mcp"])
+    assert first.block_minutes == second.block_minutes == 15
