@@ -49,6 +49,9 @@ def calls_of(work: Callable[[], object]) -> int:
     return calls
 
 
+HALF_TICK = 0.00501
+"""A forecast, on the tick of Rs 0.01/MWh, is as near as this to what was computed."""
+
 UNIT = {
     "name": "A",
     "p_max_mw": 50.0,

@@ -12,9 +12,9 @@ import pytest
 from pin_notebooks import CHECKED, edge_distance, pin
 from small_cases import PATIENCE_S
 
-from bessvpp.plots import style
 from bessvpp.files import PROJECT_ROOT
 from bessvpp.params.load import FIELDS, load_params, read_yaml
+from bessvpp.plots import style
 from bessvpp.runs.profiles import declared_parameters, notebook_paths
 
 PATHS = notebook_paths()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bessvpp.errors import DataError
+from bessvpp.price_tick import on_price_tick
 
 GROUPS = ((1, True), (4, True), (24, True), (24, False))
 """Groups that residuals are borrowed from, smallest first: width [h], same regime only."""
@@ -212,8 +213,11 @@ def two_sided_shifts(known: KnownResiduals, levels: tuple[float, ...]) -> np.nda
 
 
 def shifted(quantiles: np.ndarray, delta: np.ndarray, floor: float, cap: float) -> np.ndarray:
-    """Forecasts plus shifts, sorted over the levels, within floor and cap. Shapes (..., L)."""
-    return np.clip(np.sort(quantiles + delta, axis=-1), floor, cap)
+    """Forecasts plus shifts, sorted over the levels, within floor and cap, on the price tick.
+
+    Shapes (..., L).
+    """
+    return on_price_tick(np.clip(np.sort(quantiles + delta, axis=-1), floor, cap))
 
 
 @dataclass
@@ -260,7 +264,8 @@ class ExpertWeights:
 
     After each loss, ``R += r - eta r^2`` with r the regret against the mix, and the weight is
     proportional to ``eta exp(eta R)``, ``eta = min(1 / (2 max|r|), sqrt(ln K / sum r^2))``
-    (Wintenberger, 2017; for conformal forecasts Zaffran et al., 2022, "AgACI").
+    (Wintenberger, 2017; for conformal forecasts Zaffran et al., 2022, "AgACI"). Losses that
+    differ by binary dust are equal: while all are, so are the weights.
     """
 
     regret: np.ndarray  # (K, L)
@@ -290,6 +295,7 @@ class ExpertWeights:
     def observe(self, losses: np.ndarray) -> None:
         """Take in the losses (K, L) of one day."""
         r = (self.weights * losses).sum(axis=0) - losses
+        r = np.where(np.abs(r) < _ROUNDING * np.maximum(losses, 1), 0.0, r)
         self.largest = np.maximum(self.largest, np.abs(r))
         self.squares = self.squares + r**2
         rate = self._rate()

@@ -15,6 +15,7 @@ from bessvpp.forecasting.quantiles import QuantileForecast, with_atoms
 from bessvpp.market.clock import gate_time, is_sunday
 from bessvpp.market.history import Market, complete_days, prices_of
 from bessvpp.params.market import MarketParams
+from bessvpp.price_tick import on_chance_step, without_dust
 
 REGIME_CHANCES = (0.05, 0.5)
 """Forecast chances of the cap between which the regimes lie: free, in doubt, at the cap."""
@@ -104,7 +105,7 @@ def calibrated_chances(gate: Gate) -> tuple[np.ndarray, np.ndarray]:
         if usable and np.isfinite(today).all():
             fitted = LogisticRegression(C=1e3).fit(_log_odds(past[known]), hit[known])
             today = fitted.predict_proba(_log_odds(today))[:, 1]
-        chances.append(today)
+        chances.append(on_chance_step(today))
     return tuple(chances)
 
 
@@ -125,7 +126,7 @@ def groups_at_gate(gate: Gate) -> np.ndarray:
     """
     median, regime = gate.today.level(0.5)[0], regimes(gate.today)[0]
     recent = gate.past.level(0.5)[-_GROUP_DAYS:]
-    edges = np.quantile(recent, [1 / 3, 2 / 3]) if recent.size else np.zeros(2)
+    edges = without_dust(np.quantile(recent, [1 / 3, 2 / 3])) if recent.size else np.zeros(2)
     third = np.digitize(median, edges)
     kinds = (third[None] == np.arange(3)[:, None], regime[None] == np.arange(3)[:, None])
     sunday = np.full((1, len(median)), bool(is_sunday(gate.date)))
@@ -140,7 +141,7 @@ def groups_over_days(
     Thirds of the predicted median over these days, the forecast cap regimes, and Sundays.
     """
     median = quantiles[:, :, list(levels).index(0.5)]
-    edges = np.quantile(median, [1 / 3, 2 / 3])
+    edges = without_dust(np.quantile(median, [1 / 3, 2 / 3]))
     third = np.digitize(median, edges)
     groups = {name: third == k for k, name in enumerate(("low third", "middle", "high third"))}
     for k, name in enumerate(("cap unlikely", "cap in doubt", "cap likely")):

@@ -24,6 +24,7 @@ from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, complete_days, prices_of
 from bessvpp.params.forecast import ForecastParams
 from bessvpp.params.market import MarketParams
+from bessvpp.price_tick import TIE, first_least
 
 EQUAL_PINBALL = 1.02
 """Methods whose pinball loss is within this factor of the best are told apart by coverage."""
@@ -129,7 +130,8 @@ def choose_method(
     Each method recalibrates the later half of the calibration days, as far as all their prices
     are known at the gate of the day after them. Of those whose pinball loss is within 2 % of
     the least, the one is taken that keeps its promises best in every part of the day: of least
-    miscoverage within the hours and within the groups known at the gate, averaged.
+    miscoverage within the hours and within the groups known at the gate, averaged. Of several
+    that are equal in this (``price_tick.TIE``) the first of ``method_names`` is taken.
 
     Returns
     -------
@@ -149,8 +151,9 @@ def choose_method(
     scores = pd.DataFrame(
         {name: _score(outcome, fan.forecast, groups) for name, fan in made.items()}
     ).T.rename_axis("method")
-    equal = scores[scores["pinball"] <= EQUAL_PINBALL * scores["pinball"].min()]
-    return str(equal["in_groups"].idxmin()), scores
+    most = EQUAL_PINBALL * scores["pinball"].min() * (1 + TIE)
+    equal = scores[scores["pinball"] <= most]
+    return str(equal.index[first_least(equal["in_groups"])]), scores
 
 
 def _hours_and_known_groups(forecast: QuantileForecast) -> list[np.ndarray]:

@@ -7,6 +7,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 
+from bessvpp.desk.plan import _SLACK_STEPS
 from bessvpp.optimizer import bid_steps
 from bessvpp.optimizer.bid_steps import whole_steps
 from bessvpp.optimizer.problem import Plan, Problem
@@ -19,12 +20,17 @@ BID_BLOCKS = 96
 def in_bid_steps(
     problem: Problem, plan: Plan, step_mw: float
 ) -> tuple[np.ndarray | None, np.ndarray]:
-    """A plan's schedule in whole bid steps: (U, T) by unit if physical, and (T,) in all."""
+    """A plan's schedule in whole bid steps: (U, T) by unit if physical, and (T,) in all.
+
+    The plan's powers are taken to 1e-6 MW, and half a step rounds up, so that what a solver
+    leaves in the last bits moves no bid.
+    """
     if plan.unit_dam_mw is None:
         most = whole_steps(problem.bess.connection_limit_mw, step_mw)
-        steps = np.clip(np.round(plan.dam_mw / step_mw), -most, most)
+        half_up = np.floor(_clean(plan.dam_mw) / step_mw + (0.5 + _SLACK_STEPS))
+        steps = np.clip(half_up, -most, most)
         return None, _clean(steps * step_mw)
-    unit_mw = bid_steps.round_to_steps(problem, plan.unit_dam_mw, step_mw)
+    unit_mw = bid_steps.round_to_steps(problem, _clean(plan.unit_dam_mw), step_mw)
     return unit_mw, _clean(np.round(unit_mw.sum(axis=0) / step_mw) * step_mw)
 
 

@@ -32,6 +32,9 @@ from bessvpp.scenarios.copula import copula_correlation
 from bessvpp.scenarios.draw import draw_day, joint_uniforms
 from bessvpp.settlement.day import settle_as_committed
 
+_SLACK_STEPS = 1e-4
+"""Of a bid step: what lies so little below half a step goes up with it."""
+
 
 @dataclass(frozen=True)
 class DayAheadPlan:

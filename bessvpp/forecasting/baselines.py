@@ -18,6 +18,7 @@ from bessvpp.forecasting.quantiles import QuantileForecast
 from bessvpp.market.clock import day_of, gate_time
 from bessvpp.market.history import Market, complete_days, prices_of
 from bessvpp.params.market import MarketParams
+from bessvpp.price_tick import on_price_tick
 
 CLIMATOLOGY_DAYS = 28
 ERROR_DAYS = 90
@@ -81,6 +82,8 @@ def lear(
     2021). The target is the change from the latest price, so that a weight of nought means
     persistence, and the criterion is Bayes': both did better than the levels and Akaike's on
     June to August 2024. Estimated anew each week, on what the gate of its first day knows.
+    The points are on the price tick, so that a regression on them is given the same numbers on
+    every machine.
 
     Parameters
     ----------
@@ -103,7 +106,7 @@ def lear(
             y = np.nanmean(blocks[traded], axis=2)
             points[chosen, :, k] = _lasso(x[trained][traded], y, x[place[chosen]])
     top = rules.caps_rs_per_mwh(dates)[:, None, None]
-    points = np.clip(points, rules.price_floor_rs_per_mwh, top)
+    points = on_price_tick(np.clip(points, rules.price_floor_rs_per_mwh, top))
     return np.repeat(points, market.n_blocks // 24, axis=1)
 
 

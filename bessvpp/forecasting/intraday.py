@@ -25,6 +25,7 @@ from bessvpp.market.clock import blocks_behind, is_sunday, session_starts
 from bessvpp.market.history import Market, mean_of_known
 from bessvpp.params.forecast import ForecastParams
 from bessvpp.params.market import MarketParams
+from bessvpp.price_tick import on_price_tick
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -79,7 +80,7 @@ def features_at(market: Market, day: int, first_block: int, rules: MarketParams)
         "horizon_h": (ahead - first_block) * 24 / n,
         "hour": ahead * 24 / n,
         "dam": dam[ahead],
-        "dam_rank": np.argsort(np.argsort(dam))[ahead] / n,
+        "dam_rank": np.argsort(np.argsort(dam, kind="stable"))[ahead] / n,  # equal prices in order
         "dam_at_cap": (dam[ahead] >= cap).astype(float),
         "day_before": np.where(np.isfinite(past[0]), past[0], past[1]),
         "week_mean": mean_of_known(past),
@@ -158,18 +159,25 @@ def expected_days(
         by_gate = np.split(spread, np.cumsum([len(frame) for frame in frames])[:-1])
         for k, (first, ahead) in enumerate(zip(starts, by_gate, strict=True)):
             price = market.dam_mcp[day, first:] + ahead
-            expected[d, k, first:] = np.clip(price, rules.price_floor_rs_per_mwh, cap)
+            price = np.clip(price, rules.price_floor_rs_per_mwh, cap)
+            expected[d, k, first:] = on_price_tick(price)
     return expected
 
 
 @dataclass(frozen=True)
 class GateFans:
-    """Quantile forecasts of the RTM at gates within days: D days, G gates, T blocks, L levels."""
+    """Quantile forecasts of the RTM at gates within days: D days, G gates, T blocks, L levels.
+
+    However they are made, their prices are on the exchange's tick (``price_tick``).
+    """
 
     dates: np.ndarray  # (D,) datetime64[D], rising
     starts: np.ndarray  # (G,) first block that each gate decides on
     levels: tuple[float, ...]  # L
     values: np.ndarray  # (D, G, T, L) Rs/MWh, rising along the levels; NaN before a gate's block
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", on_price_tick(self.values))
 
     def on(self, dates: np.ndarray) -> GateFans:
         """The same on some of its days; ``DataError`` where one is missing."""

@@ -10,13 +10,18 @@ import pandas as pd
 from bessvpp.errors import DataError
 from bessvpp.market.clock import delivery_starts
 from bessvpp.params.forecast import level_name
+from bessvpp.price_tick import TICKS_PER_RS, TIE, on_chance_step, on_price_tick
 
 ATOMS = ("floor", "cap")
 
 
 @dataclass(frozen=True)
 class QuantileForecast:
-    """Quantile forecasts of one market: D days, T blocks, L levels."""
+    """Quantile forecasts of one market: D days, T blocks, L levels.
+
+    However it is made, its prices are on the exchange's tick and its chances in millionths
+    (``price_tick``).
+    """
 
     market: str  # "dam" or "rtm"
     dates: np.ndarray  # (D,) datetime64[D]
@@ -30,6 +35,8 @@ class QuantileForecast:
         for name in ("p_floor", "p_cap"):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.full(self.values.shape[:2], np.nan))
+            object.__setattr__(self, name, on_chance_step(getattr(self, name)))
+        object.__setattr__(self, "values", on_price_tick(self.values))
 
     def on(self, dates: np.ndarray) -> QuantileForecast:
         """The same on some of its days; ``DataError`` where one is missing."""
@@ -81,16 +88,18 @@ class QuantileForecast:
 
 
 def count_crossings(raw: np.ndarray) -> int:
-    """Number of neighbouring levels that stand in the wrong order."""
-    return int((np.diff(raw, axis=-1) < 0).sum())
+    """Number of neighbouring levels that stand in the wrong order, by a price tick or more."""
+    return int((np.diff(on_price_tick(raw), axis=-1) < 0).sum())
 
 
 def with_atoms(forecast: QuantileForecast, floor: float, cap: np.ndarray) -> np.ndarray:
     """Quantiles within floor and cap that sit on the cap exactly as often as ``p_cap`` says.
 
     A level of at least ``1 - p_cap`` is the cap. A lower one that reached the cap is put on
-    the line from the last level below the cap to ``(1 - p_cap, cap)``. The floor is the mirror
-    image. Where a chance is not modelled, levels are only kept within floor and cap.
+    the line from the last level below the cap to ``(1 - p_cap, cap)``, a tick below the cap at
+    most. The floor is the mirror
+    image. Where a chance is not modelled, levels are only kept within floor and cap. All are on
+    the price tick.
 
     Parameters
     ----------
@@ -106,7 +115,7 @@ def with_atoms(forecast: QuantileForecast, floor: float, cap: np.ndarray) -> np.
     mirrored = _with_upper_atom(
         -values[:, :, ::-1], 1 - levels[::-1], forecast.p_floor, np.full_like(cap, -floor), -cap
     )
-    return np.maximum.accumulate(-mirrored[:, :, ::-1], axis=2)
+    return on_price_tick(np.maximum.accumulate(-mirrored[:, :, ::-1], axis=2))
 
 
 def _with_upper_atom(
@@ -114,7 +123,7 @@ def _with_upper_atom(
 ) -> np.ndarray:
     top = np.broadcast_to(top, chance.shape)[:, :, None]
     reached = 1 - np.nan_to_num(chance)[:, :, None]  # the level from which on it is the atom
-    on_atom, free = levels >= reached, values < top
+    on_atom, free = levels >= reached - TIE, values < top
     n_free = (free & ~on_atom).sum(axis=2, keepdims=True)  # values rise, so these come first
     last = np.maximum(n_free - 1, 0)
     level = np.where(n_free > 0, levels[last], 0.0)
@@ -125,5 +134,6 @@ def _with_upper_atom(
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         line = value + (top - value) * (levels - level) / (reached - level)
-    joined = np.where(on_atom, top, np.where(free, values, line))
+    below = np.minimum(np.where(free, values, line), top - 1 / TICKS_PER_RS)
+    joined = np.where(on_atom, top, below)
     return np.where(np.isnan(chance)[:, :, None], values, joined)

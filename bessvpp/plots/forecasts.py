@@ -59,7 +59,7 @@ def feature_importance(shares: Mapping[str, pd.Series], synthetic: bool) -> Figu
     """Share of the median model's gain by feature, the ten greatest of each market."""
     figure, axes = new_figure(1, 2, 3.8)
     for axis, (name, share) in zip(axes[0], shares.items(), strict=True):
-        top = share.sort_values().tail(10)
+        top = share.sort_values(kind="stable").tail(10)
         axis.barh(top.index, top, color=COLOURS[name])
         axis.set_title(NAMES[name])
         axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))

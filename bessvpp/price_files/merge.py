@@ -12,6 +12,7 @@ from bessvpp.params.fields import MINUTES_PER_DAY
 from bessvpp.params.market import MarketParams
 from bessvpp.price_files.tables import ROUNDING, VOLUMES, PriceTable
 from bessvpp.price_files.workbook import SUFFIXES
+from bessvpp.price_tick import without_dust
 
 
 def common_minutes(tables: Sequence[PriceTable], rules: MarketParams) -> int:
@@ -205,7 +206,11 @@ def _placed(tables: Sequence[PriceTable], dates: np.ndarray, length: int) -> dic
 
 
 def _averaged(grids: dict[str, np.ndarray], factor: int) -> dict[str, np.ndarray]:
-    """Means over ``factor`` blocks; of RTM prices over those with trade, none if none has."""
+    """Means over ``factor`` blocks; of RTM prices over those with trade, none if none has.
+
+    Means of prices are rounded to Rs 1e-6/MWh, or one that is a whole tick would miss it by
+    its last bit.
+    """
     days, blocks = grids["mcp"].shape
     parts = {name: g.reshape(days, blocks // factor, factor) for name, g in grids.items()}
     idle = parts["no_trade"] == 1
@@ -213,7 +218,7 @@ def _averaged(grids: dict[str, np.ndarray], factor: int) -> dict[str, np.ndarray
     traded = factor - idle.sum(axis=2)
     means = {name: parts[name].mean(axis=2) for name in VOLUMES}
     with np.errstate(invalid="ignore"):
-        mcp = np.where(traded > 0, counted / np.maximum(traded, 1), np.nan)
+        mcp = np.where(traded > 0, without_dust(counted / np.maximum(traded, 1)), np.nan)
     return {"mcp": mcp, "no_trade": np.where(traded > 0, np.nan, 1.0), **means}
 
 

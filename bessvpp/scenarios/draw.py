@@ -14,6 +14,7 @@ from bessvpp.market.clock import gate_time, is_sunday
 from bessvpp.market.history import MARKETS, Market
 from bessvpp.params.market import MarketParams
 from bessvpp.params.study import ScenarioParams
+from bessvpp.price_tick import without_dust
 from bessvpp.prices import PriceScenarios
 from bessvpp.scenarios.copula import LEAST_DAYS, drawn_within, impute
 from bessvpp.scenarios.marginals import Chances, day_knots, inverse_marginal, normal_scores
@@ -77,7 +78,7 @@ def similar_day_uniforms(
             f"{len(templates)} whole days are too few to shuffle by; at least {LEAST_DAYS} are "
             "needed. Use dependence: copula, or give more history"
         )
-    apart = np.sqrt(((before[templates] - eve) ** 2).mean(axis=1))
+    apart = without_dust(np.sqrt(((before[templates] - eve) ** 2).mean(axis=1)))
     other_kind = is_sunday(known.dates[templates]) != is_sunday(date)
     nearest = templates[np.lexsort((apart, other_kind))]
     chosen = prices[np.resize(nearest, n_scenarios)]

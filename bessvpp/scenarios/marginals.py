@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import norm
 
 from bessvpp.params.market import MarketParams
+from bessvpp.price_tick import on_price_tick
 
 SCORE_LIMIT = 3.0
 """Scores beyond the outer levels are not resolved further than this."""
@@ -20,7 +21,7 @@ def quantile_knots(
     """Probabilities and prices between which a marginal is linear.
 
     Beyond the outer levels the marginal goes on for one more step as wide as the last one,
-    within floor and cap.
+    within floor and cap, to a price tick.
 
     Parameters
     ----------
@@ -30,8 +31,8 @@ def quantile_knots(
     -------
     (L + 2,) probabilities from 0 to 1 and (..., L + 2) prices.
     """
-    low = np.maximum(2 * values[..., :1] - values[..., 1:2], floor)
-    high = np.minimum(2 * values[..., -1:] - values[..., -2:-1], cap)
+    low = on_price_tick(np.maximum(2 * values[..., :1] - values[..., 1:2], floor))
+    high = on_price_tick(np.minimum(2 * values[..., -1:] - values[..., -2:-1], cap))
     probability = np.concatenate([[0.0], levels, [1.0]])
     return probability, np.concatenate([low, values, high], axis=-1)
 
@@ -75,11 +76,12 @@ def with_atom_knots(
 def inverse_marginal(u: np.ndarray, probability: np.ndarray, price: np.ndarray) -> np.ndarray:
     """Prices at probabilities ``u`` (S, T) of the marginals ``price`` (T, K), shape (S, T).
 
+    They are on the price tick, so that a path sits on the cap or does not, on every machine.
     ``probability`` is (K,), or (T, K) where it differs from block to block.
     """
     probability = np.broadcast_to(probability, price.shape)
     columns = zip(u.T, probability, price, strict=True)
-    return np.column_stack([np.interp(*column) for column in columns])
+    return on_price_tick(np.column_stack([np.interp(*column) for column in columns]))
 
 
 def normal_scores(

@@ -14,6 +14,7 @@ import scoringrules
 
 from bessvpp.errors import DataError
 from bessvpp.market.history import Market
+from bessvpp.price_tick import on_price_tick, without_dust
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
 
@@ -114,7 +115,9 @@ def persistence_path(known: Market, cap: float, floor: float) -> PriceScenarios:
     if len(both) < 2:
         raise DataError(f"persistence has {len(both)} whole days to learn its errors from")
     dam, rtm = (
-        np.clip(members[name, "last"] + [members[name][date] for date in both], floor, cap)
+        on_price_tick(
+            np.clip(members[name, "last"] + [members[name][date] for date in both], floor, cap)
+        )
         for name in age
     )
     return PriceScenarios(dam, rtm, np.full(len(both), 1 / len(both)))
@@ -152,11 +155,14 @@ def rank_table(
     def of_blocks(ensemble: np.ndarray, realised: np.ndarray) -> np.ndarray:
         return ranks(ensemble.transpose(0, 2, 1).reshape(y.shape[0] * n, -1), realised.ravel(), rng)
 
+    def of_days(ensemble: np.ndarray, realised: np.ndarray) -> np.ndarray:
+        return ranks(without_dust(ensemble), without_dust(realised), rng)
+
     return {
         "DAM, each block": of_blocks(x_dam, y_dam),
         "RTM, each block": of_blocks(x_rtm, y_rtm),
-        "day's mean RTM - DAM": ranks((x_rtm - x_dam).mean(axis=2), (y_rtm - y_dam).mean(1), rng),
-        "DAM evening - midday": ranks(evening_less_midday(x_dam), evening_less_midday(y_dam), rng),
+        "day's mean RTM - DAM": of_days((x_rtm - x_dam).mean(axis=2), (y_rtm - y_dam).mean(1)),
+        "DAM evening - midday": of_days(evening_less_midday(x_dam), evening_less_midday(y_dam)),
     }
 
 

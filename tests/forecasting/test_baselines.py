@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_cases import make_market, make_params
+from small_cases import HALF_TICK, make_market, make_params
 
 from bessvpp.errors import DataError
 from bessvpp.forecasting import baselines as simple
@@ -22,11 +22,11 @@ def test_persistence_is_the_latest_price_and_the_quantiles_of_its_errors():
     fan = simple.persistence_forecast("dam", MARKET, date, LEVELS, RULES)
     errors = np.diff(MARKET.dam_mcp[:120], axis=0)[-90:]
     expected = MARKET.dam_mcp[119][:, None] + np.quantile(errors, LEVELS, axis=0).T
-    np.testing.assert_allclose(fan.values[0], np.clip(expected, 0, 10_000))
+    np.testing.assert_allclose(fan.values[0], np.clip(expected, 0, 10_000), atol=HALF_TICK)
     fan = simple.persistence_forecast("rtm", MARKET, date, LEVELS, RULES)
     late = MARKET.rtm_mcp[:119, 15]  # of the day before only ten o'clock and earlier is known
     expected = late[-1] + np.quantile((late[2:] - late[:-2])[-89:], LEVELS)
-    np.testing.assert_allclose(fan.values[0, 15], np.clip(expected, 0, 10_000))
+    np.testing.assert_allclose(fan.values[0, 15], np.clip(expected, 0, 10_000), atol=HALF_TICK)
 
 
 def test_a_block_without_trade_persists_from_its_latest_price():
@@ -36,13 +36,13 @@ def test_a_block_without_trade_persists_from_its_latest_price():
     fan = simple.persistence_forecast("rtm", market, MARKET.dates[[120]], LEVELS, RULES)
     errors = (rtm[2:120, 3] - rtm[:118, 3])[-90:]
     expected = rtm[116, 3] + np.nanquantile(errors, LEVELS)
-    np.testing.assert_allclose(fan.values[0, 3], np.clip(expected, 0, 10_000))
+    np.testing.assert_allclose(fan.values[0, 3], np.clip(expected, 0, 10_000), atol=HALF_TICK)
 
 
 def test_climatology_is_the_quantiles_of_28_days():
     fan = simple.climatology("dam", MARKET, MARKET.dates[[120]], LEVELS, RULES)
     expected = np.quantile(MARKET.dam_mcp[92:120], LEVELS, axis=0).T
-    np.testing.assert_allclose(fan.values[0], expected)
+    np.testing.assert_allclose(fan.values[0], expected, atol=HALF_TICK)
 
 
 def experts(market, name, n_days, n_test=10):

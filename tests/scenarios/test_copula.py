@@ -169,7 +169,7 @@ def test_paths_stay_within_floor_and_cap_and_weigh_the_same():
 
 
 def test_both_fans_come_from_the_same_draws():
-    """Turned back through its own marginals, each fan gives the same uniforms."""
+    """Turned back through its own marginals, each fan gives the same uniforms, to half a tick."""
     dam, rtm = (np.linspace(low, high, 24)[:, None] for low, high in ((3000, 5000), (2000, 6000)))
     spread = np.array([-900.0, -300.0, 0.0, 500.0, 1400.0])
     fans = (dam + spread, rtm + 1.3 * spread), (dam + 0.4 * spread - 200, rtm + 0.9 * spread + 80)
@@ -181,11 +181,11 @@ def test_both_fans_come_from_the_same_draws():
             uniforms.append(
                 [np.interp(drawn[:, t], price[t], probability) for t in range(drawn.shape[1])]
             )
-    np.testing.assert_allclose(uniforms[0], uniforms[2], atol=1e-9)
-    np.testing.assert_allclose(uniforms[1], uniforms[3], atol=1e-9)
+    np.testing.assert_allclose(uniforms[0], uniforms[2], atol=1e-5)
+    np.testing.assert_allclose(uniforms[1], uniforms[3], atol=1e-5)
     expected = correlated_uniforms(two_markets(24), 50, 7, DAY)
-    np.testing.assert_allclose(np.transpose(uniforms[0]), expected[:, :24], atol=1e-9)
-    np.testing.assert_allclose(np.transpose(uniforms[1]), expected[:, 24:], atol=1e-9)
+    np.testing.assert_allclose(np.transpose(uniforms[0]), expected[:, :24], atol=1e-5)
+    np.testing.assert_allclose(np.transpose(uniforms[1]), expected[:, 24:], atol=1e-5)
 
 
 # ------------------------------------------------------------------------------ draws

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import kstest
-from small_cases import make_params
+from small_cases import HALF_TICK, make_params
 
 from bessvpp.errors import DataError
 from bessvpp.market.clock import gate_time
@@ -179,8 +179,12 @@ def test_persistence_moves_the_last_whole_day_by_its_past_errors_and_knows_no_mo
     fan = seen(dam, rtm)
     # DAM errors of days 1 to 8, RTM errors of days 2 to 7: the days that have both
     assert fan.dam.shape == (6, 24)
-    np.testing.assert_allclose(fan.dam[0], np.clip(dam[8] + dam[2] - dam[1], 0, CAP))
-    np.testing.assert_allclose(fan.rtm[0], np.clip(rtm[7] + rtm[2] - rtm[0], 0, CAP))
+    np.testing.assert_allclose(
+        fan.dam[0], np.clip(dam[8] + dam[2] - dam[1], 0, CAP), atol=HALF_TICK
+    )
+    np.testing.assert_allclose(
+        fan.rtm[0], np.clip(rtm[7] + rtm[2] - rtm[0], 0, CAP), atol=HALF_TICK
+    )
     later_dam, later_rtm = dam.copy(), rtm.copy()
     later_dam[9:] = 9000.0
     later_rtm[8, 12:] = 9000.0
