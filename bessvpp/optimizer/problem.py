@@ -139,7 +139,13 @@ def spread_out(key: int, n_blocks: int) -> np.ndarray:
 
 
 def tie_break(side: str, n_blocks: int, unit: int = 0) -> np.ndarray:
-    """(T,) published tie-break of a side, Rs/MWh: fixed, distinct, at most 0.01."""
+    """(T,) published tie-break of a side, Rs/MWh: fixed, distinct, at most 0.01.
+
+    It decides between plans that equal prices leave equal, so dust on the prices does not: off
+    by 1e-9 of themselves they move no commitment by 1e-3 MW. They can where prices, averaged
+    over the scenarios, make up for the tie-break to within that dust, some Rs 1e-5/MWh. Both
+    plans are then worth the same to the paisa.
+    """
     key = SIDES.index(side) + unit * len(SIDES)
     return TIE_BREAK_RS_PER_MWH * spread_out(key, n_blocks)
 
