@@ -121,6 +121,13 @@ def test_unlike_values_have_unlike_names(one, other):
     assert (fingerprint(one) == fingerprint(other)) == alike
 
 
+def test_a_mapping_is_named_by_its_keys_and_values_in_any_order():
+    base = fingerprint({"a": 1.0, "b": 2.0})
+    assert fingerprint({"b": 2.0, "a": 1.0}) == base
+    for other in ({"a": 2.0, "b": 1.0}, {"a": 1.0, "c": 2.0}, {"a": 1.0}, ("a", "b")):
+        assert fingerprint(other) != base
+
+
 def test_what_cannot_be_told_apart_names_no_entry():
     with pytest.raises(TypeError, match="function cannot name"):
         fingerprint((1, counted))

@@ -23,7 +23,7 @@ from bessvpp.files import PROJECT_ROOT
 from bessvpp.runs import profiles
 from bessvpp.runs.book import build_book
 from bessvpp.runs.folder import RunFolder
-from bessvpp.runs.headline import headline
+from bessvpp.runs.headline import frontier_rows, headline, policy_rows, verdict
 from bessvpp.runs.manifest import read_manifest
 from bessvpp.runs.pipeline import run_notebooks
 
@@ -394,3 +394,31 @@ def test_the_command_prints_the_place_and_the_headline(
     assert str(copied_run / "_build" / "html" / "index.html") in told
     assert re.search(r"nothing committed +9\.00 +\+0\.00 +90\.0 %", told)
     assert "Market: synthetic, not real prices" in told
+
+
+def test_the_verdict_says_who_leads_in_lakh_and_how_sure_that_is(tmp_path):
+    ahead = {"ahead_rs": 1_234_000.0, "low_rs": -260_000.0, "high_rs": 2_500_000.0}
+    lead = {
+        "settlement": "with causal recourse",
+        "policy": "yesterday",
+        "over": {"two_stage_original": ahead},
+    }
+    RunFolder(tmp_path).write_json("backtest_summary.json", {"lead": lead})
+    told = verdict(tmp_path)
+    assert "The largest net in this run, with causal recourse, is that of **" in told
+    assert "esterday" in told.split("**")[1]
+    assert "12.3 lakh Rs ahead of " in told
+    assert "-2.6 to 25.0 (5 to 95 %)" in told
+
+
+def test_the_tables_of_policies_and_of_the_frontier_are_in_lakh(tmp_path):
+    run = RunFolder(tmp_path)
+    net = {"net_rs_causal": 1_234_000.0, "gain_over_nothing_causal_rs": 250_000.0, "net_rs": 9e5}
+    run.write_json("backtest_summary.json", {"policies": {"yesterday": net}})
+    (row,) = policy_rows(tmp_path)
+    assert (row["Causal net, lakh Rs"], row["Causal gain"]) == ("12.34", "+2.50")
+    assert row["Hindsight net"] == "9.00"
+    point = {"lambda": 0.1, "planned_mean_rs": 1.5e5, "realised_cvar_rs": -5e4}
+    run.write_json("frontier.json", {"fans": {"original": [point]}})
+    (row,) = frontier_rows(tmp_path)
+    assert (row["Planned mean, lakh Rs"], row["Realised CVaR"]) == ("1.50", "-0.50")
