@@ -1,7 +1,8 @@
 """The risk-return frontier: one plan a day for each fan and risk weight, then settled.
 
 Planned figures pool the scenarios of all days, realised figures pool the days themselves;
-both use the empirical CVaR with its fractional atom.
+both use the empirical CVaR with its fractional atom. Realised means settled with hindsight
+recourse, the day's RTM prices known, which no trader has; so does a plan's second stage.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from bessvpp.settlement.day import HINDSIGHT
 
 def sweep_frontier(window: Window, workers: Workers = ONE, seed: int = 0) -> pd.DataFrame:
     """One row per fan and lambda; the same whatever the ``workers``.
+
+    Columns that begin with ``realised`` are settled with hindsight recourse.
 
     Parameters
     ----------
@@ -92,7 +95,10 @@ def _frontier_row(
     chain: Sequence[DayPlan],
     seed: int,
 ) -> dict[str, object]:
-    """A point; ``share`` is the weight of each day's scenarios among all, (days x S,)."""
+    """A point; ``share`` is the weight of each day's scenarios among all, (days x S,).
+
+    What is ``realised`` is settled with hindsight recourse.
+    """
     alpha, n_days = window.params.cvar.alpha, len(window.days)
     planned = np.concatenate([plan.profit_rs for plan in chain])
     weights = np.split(share * n_days, n_days)  # of each day's scenarios among themselves
@@ -122,7 +128,10 @@ def _frontier_row(
 
 
 def summarise_frontier(window: Window, frontier: pd.DataFrame) -> dict[str, object]:
-    """The frontier as JSON: ``rules``, and the points of each fan."""
+    """The frontier as JSON: ``rules``, and the points of each fan.
+
+    Keys that begin with ``realised`` are settled with hindsight recourse.
+    """
     return {
         "rules": rules(window),
         "fans": {

@@ -30,7 +30,7 @@ from bessvpp.battery import LEDGER_COLUMNS, start_energy
 from bessvpp.compute.workers import ONE, Workers
 from bessvpp.market import clock
 from bessvpp.optimizer import dispatch
-from bessvpp.optimizer.problem import Plan
+from bessvpp.optimizer.problem import Plan, Problem
 from bessvpp.prices import PriceScenarios
 from bessvpp.settlement.day import (
     AS_COMMITTED,
@@ -89,35 +89,42 @@ def ceilings(window: Window) -> dict[str, tuple[list[SettledDay], float]]:
     for each way of settling, the days, and how much a plan that keeps the one-direction
     clause of the DAM schedule falls short of the bound [Rs].
     """
-    n_days, bess = len(window.days), window.params.bess
-    realised = [window.realised(day) for day in range(n_days)]
+    realised = [window.realised(day) for day in range(len(window.days))]
     prices = PriceScenarios.single(
         np.concatenate([p.dam[0] for p in realised]), np.concatenate([p.rtm[0] for p in realised])
     )
-    start = start_energy(bess)
+    problem = _ceiling_problem(window)
+    bounds = {}
+    for settlement, rtm_allowed in ((HINDSIGHT, True), (AS_COMMITTED, False)):
+        name = f"the ceiling {settlement}"
+        plan = dispatch.ceiling(replace(problem, rtm_allowed=rtm_allowed, name=name), prices)
+        days = [_slice_day(window, plan, prices, day) for day, prices in enumerate(realised)]
+        bounds[settlement] = days, plan.relaxation_gap_rs
+    return bounds
+
+
+def _ceiling_problem(window: Window) -> Problem:
+    """All days in one programme, under rules that no policy's own can beat.
+
+    Nothing steers it away from profit, and stored energy at its end is worth nothing.
+    """
+    start = start_energy(window.params.bess)
     base = window.problem(start)
     hard = base.terminal == "hard"
     # off its target, a policy may take days to get there: then schedules start anywhere
     daily = base.e_end_min_mwh if hard and (start == base.e_end_min_mwh).all() else None
-    problem = replace(
+    return replace(
         base,
         costs=base.costs.model_copy(update={"off_dam_penalty_rs_per_mwh": 0.0}),
         schedule_start_mwh=daily,
         schedule_end_mwh=daily,
         terminal="hard" if hard else "free",
     )
-    bounds = {}
-    for settlement, rtm_allowed in ((HINDSIGHT, True), (AS_COMMITTED, False)):
-        name = f"the ceiling {settlement}"
-        plan = dispatch.ceiling(replace(problem, rtm_allowed=rtm_allowed, name=name), prices)
-        days = [_slice_day(window, plan, realised[day], start, day) for day in range(n_days)]
-        bounds[settlement] = days, plan.relaxation_gap_rs
-    return bounds
 
 
-def _slice_day(
-    window: Window, plan: Plan, prices: PriceScenarios, start: np.ndarray, day: int
-) -> SettledDay:
+def _slice_day(window: Window, plan: Plan, prices: PriceScenarios, day: int) -> SettledDay:
+    """One day of a plan over all days, booked at its own ``prices``."""
+    start = start_energy(window.params.bess)
     n_blocks = window.market.n_blocks
     span = slice(day * n_blocks, (day + 1) * n_blocks)
     flows = {

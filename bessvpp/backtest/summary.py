@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -11,26 +14,91 @@ from bessvpp.backtest.window import Window
 from bessvpp.risk import bootstrap_band, cvar
 from bessvpp.settlement.day import AS_COMMITTED, CAUSAL, HINDSIGHT
 
-RECOURSE_KEYS = {  # the same seven figures, see _recourse_figures
-    HINDSIGHT: (
-        "net_rs",
-        "gain_over_nothing_rs",
-        "capture",
-        "worst_day_rs",
-        "cvar_rs",
-        "cycles_per_day",
-        "undelivered_mwh",
-    ),
-    CAUSAL: (
-        "net_rs_causal",
-        "gain_over_nothing_causal_rs",
-        "capture_causal",
-        "worst_day_causal_rs",
-        "cvar_causal_rs",
-        "cycles_per_day_causal",
-        "undelivered_mwh_causal",
-    ),
-}
+
+def _also_causal(key: str) -> Any:
+    """A figure whose hindsight key in the JSON is its field's name, and whose causal key this."""
+    return field(metadata={CAUSAL: key})
+
+
+@dataclass(frozen=True)
+class WithRecourse:
+    """A policy over all days with recourse in the RTM, causal or hindsight alike.
+
+    The ceiling is one for both: both markets known. In the JSON a key that does not say
+    ``causal`` means hindsight.
+    """
+
+    net_rs: float = _also_causal("net_rs_causal")
+    gain_over_nothing_rs: float = _also_causal("gain_over_nothing_causal_rs")
+    capture: float | None = _also_causal("capture_causal")
+    worst_day_rs: float = _also_causal("worst_day_causal_rs")
+    cvar_rs: float = _also_causal("cvar_causal_rs")
+    cycles_per_day: float = _also_causal("cycles_per_day_causal")
+    undelivered_mwh: float = _also_causal("undelivered_mwh_causal")
+
+    @classmethod
+    def of(cls, days: DailyFigures, policy: str, way: str, alpha: float) -> WithRecourse:
+        """The figures of a policy's days, measured against committing nothing alike."""
+        net, total = days.net[way][policy], days.total_rs(way, policy)
+        return cls(
+            net_rs=total,
+            gain_over_nothing_rs=total - days.total_rs(way, BASELINE),
+            capture=_share(total, days.total_rs(HINDSIGHT, CEILING)),
+            worst_day_rs=float(net.min()),
+            cvar_rs=cvar(net.to_numpy(), alpha),
+            cycles_per_day=float(days.flows["cycles"][way, policy]) / len(net),
+            undelivered_mwh=float(days.flows["undelivered_mwh"][way, policy]),
+        )
+
+    @classmethod
+    def keys(cls, way: str) -> dict[str, str]:
+        """The JSON key of each field under a way of settling."""
+        return {item.name: item.metadata.get(way, item.name) for item in fields(cls)}
+
+    def as_json(self, way: str) -> dict[str, float | None]:
+        return {key: getattr(self, name) for name, key in self.keys(way).items()}
+
+
+@dataclass(frozen=True)
+class AsCommitted:
+    """A policy over all days without any RTM trade; the ceiling is that of the DAM alone."""
+
+    net_rs_dam_only: float
+    capture_dam_only: float | None
+    undelivered_mwh_dam_only: float
+
+    @classmethod
+    def of(cls, days: DailyFigures, policy: str) -> AsCommitted:
+        total = days.total_rs(AS_COMMITTED, policy)
+        return cls(
+            net_rs_dam_only=total,
+            capture_dam_only=_share(total, days.total_rs(AS_COMMITTED, CEILING)),
+            undelivered_mwh_dam_only=float(days.flows["undelivered_mwh"][AS_COMMITTED, policy]),
+        )
+
+
+@dataclass(frozen=True)
+class DailyFigures:
+    """A backtest's days by settlement and policy.
+
+    net : (D rows) net [Rs], a column a settlement and policy
+    flows : ``cycles`` and ``undelivered_mwh`` of all days, a row a settlement and policy
+    """
+
+    net: pd.DataFrame
+    flows: pd.DataFrame
+
+    @classmethod
+    def of(cls, daily: pd.DataFrame) -> DailyFigures:
+        net = daily.pivot_table(
+            index="date", columns=["settlement", "policy"], values="net_rs", sort=False
+        )
+        flows = daily.groupby(["settlement", "policy"])[["cycles", "undelivered_mwh"]].sum()
+        return cls(net, flows)
+
+    def total_rs(self, way: str, policy: str) -> float:
+        """Net of all days [Rs]."""
+        return float(self.net[way][policy].sum())
 
 
 def rules(window: Window) -> dict[str, object]:
@@ -67,64 +135,35 @@ def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
     committed against that of the DAM alone. Causal figures are None where the window has no
     intraday forecasts, and for the ceiling.
     """
-    alpha, n_days = window.params.cvar.alpha, len(window.days)
-    power = min(
-        sum(unit.p_max_mw for unit in window.params.bess.units),
-        window.params.bess.connection_limit_mw,
-    )
-    daily = backtest.daily
-    net = daily.pivot_table(
-        index="date", columns=["settlement", "policy"], values="net_rs", sort=False
-    )
-    best = {way: float(net[way][CEILING].sum()) for way in (HINDSIGHT, AS_COMMITTED)}
-    flows = daily.groupby(["settlement", "policy"])[["cycles", "undelivered_mwh"]].sum()
-    table = {}
-    for name in net[HINDSIGHT]:
-        alone = float(net[AS_COMMITTED][name].sum())
-        figures: dict[str, float | None] = {}
-        for way, keys in RECOURSE_KEYS.items():
-            figures |= dict.fromkeys(keys)
-            if (way, name) in net:
-                days, nothing, flow = net[way][name], net[way][BASELINE], flows.loc[way, name]
-                found = _recourse_figures(days, nothing, best[HINDSIGHT], flow, alpha)
-                figures |= dict(zip(keys, found, strict=True))
-        table[name] = figures | {
-            "net_rs_dam_only": alone,
-            "net_rs_per_mw_year": figures["net_rs"] / power / n_days * 365,
-            "capture_dam_only": _share(alone, best[AS_COMMITTED]),
-            "undelivered_mwh_dam_only": float(flows["undelivered_mwh"][AS_COMMITTED, name]),
-        }
+    days, alpha = DailyFigures.of(backtest.daily), window.params.cvar.alpha
     headline = CAUSAL if window.expected_rtm is not None else HINDSIGHT
     return {
         "rules": rules(window),
         "ceiling_gap_rs": dict(backtest.ceiling_gap_rs),
-        "days_times_alpha": n_days * alpha,
-        "policies": table,
+        "days_times_alpha": len(window.days) * alpha,
+        "policies": {name: _policy_figures(window, days, name) for name in days.net[HINDSIGHT]},
         "lead": {"settlement": headline}
-        | _lead(net[headline].drop(columns=CEILING, errors="ignore")),
+        | _lead(days.net[headline].drop(columns=CEILING, errors="ignore")),
     }
 
 
-def _recourse_figures(
-    net: pd.Series, nothing: pd.Series, ceiling_rs: float, flow: pd.Series, alpha: float
-) -> tuple[float | None, ...]:
-    """Net, gain over nothing, capture, worst day and CVaR [Rs], cycles a day, undelivered MWh.
-
-    Parameters
-    ----------
-    net, nothing : (D,) of the policy and of committing nothing, under the same recourse
-    flow : ``cycles`` and ``undelivered_mwh`` of all days
-    """
-    total = float(net.sum())
-    return (
-        total,
-        total - float(nothing.sum()),
-        _share(total, ceiling_rs),
-        float(net.min()),
-        cvar(net.to_numpy(), alpha),
-        float(flow["cycles"]) / len(net),
-        float(flow["undelivered_mwh"]),
-    )
+def _policy_figures(window: Window, days: DailyFigures, policy: str) -> dict[str, float | None]:
+    """A policy's row of the table: every way of settling, and the year's worth of a MW."""
+    alpha, bess = window.params.cvar.alpha, window.params.bess
+    power = min(sum(unit.p_max_mw for unit in bess.units), bess.connection_limit_mw)
+    hindsight = WithRecourse.of(days, policy, HINDSIGHT, alpha)
+    if (CAUSAL, policy) in days.net:
+        causal = WithRecourse.of(days, policy, CAUSAL, alpha).as_json(CAUSAL)
+    else:
+        causal = dict.fromkeys(WithRecourse.keys(CAUSAL).values())
+    alone = asdict(AsCommitted.of(days, policy))
+    return {
+        **hindsight.as_json(HINDSIGHT),
+        **causal,
+        "net_rs_dam_only": alone.pop("net_rs_dam_only"),
+        "net_rs_per_mw_year": hindsight.net_rs / power / len(window.days) * 365,
+        **alone,
+    }
 
 
 def _lead(net: pd.DataFrame) -> dict[str, object]:

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from bessvpp.plots.style import COLOURS, LAKH, finished, new_figure
 
-# ---------------------------------------------------------------------- results
+REALISED = "realised with hindsight recourse"
+"""The frontier's days are settled with their RTM prices known, which no trader has."""
 
 
 def policy_bars(policies: Mapping[str, Mapping[str, float]], synthetic: bool) -> Figure:
@@ -67,10 +68,16 @@ def gain_over_nothing(daily: pd.DataFrame, names: Sequence[str], synthetic: bool
 
 
 def frontier(points: pd.DataFrame, synthetic: bool) -> Figure:
-    """Planned and realised risk and return for every lambda, a line a fan."""
+    """Planned and realised risk and return for every lambda, a line a fan.
+
+    Realised is with hindsight recourse, and so is the second stage of a plan.
+    """
     figure, axes = new_figure(1, 2, 4.4)
-    titles = {"planned": "Planned: over the scenarios", "realised": "Realised: over the days"}
-    for axis, (kind, title) in zip(axes[0], titles.items(), strict=True):
+    titles = {
+        "planned": ("Planned: over the scenarios", ""),
+        "realised": (f"Over the days, {REALISED}", ", hindsight"),
+    }
+    for axis, (kind, (title, way)) in zip(axes[0], titles.items(), strict=True):
         for fan, rows in points.groupby("fan", sort=False):
             x, y = rows[f"{kind}_cvar_rs"] / LAKH, rows[f"{kind}_mean_rs"] / LAKH
             axis.plot(x, y, "o-", color=COLOURS[fan], ms=5, lw=1.5, label=fan)
@@ -83,15 +90,15 @@ def frontier(points: pd.DataFrame, synthetic: bool) -> Figure:
                     size=9,
                 )
         axis.set_title(title)
-        axis.set_xlabel("CVaR of a day, lakh Rs")
-        axis.set_ylabel("mean of a day, lakh Rs")
+        axis.set_xlabel(f"CVaR of a day{way}, lakh Rs")
+        axis.set_ylabel(f"mean of a day{way}, lakh Rs")
         axis.margins(0.14)
     axes[0, 0].legend(loc="best")
     return finished(figure, synthetic)
 
 
 def interactive_frontier(points: pd.DataFrame) -> go.Figure:
-    """The frontier with every point's figures under the pointer."""
+    """The frontier with every point's figures under the pointer; realised is with hindsight."""
     figure = go.Figure()
     for fan, rows in points.groupby("fan", sort=False):
         for kind, dash in (("planned", "solid"), ("realised", "dot")):
@@ -99,7 +106,7 @@ def interactive_frontier(points: pd.DataFrame) -> go.Figure:
                 x=(rows[f"{kind}_cvar_rs"] / LAKH).tolist(),
                 y=(rows[f"{kind}_mean_rs"] / LAKH).tolist(),
                 mode="lines+markers",
-                name=f"{fan}, {kind}",
+                name=f"{fan}, {kind if kind == 'planned' else REALISED}",
                 line={"color": COLOURS[fan], "dash": dash},
                 marker={"size": 9, "symbol": "circle" if kind == "planned" else "diamond"},
                 customdata=np.column_stack(
@@ -107,7 +114,7 @@ def interactive_frontier(points: pd.DataFrame) -> go.Figure:
                 ).tolist(),
                 hovertemplate=(
                     "lambda %{customdata[0]:g}<br>CVaR %{x:,.2f} lakh Rs<br>"
-                    "mean %{y:,.2f} lakh Rs<br>worst realised day %{customdata[1]:,.2f} lakh Rs"
+                    "mean %{y:,.2f} lakh Rs<br>worst day, hindsight, %{customdata[1]:,.2f} lakh Rs"
                 ),
             )
     figure.update_layout(title="Risk and return of a day")
