@@ -10,6 +10,8 @@ from _cases import OUTPUTS, Clock, judged, report
 
 from bessvpp.forecasting import boosting
 from bessvpp.forecasting.features import feature_frame
+from bessvpp.forecasting.quantiles import QuantileForecast
+from bessvpp.market.history import MARKETS
 from bessvpp.market.synthetic import simulate
 from bessvpp.params.load import load_params
 from bessvpp.runs.folder import RunFolder
@@ -60,10 +62,10 @@ def a_year() -> list[dict]:
     centre = np.nanmean(market.dam_mcp, axis=0)[:, None]
     quantiles = np.clip(centre * (0.5 + np.array(levels)), 0, 9_999)
     began = time.perf_counter()
-    for date in days:
-        draw.draw_day(
-            np.exp(-apart / 24), quantiles, quantiles, levels, date, rules, params.scenarios
-        )
+    values = np.broadcast_to(quantiles, (len(days), *quantiles.shape))
+    split = np.repeat("test", len(days))
+    fans = {name: QuantileForecast(name, days, split, levels, values) for name in MARKETS}
+    draw.draw_fan(fans, np.exp(-apart / 24), market, days, rules, params.scenarios)
     scenarios_s = time.perf_counter() - began
     return [
         {"step": "features of a year", "s": features_s},

@@ -1,8 +1,8 @@
 """Runs the tests where a machine is slow, busy, or counts otherwise: ``make hard``.
 
 Each case has a number of cores, kept busy by two loops of the same lowest priority (above it
-they would leave the tests a hundredth of a core), another set of OpenBLAS kernels, which add in another order, and another seed of the hashes of text, by which
-sets are ordered. Words on the command line go to pytest: ``python tests/hard.py tests/test_x.py``.
+they would leave the tests a hundredth of a core), another set of OpenBLAS kernels, which add in
+another order, and another seed of the hashes of text, by which sets are ordered. Words on the command line go to pytest: ``python tests/hard.py tests/test_x.py``.
 """
 
 from __future__ import annotations

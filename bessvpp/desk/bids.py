@@ -7,7 +7,6 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 
-from bessvpp.desk.plan import _SLACK_STEPS
 from bessvpp.optimizer import bid_steps
 from bessvpp.optimizer.bid_steps import whole_steps
 from bessvpp.optimizer.problem import Plan, Problem
@@ -15,6 +14,8 @@ from bessvpp.params.market import MarketParams
 
 BID_BLOCKS = 96
 """The exchange takes bids by the quarter of an hour."""
+_SLACK_STEPS = 1e-4
+"""Of a bid step: what lies so little below half a step goes up with it."""
 
 
 def in_bid_steps(

@@ -17,6 +17,7 @@ from bessvpp.calibration.recalibration import recalibrate_day
 from bessvpp.desk.bids import bid_sheet, in_bid_steps
 from bessvpp.desk.tomorrow import forecasts_of_day
 from bessvpp.errors import DataError
+from bessvpp.forecasting.quantiles import QuantileForecast
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, week_mean
 from bessvpp.optimizer import dispatch
@@ -32,9 +33,6 @@ from bessvpp.scenarios.copula import copula_correlation
 from bessvpp.scenarios.draw import draw_day, joint_uniforms
 from bessvpp.settlement.day import settle_as_committed
 
-_SLACK_STEPS = 1e-4
-"""Of a bid step: what lies so little below half a step goes up with it."""
-
 
 @dataclass(frozen=True)
 class DayAheadPlan:
@@ -42,8 +40,7 @@ class DayAheadPlan:
 
     date: np.datetime64
     fan: FanName
-    levels: tuple[float, ...]
-    quantiles: Mapping[str, np.ndarray]  # per market (T, L), Rs/MWh
+    forecasts: Mapping[str, QuantileForecast]  # of both markets, on that day alone
     scenarios: PriceScenarios
     plan: Plan  # before rounding to bid steps
     unit_mw: np.ndarray | None  # (U, T) deliverable schedule in bid steps; None: financial
@@ -54,6 +51,16 @@ class DayAheadPlan:
     alone_rs: np.ndarray  # (S,) of the rounded schedule, as committed, without any RTM trade
     e_start_mwh: np.ndarray  # (U,) planned for the midnight before
     sheet: pd.DataFrame
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The L levels of the forecasts."""
+        return self.forecasts["dam"].levels
+
+    @property
+    def quantiles(self) -> dict[str, np.ndarray]:
+        """(T, L) by market, Rs/MWh."""
+        return {name: forecast.values[0] for name, forecast in self.forecasts.items()}
 
 
 def next_delivery_day(market: Market) -> np.datetime64:
@@ -105,19 +112,7 @@ def plan_day_ahead(
     rules = params.market
     known = market.known_at(gate_time(date, rules.dam_gate), rules)
     _check_reach(known, date)
-    forecasts = forecasts_of_day(run, known, date, params)
-    quantiles, chances = {}, {}
-    for name, forecast in forecasts.items():
-        today = forecast.on(np.array([date]))
-        if fan == "recalibrated":
-            method = recorded_method(run, name, params.forecast)
-            today, _ = recalibrate_day(forecast, today, known, method, params.forecast, rules)
-        quantiles[name], chances[name] = today.values[0], today.chances_on(date)
-    levels = params.forecast.levels
-    correlation = copula_correlation(forecasts, known, rules, params.scenarios)
-    both = quantiles["dam"], quantiles["rtm"]
-    uniforms = joint_uniforms(correlation, known, date, params.scenarios)
-    scenarios = draw_day(uniforms, *both, levels, date, rules, chances)
+    forecasts, scenarios = _fan_of_day(run, known, params, date, fan)
     if e_start_mwh is None:
         e_start_mwh = start_energy(params.bess)
     problem = day_problem(params, known.block_hours, e_start_mwh)
@@ -129,8 +124,7 @@ def plan_day_ahead(
     return DayAheadPlan(
         date=date,
         fan=fan,
-        levels=levels,
-        quantiles=quantiles,
+        forecasts=forecasts,
         scenarios=scenarios,
         plan=plan,
         unit_mw=unit_mw,
@@ -142,6 +136,23 @@ def plan_day_ahead(
         e_start_mwh=e_start_mwh,
         sheet=bid_sheet(date, bid_mw, rules),
     )
+
+
+def _fan_of_day(
+    run: RunFolder, known: Market, params: Params, date: np.datetime64, fan: FanName
+) -> tuple[dict[str, QuantileForecast], PriceScenarios]:
+    """Forecasts of the day to plan, recalibrated where the fan is, and scenarios from them."""
+    rules, made = params.market, forecasts_of_day(run, known, date, params)
+    today = {name: of.day(date) for name, of in made.items()}
+    if fan == "recalibrated":
+        for name, original in today.items():
+            method = recorded_method(run, name, params.forecast)
+            today[name], _ = recalibrate_day(
+                made[name], original, known, method, params.forecast, rules
+            )
+    correlation = copula_correlation(made, known, rules, params.scenarios)
+    uniforms = joint_uniforms(correlation, known, date, params.scenarios)
+    return today, draw_day(uniforms, today, rules)
 
 
 def _profit_alone(

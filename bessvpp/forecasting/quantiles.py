@@ -65,10 +65,9 @@ class QuantileForecast:
         }
         return replace(self, **arrays)
 
-    def chances_on(self, date: np.datetime64) -> tuple[np.ndarray, np.ndarray]:
-        """(T,) chances of the floor and of the cap on one day."""
-        day = self.on(np.array([date]))
-        return day.p_floor[0], day.p_cap[0]
+    def day(self, date: np.datetime64) -> QuantileForecast:
+        """The same on one of its days alone."""
+        return self.on(np.array([date]))
 
     def level(self, level: float) -> np.ndarray:
         """(D, T) forecasts of one level."""

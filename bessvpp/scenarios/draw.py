@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import norm
 
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast
@@ -16,8 +14,8 @@ from bessvpp.params.market import MarketParams
 from bessvpp.params.study import ScenarioParams
 from bessvpp.price_tick import without_dust
 from bessvpp.prices import PriceScenarios
-from bessvpp.scenarios.copula import LEAST_DAYS, drawn_within, impute
-from bessvpp.scenarios.marginals import Chances, day_knots, inverse_marginal, normal_scores
+from bessvpp.scenarios.copula import LEAST_DAYS
+from bessvpp.scenarios.marginals import day_knots, inverse_marginal
 
 
 def correlated_uniforms(
@@ -36,10 +34,10 @@ def correlated_uniforms(
     return _strata(np.argsort(draws, axis=0, kind="stable"))
 
 
-def _day_rng(seed: int, date: np.datetime64, *purpose: int) -> np.random.Generator:
-    """The stream of one day, and of one purpose of it."""
+def _day_rng(seed: int, date: np.datetime64) -> np.random.Generator:
+    """The stream of one day."""
     ordinal = int(date.astype("datetime64[D]").astype(int))
-    return np.random.default_rng(np.random.SeedSequence([seed, ordinal, *purpose]))
+    return np.random.default_rng(np.random.SeedSequence([seed, ordinal]))
 
 
 def _strata(order: np.ndarray) -> np.ndarray:
@@ -66,7 +64,7 @@ def similar_day_uniforms(
     Raises
     ------
     DataError
-        where fewer than ``_LEAST_DAYS`` whole days are known.
+        where fewer than ``LEAST_DAYS`` whole days are known.
     """
     date = date.astype("datetime64[D]")
     prices = np.hstack([known.dam_mcp, known.rtm_mcp])
@@ -97,28 +95,18 @@ def joint_uniforms(
 
 
 def draw_day(
-    uniforms: np.ndarray,
-    dam: np.ndarray,
-    rtm: np.ndarray,
-    levels: tuple[float, ...],
-    date: np.datetime64,
-    rules: MarketParams,
-    chances: Chances | None = None,
+    uniforms: np.ndarray, forecasts: Mapping[str, QuantileForecast], rules: MarketParams
 ) -> PriceScenarios:
     """Equally likely joint paths of one day.
 
     Parameters
     ----------
     uniforms : (S, 2T) joint draws, DAM first
-    dam, rtm : (T, L) quantiles of the day
-    chances : where None, the atoms are what the levels alone say
+    forecasts : of both markets, on that day alone
     """
-    of_dam, of_rtm = np.split(uniforms, 2, axis=1)
-    paths = (
-        inverse_marginal(u, *day_knots(name, values, levels, date, rules, chances))
-        for name, values, u in (("dam", dam, of_dam), ("rtm", rtm, of_rtm))
-    )
-    return PriceScenarios(*paths, np.full(len(uniforms), 1 / len(uniforms)))
+    halves = zip(MARKETS, np.split(uniforms, 2, axis=1), strict=True)
+    paths = {name: inverse_marginal(u, *day_knots(forecasts[name], rules)) for name, u in halves}
+    return PriceScenarios(**paths, weights=np.full(len(uniforms), 1 / len(uniforms)))
 
 
 def draw_fan(
@@ -137,56 +125,11 @@ def draw_fan(
     correlation : (2T, 2T) of the scores, DAM first; not used by ``similar_days``
     market : history, of which a day is given what its gate knows
     """
-    of_dates = [forecasts[name].on(dates) for name in MARKETS]
-    levels, values = of_dates[0].levels, [forecast.values for forecast in of_dates]
+    of_dates = {name: forecasts[name].on(dates) for name in MARKETS}
     fan = []
-    for date, dam, rtm in zip(dates, *values, strict=True):
+    for date in dates:
         known = market.known_at(gate_time(date, rules.dam_gate), rules)
         uniforms = joint_uniforms(correlation, known, date, params)
-        chances = {name: forecasts[name].chances_on(date) for name in MARKETS}
-        fan.append(draw_day(uniforms, dam, rtm, levels, date, rules, chances))
+        today = {name: forecast.day(date) for name, forecast in of_dates.items()}
+        fan.append(draw_day(uniforms, today, rules))
     return fan
-
-
-def draw_rtm(
-    correlation: np.ndarray,
-    dam_mcp: np.ndarray,
-    dam: np.ndarray,
-    rtm: np.ndarray,
-    levels: tuple[float, ...],
-    date: np.datetime64,
-    rules: MarketParams,
-    params: ScenarioParams,
-    chances: Chances | None = None,
-) -> PriceScenarios:
-    """RTM paths of a day whose DAM prices are published, for decisions within the day.
-
-    The scores of the DAM are those of its prices; where these sit on an atom they are drawn
-    given all others. The RTM's are normal given the DAM's.
-
-    Parameters
-    ----------
-    correlation : (2T, 2T) of the scores, DAM first
-    dam_mcp : (T,) published DAM prices
-    dam, rtm : (T, L) quantiles of the day, made before the DAM was published
-    chances : as in ``draw_day``
-    """
-    date = date.astype("datetime64[D]")
-    cap, floor = rules.cap_rs_per_mwh(date.astype(dt.date)), rules.price_floor_rs_per_mwh
-    n, n_scenarios = len(dam_mcp), params.n_scenarios
-    knots = (part[None] for part in day_knots("dam", dam, levels, date, rules, chances))
-    edges = normal_scores(dam_mcp[None], *knots, floor, np.array([[cap]]))
-    low, high = (np.repeat(edge, n_scenarios, axis=0) for edge in edges)
-    rng = _day_rng(params.seed, date, 1)
-    z = drawn_within(low, high, rng)
-    of_dam = correlation[:n, :n]
-    precision = np.linalg.inv(of_dam)
-    for _ in range(params.gibbs_sweeps):
-        impute(z, (low, high), precision, rng)
-    slope = correlation[n:, :n] @ precision
-    rest = correlation[n:, n:] - slope @ correlation[:n, n:]
-    noise = rng.standard_normal((n_scenarios, n)) @ np.linalg.cholesky(rest).T
-    uniforms = norm.cdf(z @ slope.T + noise)
-    paths = inverse_marginal(uniforms, *day_knots("rtm", rtm, levels, date, rules, chances))
-    published = np.repeat(dam_mcp[None], n_scenarios, axis=0)
-    return PriceScenarios(published, paths, np.full(n_scenarios, 1 / n_scenarios))

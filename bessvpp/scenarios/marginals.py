@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 
 import numpy as np
 from scipy.stats import norm
 
+from bessvpp.forecasting.quantiles import QuantileForecast
 from bessvpp.params.market import MarketParams
 from bessvpp.price_tick import on_price_tick
 
@@ -128,19 +128,14 @@ def _probability_below(y: float, probability: np.ndarray, knots: np.ndarray) -> 
     return float(probability[k - 1] + share * (probability[k] - probability[k - 1]))
 
 
-Chances = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""By market, the (T,) chances of the floor and of the cap; NaN where not modelled."""
+def day_knots(forecast: QuantileForecast, rules: MarketParams) -> tuple[np.ndarray, np.ndarray]:
+    """Knots of the marginals of one market on one day, with the atoms that were forecast.
 
-
-def day_knots(
-    market: str,
-    values: np.ndarray,
-    levels: tuple[float, ...],
-    date: np.datetime64,
-    rules: MarketParams,
-    chances: Chances | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Knots of the marginals of one market on one day, with the atoms that were forecast."""
-    floor, cap = rules.price_floor_rs_per_mwh, rules.cap_rs_per_mwh(date.astype(dt.date))
-    knots = quantile_knots(values, levels, floor, cap)
-    return knots if chances is None else with_atom_knots(*knots, *chances[market], floor, cap)
+    Parameters
+    ----------
+    forecast : of that day alone
+    """
+    cap = rules.cap_rs_per_mwh(forecast.dates[0].astype(dt.date))
+    floor = rules.price_floor_rs_per_mwh
+    knots = quantile_knots(forecast.values[0], forecast.levels, floor, cap)
+    return with_atom_knots(*knots, forecast.p_floor[0], forecast.p_cap[0], floor, cap)

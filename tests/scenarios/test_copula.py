@@ -10,6 +10,7 @@ from scipy.stats import kstest, norm
 from small_cases import make_params
 
 from bessvpp.errors import DataError
+from bessvpp.forecasting.quantiles import QuantileForecast
 from bessvpp.market.clock import gate_time, is_sunday
 from bessvpp.market.history import Market
 from bessvpp.runs.contents import read_fan, write_fan
@@ -19,7 +20,6 @@ from bessvpp.scenarios.draw import (
     correlated_uniforms,
     draw_day,
     draw_fan,
-    draw_rtm,
     joint_uniforms,
     similar_day_uniforms,
 )
@@ -64,7 +64,12 @@ def a_fan(n_blocks: int = 24) -> tuple[np.ndarray, np.ndarray]:
 def draw(correlation, dam, rtm, params, rules=RULES, chances=None):
     """A day drawn by the copula."""
     uniforms = correlated_uniforms(correlation, params.n_scenarios, params.seed, DAY)
-    return draw_day(uniforms, dam, rtm, LEVELS, DAY, rules, chances)
+    forecasts = {}
+    for name, values in (("dam", dam), ("rtm", rtm)):
+        atoms = (chance[None] for chance in chances[name]) if chances else ()
+        dates, split = np.array([DAY]), np.array(["test"])
+        forecasts[name] = QuantileForecast(name, dates, split, LEVELS, values[None], *atoms)
+    return draw_day(uniforms, forecasts, rules)
 
 
 # ------------------------------------------------------------------------------ marginals
@@ -478,39 +483,6 @@ def test_the_parameters_choose_the_dependence():
         joint_uniforms(two_markets(24), known, DAY, params),
         correlated_uniforms(two_markets(24), 9, params.seed, DAY),
     )
-
-
-# ------------------------------------------------------------------------------ within the day
-
-
-def test_the_rtm_given_the_dam_has_the_conditional_normal_scores():
-    correlation, n = two_markets(24, cross=0.8), 4000
-    dam, rtm = a_fan()
-    free = np.arange(24) < 20  # the last blocks have an atom at the cap
-    published = dam[:, 2] + np.where(free, 300.0, 0.0)  # above the median, at the cap at the end
-    assert (published[22:] == 10_000).all()
-    paths = draw_rtm(correlation, published, dam, rtm, LEVELS, DAY, RULES, many(n))
-    assert (paths.dam == published).all()
-    levels, price = quantile_knots(rtm, LEVELS, 0.0, 10_000.0)
-    scores = norm.ppf([np.interp(paths.rtm[:, t], price[t], levels) for t in range(20)])
-    # Of the DAM's scores the first blocks are sure: 300 of 600 from level .5 to .75.
-    sure = np.full(20, norm.ppf(0.625))
-    weights = np.linalg.solve(correlation[:20, :20], correlation[:20, 24:44])
-    early = slice(0, 12)  # far from the atoms
-    np.testing.assert_allclose(scores.mean(axis=1)[early], (sure @ weights)[early], atol=0.06)
-    left = 1 - np.einsum("ij,ij->j", correlation[:20, 24:44], weights)
-    np.testing.assert_allclose(scores.var(axis=1)[early], left[early], rtol=0.12)
-
-
-def test_a_dam_at_its_cap_lifts_the_rtm_and_the_seed_decides_the_paths():
-    correlation = two_markets(24, cross=0.8)
-    dam, rtm = a_fan()
-    high = draw_rtm(correlation, dam[:, 4], dam, rtm, LEVELS, DAY, RULES, many(300))
-    low = draw_rtm(correlation, dam[:, 0], dam, rtm, LEVELS, DAY, RULES, many(300))
-    assert (high.rtm.mean(axis=0) > low.rtm.mean(axis=0) + 500).all()
-    assert np.isfinite(high.rtm).all()
-    again = draw_rtm(correlation, dam[:, 4], dam, rtm, LEVELS, DAY, RULES, many(300))
-    np.testing.assert_array_equal(high.rtm, again.rtm)
 
 
 # ------------------------------------------------------------------------------ from data
