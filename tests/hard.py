@@ -2,7 +2,8 @@
 
 Each case has a number of cores, kept busy by two loops of the same lowest priority (above it
 they would leave the tests a hundredth of a core), another set of OpenBLAS kernels, which add in
-another order, and another seed of the hashes of text, by which sets are ordered. Words on the command line go to pytest: ``python tests/hard.py tests/test_x.py``.
+another order, and another seed of the hashes of text, by which sets are ordered. Words on the
+command line go to pytest: ``python tests/hard.py tests/test_x.py``.
 """
 
 from __future__ import annotations

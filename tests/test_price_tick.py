@@ -13,12 +13,12 @@ from bessvpp.calibration import (
     conformal,
     coverage,
     gate,
-    intraday,
     recalibration,
     scores,
     significance,
 )
 from bessvpp.calibration.conformal import ExpertWeights
+from bessvpp.calibration.intraday import recalibrated_days, score_by_distance
 from bessvpp.calibration.methods import method_names
 from bessvpp.desk.bids import in_bid_steps
 from bessvpp.forecasting import baselines, boosting, intraday, splits, walk_forward
@@ -179,10 +179,10 @@ def within_the_day() -> dict[str, np.ndarray]:
     starts = clock.fan_starts(RULES, 24)
     out = SPLITS.calibration
     fans = intraday.quantile_days(models, MARKET, out, starts, RULES)
-    better = intraday.recalibrated_days(fans, MARKET, out[-3:], RULES, PARAMS.forecast)
+    better = recalibrated_days(fans, MARKET, out[-3:], RULES, PARAMS.forecast)
     y = at(out[-3:], "rtm")
     both = {"raw": fans.on(out[-3:]).values, "recalibrated": better.values}
-    table = intraday.score_by_distance(y, both, fans.ahead, LEVELS)
+    table = score_by_distance(y, both, fans.ahead, LEVELS)
     return {"fans": np.stack(list(both.values())), "scores": table.to_numpy()}
 
 

@@ -96,10 +96,10 @@ def test_the_pinball_loss_is_least_at_the_quantile():
 
 
 def test_coverage_counts_an_outcome_on_the_quantile_apart():
-    y = np.array([1.0, 2.0, 2.0, 3.0, np.nan])
-    assert coverage(y, np.full(5, 2.0)) == (0.25, 0.75, 4)
+    y = np.array([[1.0, 2.0, 2.0, 3.0, np.nan]])
+    assert coverage(y, np.full((1, 5, 1), 2.0)) == (0.25, 0.75, 4)
     with pytest.raises(ValueError, match="at least one outcome"):
-        coverage(np.array([np.nan]), np.array([1.0]))
+        coverage_table(np.array([[np.nan]]), np.ones((1, 1, 1)), (0.5,))
 
 
 def test_miscoverage_is_the_distance_from_the_band():

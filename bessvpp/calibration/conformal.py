@@ -11,6 +11,7 @@ each past day it is the weighted order statistic of Barber, Candes, Ramdas and T
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,42 +94,50 @@ def day_shifts(
     DataError
         where even all residuals are too few; names n and the level.
     """
-    _, n_blocks, n_levels = known.values.shape
-    per_hour = n_blocks // 24
+    shape = known.values.shape[1:]
     weights = np.ones(len(known.values)) if weights is None else weights
     usable = np.isfinite(known.values).all(axis=2) & (weights > 0)[:, None]
     day_weight = np.broadcast_to(weights[:, None], usable.shape)
-    wanted = np.tile(levels, (n_blocks, 1)) if asked is None else asked
-    delta = np.full((n_blocks, n_levels), np.nan)
-    group_of = np.zeros((4, n_blocks, n_levels), dtype=int)  # n, rank, hours, same regime
+    wanted = np.tile(levels, (shape[0], 1)) if asked is None else asked
+    delta, whence = np.full(shape, np.nan), np.zeros((4, *shape), dtype=int)
+    for hours, of_regime, blocks, past in _groups(known):
+        chosen, still_open = past & usable, np.isnan(delta[blocks])
+        residuals, weight = known.values[chosen], day_weight[chosen]
+        too_small = weight.sum() < min_group_size - _ROUNDING
+        if not still_open.any() or (of_regime and too_small):
+            continue
+        order = np.argsort(residuals, axis=0, kind="stable")
+        _, exists = _ranks(np.array(levels)[None], weight, order)
+        if not of_regime and not exists.all():
+            raise _too_few(levels[int(np.argmin(exists[0]))], len(weight), weight.sum())
+        rank, _ = _ranks(wanted[blocks], weight, order)
+        place = np.take_along_axis(order, np.maximum(rank, 1) - 1, axis=0)
+        fill = still_open & exists
+        delta[blocks] = np.where(fill, np.take_along_axis(residuals, place, axis=0), delta[blocks])
+        for values, new in zip(whence, (len(weight), rank, hours, of_regime), strict=True):
+            values[blocks] = np.where(fill, new, values[blocks])
+    n, rank, hours, same_regime = whence
+    return DayShifts(delta, n, rank, hours, same_regime.astype(bool))
+
+
+def _groups(known: KnownResiduals) -> Iterator[tuple[int, bool, np.ndarray, np.ndarray]]:
+    """Groups that residuals are borrowed from, smallest first.
+
+    Yields
+    ------
+    width [h], whether of one regime alone, the blocks of the day to come (T,) bool, and the
+    past blocks (D, T) bool that these may borrow from.
+    """
+    n_blocks = len(known.today)
+    hour = np.arange(n_blocks) // (n_blocks // 24)
     for hours, of_regime in GROUPS:
-        for start in range(0, n_blocks, hours * per_hour):
-            span = slice(start, start + hours * per_hour)
-            for regime in np.unique(known.today[span]) if of_regime else (None,):
-                mine = known.today[span] == regime if of_regime else np.ones(hours * per_hour, bool)
-                blocks = np.arange(n_blocks)[span][mine]
-                open_ = np.isnan(delta[blocks])
-                chosen = usable[:, span]
-                if of_regime:
-                    chosen = chosen & (known.regime[:, span] == regime)
-                weight = day_weight[:, span][chosen]
-                n = len(weight)
-                too_small = weight.sum() < min_group_size - _ROUNDING
-                if not open_.any() or (of_regime and too_small):
-                    continue
-                order = np.argsort(known.values[:, span][chosen], axis=0, kind="stable")
-                _, exists = _ranks(np.array(levels)[None], weight, order)
-                if not of_regime and not exists.all():
-                    raise _too_few(levels[int(np.argmin(exists[0]))], n, weight.sum())
-                rank = _ranks(wanted[blocks], weight, order)[0]
-                place = np.take_along_axis(order, np.maximum(rank, 1) - 1, axis=0)
-                shift = np.take_along_axis(known.values[:, span][chosen], place, axis=0)
-                fill = open_ & exists
-                delta[blocks] = np.where(fill, shift, delta[blocks])
-                told: tuple[int | np.ndarray, ...] = (n, rank, hours, int(of_regime))
-                for k, value in enumerate(told):
-                    group_of[k, blocks] = np.where(fill, value, group_of[k, blocks])
-    return DayShifts(delta, group_of[0], group_of[1], group_of[2], group_of[3].astype(bool))
+        for first in range(0, 24, hours):
+            near = (hour >= first) & (hour < first + hours)
+            if not of_regime:
+                yield hours, False, near, np.broadcast_to(near, known.regime.shape)
+                continue
+            for regime in np.unique(known.today[near]):
+                yield hours, True, near & (known.today == regime), near & (known.regime == regime)
 
 
 def _ranks(

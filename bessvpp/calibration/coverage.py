@@ -20,21 +20,46 @@ def hit_counts(y: np.ndarray, quantiles: np.ndarray) -> tuple[np.ndarray, np.nda
     return below.sum(axis=1), at_or_below.sum(axis=1), known.sum(axis=1)
 
 
+def coverage(y: np.ndarray, quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """(L,) shares of outcomes below and at or below each level, and the number of outcomes.
+
+    The two differ where prices sit on an atom, such as the price cap. NaN without an outcome.
+    """
+    below, at_or_below, n = (part.sum(axis=0) for part in hit_counts(y, quantiles))
+    with np.errstate(invalid="ignore"):
+        return below / n, at_or_below / n, int(n)
+
+
+def miscoverage(
+    nominal: float | np.ndarray,
+    below: float | np.ndarray,
+    at_or_below: float | np.ndarray,
+    **_: object,
+) -> float | np.ndarray:
+    """Distance of a level from the band [P(Y < q), P(Y <= q)]; 0 inside it.
+
+    Takes an entry of ``coverage_table`` as keywords, or arrays of levels.
+    """
+    return np.maximum(0.0, np.maximum(below - nominal, nominal - at_or_below))
+
+
+def level_miscoverage(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """(L,) miscoverage of every level; NaN without an outcome."""
+    below, at_or_below, _ = coverage(y, quantiles)
+    return miscoverage(np.array(levels), below, at_or_below)
+
+
 def mean_miscoverage(
     y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], group: np.ndarray | None = None
 ) -> float:
-    """Mean over the levels of the distance from the band of P(Y < q) and P(Y <= q).
+    """Miscoverage averaged over the levels.
 
     Parameters
     ----------
     group : (D, T) bool, the blocks that count; NaN is returned where none does
     """
     chosen = y if group is None else np.where(group, y, np.nan)
-    below, at_or_below, n = (part.sum(axis=0) for part in hit_counts(chosen, quantiles))
-    if n == 0:
-        return float("nan")
-    entries = zip(levels, below / n, at_or_below / n, strict=True)
-    return float(np.mean([miscoverage(*entry) for entry in entries]))
+    return float(np.mean(level_miscoverage(chosen, quantiles, levels)))
 
 
 def coverage_bands(
@@ -107,27 +132,6 @@ def daily_pinball(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float])
     return np.nanmean(np.maximum(tau * error, (tau - 1) * error), axis=(1, 2))
 
 
-def coverage(y: np.ndarray, quantile: np.ndarray) -> tuple[float, float, int]:
-    """Shares of outcomes below and at or below a quantile, and the number of outcomes.
-
-    They differ where prices sit on an atom, such as the price cap.
-    """
-    known = np.isfinite(y)
-    n = int(known.sum())
-    if n == 0:
-        raise ValueError("coverage needs at least one outcome")
-    y, quantile = y[known], quantile[known]
-    return float((y < quantile).mean()), float((y <= quantile).mean()), n
-
-
-def miscoverage(nominal: float, below: float, at_or_below: float, **_: object) -> float:
-    """Distance of a level from the band [P(Y < q), P(Y <= q)]; 0 inside it.
-
-    Takes an entry of ``coverage_table`` as keywords.
-    """
-    return max(0.0, below - nominal, nominal - at_or_below)
-
-
 def coverage_table(
     y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]
 ) -> dict[str, dict[str, float]]:
@@ -138,17 +142,20 @@ def coverage_table(
     y : (D, T) outcomes, NaN where there is none
     quantiles : (D, T, L) forecasts
     """
-    table = {}
-    for k, level in enumerate(levels):
-        below, at_or_below, n = coverage(y, quantiles[:, :, k])
-        table[level_name(level)] = {
+    below, at_or_below, n = coverage(y, quantiles)
+    if n == 0:
+        raise ValueError("coverage needs at least one outcome")
+    n_days = int(np.isfinite(y).any(axis=1).sum())
+    return {
+        level_name(level): {
             "nominal": level,
-            "below": below,
-            "at_or_below": at_or_below,
+            "below": float(below[k]),
+            "at_or_below": float(at_or_below[k]),
             "n_blocks": n,
-            "n_days": int(np.isfinite(y).any(axis=1).sum()),
+            "n_days": n_days,
         }
-    return table
+        for k, level in enumerate(levels)
+    }
 
 
 def miscoverage_by_hour(
@@ -159,11 +166,7 @@ def miscoverage_by_hour(
     errors = np.empty((len(levels), 24))
     for hour in range(24):
         span = slice(hour * per_hour, (hour + 1) * per_hour)
-        if not np.isfinite(y[:, span]).any():
-            errors[:, hour] = np.nan
-            continue
-        table = coverage_table(y[:, span], quantiles[:, span], levels)
-        errors[:, hour] = [miscoverage(**entry) for entry in table.values()]
+        errors[:, hour] = level_miscoverage(y[:, span], quantiles[:, span], levels)
     return errors
 
 

@@ -119,32 +119,49 @@ def hour_of_blocks(gate: Gate) -> np.ndarray:
     return np.repeat(np.eye(24, dtype=bool), n_blocks // 24, axis=1)
 
 
+GROUP_NAMES = (
+    *("low third", "middle", "high third"),  # of the median forecast
+    *("cap unlikely", "cap in doubt", "cap likely"),  # by the forecast regime
+    "Sundays",
+)
+
+
 def groups_at_gate(gate: Gate) -> np.ndarray:
     """(31, T) the groups that a gate knows each of today's blocks to be in.
 
     Its hour, its third of the median forecasts of past days, its cap regime, and Sunday.
     """
-    median, regime = gate.today.level(0.5)[0], regimes(gate.today)[0]
     recent = gate.past.level(0.5)[-_GROUP_DAYS:]
-    edges = without_dust(np.quantile(recent, [1 / 3, 2 / 3])) if recent.size else np.zeros(2)
-    third = np.digitize(median, edges)
-    kinds = (third[None] == np.arange(3)[:, None], regime[None] == np.arange(3)[:, None])
-    sunday = np.full((1, len(median)), bool(is_sunday(gate.date)))
-    return np.vstack([hour_of_blocks(gate), *kinds, sunday])
+    kinds = _groups(gate.today.dates, gate.today.level(0.5), regimes(gate.today), recent)
+    return np.vstack([hour_of_blocks(gate), kinds[:, 0]])
 
 
 def groups_over_days(
     dates: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], regimes: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Groups of blocks, each (D, T) bool, that are known at the gate.
+    """Groups of blocks, each (D, T) bool, to judge days by once they are over.
 
-    Thirds of the predicted median over these days, the forecast cap regimes, and Sundays.
+    They are those of ``groups_at_gate`` except that the thirds are taken over the judged days
+    themselves, so that each holds as many blocks; no gate knows the medians of days to come.
     """
     median = quantiles[:, :, list(levels).index(0.5)]
-    edges = without_dust(np.quantile(median, [1 / 3, 2 / 3]))
-    third = np.digitize(median, edges)
-    groups = {name: third == k for k, name in enumerate(("low third", "middle", "high third"))}
-    for k, name in enumerate(("cap unlikely", "cap in doubt", "cap likely")):
-        groups[name] = regimes == k
-    groups["Sundays"] = np.repeat(is_sunday(dates)[:, None], median.shape[1], axis=1)
-    return groups
+    return dict(zip(GROUP_NAMES, _groups(dates, median, regimes, median), strict=True))
+
+
+def _groups(
+    dates: np.ndarray, median: np.ndarray, regime: np.ndarray, thirds_of: np.ndarray
+) -> np.ndarray:
+    """(7, D, T) bool, in the order of ``GROUP_NAMES``.
+
+    Parameters
+    ----------
+    median, regime : (D, T) forecast for each block
+    thirds_of : medians whose thirds a block's median is put into; where there is none, 0
+        parts the lowest third from the highest
+    """
+    edges = np.zeros(2)
+    if thirds_of.size:
+        edges = without_dust(np.quantile(thirds_of, [1 / 3, 2 / 3]))
+    kinds = np.arange(3)[:, None, None]
+    sunday = np.broadcast_to(is_sunday(dates)[:, None], median.shape)
+    return np.concatenate([np.digitize(median, edges) == kinds, regime == kinds, sunday[None]])

@@ -130,7 +130,7 @@ def choose_method(
     Each method recalibrates the later half of the calibration days, as far as all their prices
     are known at the gate of the day after them. Of those whose pinball loss is within 2 % of
     the least, the one is taken that keeps its promises best in every part of the day: of least
-    miscoverage within the hours and within the groups known at the gate, averaged. Of several
+    miscoverage within the hours and within ``groups_over_days``, averaged. Of several
     that are equal in this (``price_tick.TIE``) the first of ``method_names`` is taken.
 
     Returns
@@ -147,7 +147,7 @@ def choose_method(
         calibration, known, judged, method_names(params), params, rules, calibration.dates[:half]
     )
     outcome = prices_of(known, forecast.market)[[known.index_of(day) for day in judged]]
-    groups = _hours_and_known_groups(calibration.on(judged))
+    groups = _hours_and_groups(calibration.on(judged))
     scores = pd.DataFrame(
         {name: _score(outcome, fan.forecast, groups) for name, fan in made.items()}
     ).T.rename_axis("method")
@@ -156,11 +156,11 @@ def choose_method(
     return str(equal.index[first_least(equal["in_groups"])]), scores
 
 
-def _hours_and_known_groups(forecast: QuantileForecast) -> list[np.ndarray]:
+def _hours_and_groups(forecast: QuantileForecast) -> list[np.ndarray]:
     """Groups of blocks, each (D, T) bool, by the forecast before any shift."""
     hours = hour_groups(forecast.values.shape[:2])
-    known = groups_over_days(forecast.dates, forecast.values, forecast.levels, regimes(forecast))
-    return [*hours.values(), *known.values()]
+    others = groups_over_days(forecast.dates, forecast.values, forecast.levels, regimes(forecast))
+    return [*hours.values(), *others.values()]
 
 
 def _score(

@@ -319,7 +319,8 @@ def test_a_wrong_fan_comes_back_to_its_levels():
     def off(made: np.ndarray, blocks: np.ndarray) -> float:
         """Furthest that the share below any level lies from it, over some blocks ahead."""
         seen = np.where(blocks, y, np.nan)
-        return max(abs(coverage(seen, made[..., k])[0] - levels[k]) for k in range(len(levels)))
+        by_day = seen.reshape(len(seen), -1), made.reshape(len(made), -1, len(levels))
+        return np.abs(coverage(*by_day)[0] - levels).max()
 
     for blocks in (
         ahead >= 0,
