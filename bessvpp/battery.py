@@ -257,18 +257,17 @@ def settle(
         price carries RTM trade.
     """
     net_mw = (discharge_mw - charge_mw).sum(axis=-2)
-    imbalance = dam_mw + rtm_mw - undelivered_mw - net_mw
-    if np.abs(imbalance).max() > 1e-5:
-        raise ValueError(f"trades and flow differ by {np.abs(imbalance).max():.6f} MW")
-    traded = np.abs(rtm_mw) > 0
-    if np.any(traded & ~np.isfinite(rtm)):
+    imbalance = np.abs(dam_mw + rtm_mw - undelivered_mw - net_mw).max()
+    if imbalance > 1e-5:
+        raise ValueError(f"trades and flow differ by {imbalance:.6f} MW")
+    if np.any((np.abs(rtm_mw) > 0) & ~np.isfinite(rtm)):
         raise ValueError("RTM trade in a block without an RTM price")
     rtm_price = np.where(np.isfinite(rtm), rtm, 0.0)
     rate = deviation_rate_rs_per_mwh(costs, dam, rtm)
     undelivered_rate = undelivered_rate_rs_per_mwh(costs, dam, rtm)
     dearest = (undelivered_rate + flow_cost_rs_per_mwh(costs, dam, rtm)).max(axis=-1)
     flow_mw = (discharge_mw + charge_mw).sum(axis=-2)
-    wear = np.array([u.wear_rs_per_mwh_discharged for u in bess.units])
+    wear = np.array([[unit.wear_rs_per_mwh_discharged] for unit in bess.units])
 
     def total(rs_per_h: np.ndarray) -> np.ndarray:
         return block_hours * rs_per_h.sum(axis=-1)
@@ -280,7 +279,7 @@ def settle(
         fee_rtm_rs=total(costs.fee_rtm_rs_per_mwh * np.abs(rtm_mw)),
         fee_flow_rs=total(costs.fee_flow_rs_per_mwh * flow_mw),
         scheduling_rs=costs.scheduling_rs_per_day + total(costs.scheduling_rs_per_mwh * flow_mw),
-        wear_rs=total((wear[:, None] * discharge_mw).sum(axis=-2)),
+        wear_rs=total((wear * discharge_mw).sum(axis=-2)),
         deviation_rs=total(rate * costs.dsm_share_of_flow * flow_mw)
         + total(undelivered_rate * np.abs(undelivered_mw))
         + dearest * missing_mwh,

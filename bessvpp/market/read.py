@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +55,8 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
     dates = days_of(tables)
     dam = merged([t for t in tables if t.market == "dam"], dates, minutes)
     rtm = merged([t for t in tables if t.market == "rtm"], dates, minutes)
+    if np.isnan(dam["mcp"]).all():
+        raise DataError(f"{names}: holds not one DAM price: download the days again")
     extras = {
         f"{market}_{name}": grids[name]
         for market, grids in (("dam", dam), ("rtm", rtm))
@@ -66,39 +68,47 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
         notes += told
         if not np.isnan(prices).all():
             extras[GREEN_PRICE] = prices
+    added, told = _external_columns(rules, dates, MINUTES_PER_DAY // minutes)
+    no_trade = rtm["no_trade"] == 1
+    rtm_mcp = np.where(no_trade, np.nan, rtm["mcp"])
+    gaps = _gaps(dates, {"DAM": np.isnan(dam["mcp"]), "RTM": np.isnan(rtm_mcp) & ~no_trade})
+    return Market(
+        dates,
+        dam["mcp"],
+        rtm_mcp,
+        no_trade,
+        extras | added,
+        is_synthetic=any((file.parent / MARKER).is_file() for file in files),
+        notes=(*dict.fromkeys(notes + told), *gaps),
+    )
+
+
+def _external_columns(
+    rules: MarketParams, dates: np.ndarray, blocks: int
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Columns (D, T) of all files of ``external``, and notes on those without a value here."""
+    columns: dict[str, np.ndarray] = {}
+    notes = []
     for given in rules.external:
-        added = read_external(given, dates, MINUTES_PER_DAY // minutes)
-        for name in sorted(added.keys() & extras.keys()):
+        added = read_external(given, dates, blocks)
+        for name in sorted(added.keys() & columns.keys()):
             raise DataError(f"{given.file}: another file of external has a column {name} too")
         notes += [
             f"{given.file}: {name} has no value for the days that are here"
             for name, values in added.items()
             if np.isnan(values).all()
         ]
-        extras |= added
-    no_trade = rtm["no_trade"] == 1
-    market = Market(
-        dates,
-        dam["mcp"],
-        np.where(no_trade, np.nan, rtm["mcp"]),
-        no_trade,
-        extras,
-        any((file.parent / MARKER).is_file() for file in files),
-    )
-    if np.isnan(market.dam_mcp).all():
-        raise DataError(f"{names}: holds not one DAM price: download the days again")
-    object.__setattr__(market, "notes", (*dict.fromkeys(notes), *_gaps(market)))
-    return market
+        columns |= added
+    return columns, notes
 
 
-def _gaps(market: Market) -> list[str]:
-    """A note on the incomplete days of each market."""
+def _gaps(dates: np.ndarray, missing_of: Mapping[str, np.ndarray]) -> list[str]:
+    """A note on the incomplete days of each market, whose blocks (D, T) are missing or not."""
     notes = []
-    no_rtm_price = np.isnan(market.rtm_mcp) & ~market.rtm_no_trade
-    for name, missing in (("DAM", np.isnan(market.dam_mcp)), ("RTM", no_rtm_price)):
+    for name, missing in missing_of.items():
         if missing.all():
             notes.append(f"no {name} price at all: every day is excluded")
-        elif len(days := market.dates[missing.any(axis=1)]):
+        elif len(days := dates[missing.any(axis=1)]):
             more = f" and {len(days) - 5} more" if len(days) > 5 else ""
             shown = ", ".join(map(str, days[:5]))
             notes.append(f"days with a missing {name} price, excluded: {shown}{more}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -28,31 +28,11 @@ def check_summary(
     over other rows is told from a changed price by the volumes: they disagree as well. Then
     the prices need only be a part of what the summary says.
     """
-    kinds = [kind for _, kind, _ in body.summary]
     days = starts // 1440
     once = np.zeros(len(starts), bool)
     once[np.unique(starts, return_index=True)[1]] = True
-    groups: dict[int | None, dict[str, tuple[int, dict[str, float]]]] = {}
-    for row_number, kind, row in body.summary:
-        if kind == "tot":
-            continue
-        cells = {name: cell for name, cell in zip(fields, row, strict=False) if name}
-        try:
-            day = day_of(cells["date"]) if kinds.count(kind) > 1 and "date" in cells else None
-            published = {name: number(cells[name]) for name in columns if name in cells}
-        except ValueError as error:
-            refuse(
-                f"{body.source}, row {row_number}", "is a summary that no one can read", str(error)
-            )
-        if kind in groups.setdefault(day, {}):
-            refuse(
-                f"{body.source}, row {row_number}",
-                f"is a second {kind.title()} of the same days",
-                "keep one download per file",
-            )
-        groups[day][kind] = (row_number, published)
     notes = []
-    for day, rows in groups.items():
+    for day, rows in _summaries(body, fields, columns, day_of).items():
         of_day = np.ones(len(days), bool) if day is None else days == day
         blocks = len(np.unique(days[of_day])) * 1440 // length
         lost = blocks - int((once & of_day).sum())
@@ -82,7 +62,41 @@ def check_summary(
     return notes
 
 
-def _cells(rows: Mapping[str, tuple[int, dict[str, float]]], name: str) -> dict[str, float]:
+Summary = dict[str, tuple[int, dict[str, float]]]
+"""The ``max``, ``min`` and ``avg`` rows of some days: number of the row, cells by column."""
+
+
+def _summaries(
+    body: Body,
+    fields: Sequence[str | None],
+    columns: Collection[str],
+    day_of: Callable[[Cell], int],
+) -> dict[int | None, Summary]:
+    """The summary rows by the day that they are of; by None where they are of all days."""
+    kinds = [kind for _, kind, _ in body.summary]
+    groups: dict[int | None, Summary] = {}
+    for row_number, kind, row in body.summary:
+        if kind == "tot":
+            continue
+        cells = {name: cell for name, cell in zip(fields, row, strict=False) if name}
+        try:
+            day = day_of(cells["date"]) if kinds.count(kind) > 1 and "date" in cells else None
+            published = {name: number(cells[name]) for name in columns if name in cells}
+        except ValueError as error:
+            refuse(
+                f"{body.source}, row {row_number}", "is a summary that no one can read", str(error)
+            )
+        if kind in groups.setdefault(day, {}):
+            refuse(
+                f"{body.source}, row {row_number}",
+                f"is a second {kind.title()} of the same days",
+                "keep one download per file",
+            )
+        groups[day][kind] = (row_number, published)
+    return groups
+
+
+def _cells(rows: Summary, name: str) -> dict[str, float]:
     """Max, Min and Avg of one column, NaN where the row has none."""
     return {kind: published.get(name, np.nan) for kind, (_, published) in rows.items()}
 

@@ -1,18 +1,19 @@
-"""A desk's schedule, read from its CSV."""
+"""A desk's schedule, read from its CSV as price files are read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from bessvpp.errors import DataError
 from bessvpp.params.fields import MINUTES_PER_DAY
 from bessvpp.params.load import DeskParams
+from bessvpp.price_files.tables import Body, body_below, find_header, row_labels
+from bessvpp.price_files.tidy import tidy_start
+from bessvpp.price_files.workbook import read_bytes, read_sheets
 
-OTHER_ZONE = r"(?:[Zz]|[+-]\d\d:?\d\d)$"
 COLUMNS = ("delivery_start", "dam_mw", "physical_mw", "soc_start_mwh")
 
 
@@ -40,13 +41,13 @@ def read_schedule(path: Path) -> Schedule:
     DataError
         naming the file, the row, the column, the value and what to do.
     """
-    frame = _read_csv(path)
-    starts = _starts(frame["delivery_start"], path)
+    body = _rows_of(path)
+    time = body.labels.index("delivery_start")
+    starts = body.column(time, tidy_start).astype("M8[m]")
     order = np.argsort(starts, kind="stable")
     step = np.diff(starts[order]).astype(int)
     for at in np.flatnonzero(step == 0)[:1]:
-        row = order[at + 1]
-        raise _refusal(path, row, "delivery_start", frame["delivery_start"][row], "is there twice")
+        body.refuse(order[at + 1], time, f"{body.cells(time)[order[at + 1]]!r} is there twice")
     minutes = int(step.min()) if len(step) else 0
     if minutes not in (15, 60):
         raise DataError(
@@ -62,71 +63,48 @@ def read_schedule(path: Path) -> Schedule:
     shape = (len(dates), MINUTES_PER_DAY // minutes)
 
     def grid(name: str) -> np.ndarray:
-        return _numbers(frame, name, path)[order].reshape(shape)
+        return _numbers(body, name)[order].reshape(shape)
 
     energy = np.full(len(dates), np.nan)
-    if "soc_start_mwh" in frame:
-        given = _numbers(frame, "soc_start_mwh", path, may_be_empty=True)
-        for row in np.flatnonzero(np.isfinite(given) & (starts > days))[:1]:
-            value = frame["soc_start_mwh"][row]
-            message = "belongs on the first block of a day alone"
-            raise _refusal(path, row, "soc_start_mwh", value, message)
+    if "soc_start_mwh" in body.labels:
+        given = _numbers(body, "soc_start_mwh", at_midnight=starts == days)
         energy = given[order].reshape(shape)[:, 0]
-    physical = grid("physical_mw") if "physical_mw" in frame else None
+    physical = grid("physical_mw") if "physical_mw" in body.labels else None
     return Schedule(str(path), dates, grid("dam_mw"), physical, energy)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path} is not there: check the path") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not readable as CSV ({error})") from None
-    frame.columns = [str(name).strip() for name in frame]
+def _rows_of(path: Path) -> Body:
+    """The rows of the one table that a schedule is, whose columns are those of ``COLUMNS``."""
+    (sheet, *more) = read_sheets(read_bytes(path), path)
+    if more:
+        raise DataError(f"{path}: has {1 + len(more)} sheets with something in them: keep one")
+    header = find_header(sheet.rows, COLUMNS[0], {})
+    labels = [] if header is None else row_labels(sheet.rows[header], {})
     for name in COLUMNS[:2]:
-        if name not in frame:
+        if name not in labels:
             raise DataError(f"{path}: has no column '{name}': {_columns_wanted()}")
-    for name in frame:
-        if name not in COLUMNS:
+    for name in labels:
+        if name and name not in COLUMNS:
             raise DataError(f"{path}: column '{name}' is unknown: {_columns_wanted()}")
-    if frame.empty:
-        raise DataError(f"{path}: has a header and no rows")
-    return frame
+    # a last line without its end is no sign of a download cut off: schedules are typed too
+    return body_below(replace(sheet, cut=False), header, labels, labels.index(COLUMNS[0]))
 
 
 def _columns_wanted() -> str:
     return f"give {COLUMNS[0]} and {COLUMNS[1]}, and {COLUMNS[2]} or {COLUMNS[3]} where known"
 
 
-def _starts(column: pd.Series, path: Path) -> np.ndarray:
-    """(N,) datetime64[m], naive IST."""
-    text = column.str.strip().str.removesuffix("+05:30")
-    for row in np.flatnonzero(text.str.contains(OTHER_ZONE))[:1]:
-        message = "is not in Indian time; write starts of blocks in IST (+05:30)"
-        raise _refusal(path, row, "delivery_start", column[row], message)
-    starts = pd.to_datetime(text, format="ISO8601", errors="coerce")
-    bad = starts.isna() | (starts != starts.dt.floor("15min"))
-    for row in np.flatnonzero(bad)[:1]:
-        message = "is no start of a block; write it as YYYY-MM-DD HH:MM, in IST"
-        raise _refusal(path, row, "delivery_start", column[row], message)
-    return starts.to_numpy().astype("M8[m]")
-
-
-def _numbers(frame: pd.DataFrame, name: str, path: Path, may_be_empty: bool = False) -> np.ndarray:
-    """(N,) finite numbers, or NaN where nothing is written and may be."""
-    text = frame[name].str.strip()
-    values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=float)
-    bad = ~np.isfinite(values)
-    if may_be_empty:
-        bad &= (text != "").to_numpy()
-    for row in np.flatnonzero(bad)[:1]:
-        raise _refusal(path, row, name, frame[name][row], "is no number; write it in MW or MWh")
+def _numbers(body: Body, name: str, at_midnight: np.ndarray | None = None) -> np.ndarray:
+    """(N,) numbers; all of them there, or else only some of the rows ``at_midnight`` (N,)."""
+    place = body.labels.index(name)
+    values, cells = body.number_column(place), body.cells(place)
+    if at_midnight is None:
+        for at in np.flatnonzero(np.isnan(values))[:1]:
+            body.refuse(at, place, f"{cells[at]!r} is no number; write it in MW or MWh")
+    else:
+        for at in np.flatnonzero(~np.isnan(values) & ~at_midnight)[:1]:
+            body.refuse(at, place, f"{cells[at]!r} belongs on the first block of a day alone")
     return values
-
-
-def _refusal(path: Path, row: int, column: str, value: str, message: str) -> DataError:
-    return DataError(f"{path}, row {row + 2}, column '{column}': {value!r} {message}")
 
 
 def check_size(schedule: Schedule, desk: DeskParams) -> None:

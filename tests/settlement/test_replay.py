@@ -230,7 +230,7 @@ def row_of(column, value):
         (row_of("dam_mw", "inf"), r"row 6, column 'dam_mw': 'inf' is no number"),
         (row_of("dam_mw", ""), r"row 6, column 'dam_mw': '' is no number"),
         (row_of("delivery_start", "soon"), r"row 6, column 'delivery_start': 'soon' is no start"),
-        (row_of("delivery_start", "2025-03-01 04:05"), r"row 6, .* is no start of a block"),
+        (row_of("delivery_start", "2025-03-01 04:05"), r"row 6, .* no start of a 15-minute"),
         (row_of("delivery_start", "2025-03-01T04:00Z"), r"row 6, .* is not in Indian time"),
         (row_of("delivery_start", "2025-03-01 04:00+00:00"), r"row 6, .* is not in Indian time"),
         (row_of("delivery_start", "2025-03-01 03:00"), r"row 6, .* is there twice"),
