@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import lightgbm
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from bessvpp.errors import DataError, MissingArtefactError
+from bessvpp.errors import DataError
 from bessvpp.forecasting.features import anchor, design
 from bessvpp.forecasting.quantiles import ATOMS
 from bessvpp.market.clock import day_of
@@ -108,11 +107,9 @@ def fit(
     return lightgbm.train(told, dataset, num_boost_round=n_estimators)
 
 
-def read_model(path: Path) -> lightgbm.Booster:
+def model_from_text(text: str) -> lightgbm.Booster:
     """A model in LightGBM's own text format."""
-    if not path.exists():
-        raise MissingArtefactError(f"{path} is not there: run 02_quantile_models first")
-    return lightgbm.Booster(model_str=path.read_text(encoding="utf-8"))
+    return lightgbm.Booster(model_str=text)
 
 
 def predict(models: MarketModels, features: pd.DataFrame, market: str) -> np.ndarray:

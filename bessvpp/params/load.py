@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
 
 from bessvpp.errors import ParameterError
 from bessvpp.files import PROJECT_ROOT
-from bessvpp.params.bess import BessParams, ClockWindow, UnitParams
+from bessvpp.params.bess import BessParams
 from bessvpp.params.fields import Section
-from bessvpp.params.forecast import ForecastParams, LightGBMParams
-from bessvpp.params.market import Costs, DeviationRate, ExternalFile, MarketParams, PriceCap
+from bessvpp.params.forecast import ForecastParams
+from bessvpp.params.market import Costs, MarketParams
 from bessvpp.params.study import BacktestParams, CvarParams, ScenarioParams
 
 S = TypeVar("S", bound=Section)
@@ -186,21 +186,18 @@ def _reason(item: dict[str, Any], section: type[Section]) -> str:
 
 def _known_fields(section: type[Section], loc: tuple[Any, ...]) -> list[str]:
     """Field names of the model at a place inside a section."""
-    nested: dict[str, type[Section]] = {
-        "bess": BessParams,
-        "booked": Costs,
-        "planned": Costs,
-        "units": UnitParams,
-        "price_caps": PriceCap,
-        "external": ExternalFile,
-        "dsm_rate": DeviationRate,
-        "lightgbm": LightGBMParams,
-        "intraday_lightgbm": LightGBMParams,
-        "charge_windows": ClockWindow,
-        "discharge_windows": ClockWindow,
-    }
-    names = [part for part in loc if isinstance(part, str)]
-    return list((nested[names[-1]] if names else section).model_fields)
+    model = section
+    for part in loc:
+        if part in model.model_fields:  # else a place in a list, or a kind of a union
+            model = _model_in(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[Section] | None:
+    """The model that an annotation such as ``tuple[Model, ...]`` speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
 def suggestion(key: str, known: list[str]) -> str:

@@ -119,19 +119,7 @@ def check_files(paths: Sequence[Path], rules: MarketParams) -> Report:
     """Read files and folders of price files, one by one; nothing is raised for their content."""
     notes: list[str] = []
     refused: list[str] = []
-    files: list[Path] = []
-    for path in paths:
-        try:
-            files += price_files(path, notes)
-        except BessvppError as error:
-            refused.append(str(error))
-    tables: list[PriceTable] = []
-    for file in dict.fromkeys(files):
-        try:
-            tables += read_price_tables(file, rules)
-        except BessvppError as error:
-            refused.append(str(error))
-    notes += [f"{table.source}: {note}" for table in tables for note in table.notes]
+    tables = _tables_in(paths, rules, notes, refused)
     priced = [table for table in tables if table.market != "gdam"]
     minutes = None
     if priced:
@@ -174,12 +162,7 @@ def check_files(paths: Sequence[Path], rules: MarketParams) -> Report:
     if len(grids) == 2:
         statistics |= _spread(grids["dam"], grids["rtm"])
         either = np.unique(np.concatenate(list(missing.values())))
-        ends = [np.r_[grid.index[[0, -1]].to_numpy("M8[D]")] for grid in grids.values()]
-        alone = np.setdiff1d(
-            np.arange(min(e[0] for e in ends), max(e[1] for e in ends) + 1),
-            np.arange(max(e[0] for e in ends), min(e[1] for e in ends) + 1),
-        )
-        missing["both markets together"] = np.union1d(either, alone)
+        missing["both markets together"] = np.union1d(either, _days_alone(*grids.values()))
     return Report(
         days=tuple(day for table in tables for day in _day_reports(table, rules)),
         refused=tuple(dict.fromkeys(refused)),
@@ -189,6 +172,33 @@ def check_files(paths: Sequence[Path], rules: MarketParams) -> Report:
         statistics=statistics,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _tables_in(
+    paths: Sequence[Path], rules: MarketParams, notes: list[str], refused: list[str]
+) -> list[PriceTable]:
+    """Tables of all files that can be trusted; what is said of files is added to the lists."""
+    files: list[Path] = []
+    for path in paths:
+        try:
+            files += price_files(path, notes)
+        except BessvppError as error:
+            refused.append(str(error))
+    tables: list[PriceTable] = []
+    for file in dict.fromkeys(files):
+        try:
+            tables += read_price_tables(file, rules)
+        except BessvppError as error:
+            refused.append(str(error))
+    notes += [f"{table.source}: {note}" for table in tables for note in table.notes]
+    return tables
+
+
+def _days_alone(*grids: pd.DataFrame) -> np.ndarray:
+    """Days that lie within the first and last of one market and not of the other."""
+    first, last = zip(*(grid.index[[0, -1]].to_numpy("M8[D]") for grid in grids), strict=True)
+    in_any = np.arange(min(first), max(last) + 1)
+    return np.setdiff1d(in_any, np.arange(max(first), min(last) + 1))
 
 
 def _day_reports(table: PriceTable, rules: MarketParams) -> list[DayReport]:

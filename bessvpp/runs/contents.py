@@ -14,7 +14,7 @@ import pandas as pd
 
 from bessvpp.errors import MissingArtefactError
 from bessvpp.files import user_path
-from bessvpp.forecasting.boosting import MarketModels, read_model
+from bessvpp.forecasting.boosting import MarketModels, model_from_text
 from bessvpp.forecasting.quantiles import QuantileForecast
 from bessvpp.forecasting.splits import Splits
 from bessvpp.market.history import MARKETS, Market
@@ -142,11 +142,18 @@ def load_models(run: RunFolder, market: str, levels: tuple[float, ...]) -> dict[
                 "run 02_quantile_models again"
             )
         models[entry["window_days"]] = MarketModels(
-            {level: read_model(run.path / folder / f"{level_name(level)}.txt") for level in levels},
-            {atom: read_model(run.path / folder / f"{atom}.txt") for atom in entry["atoms"]},
+            {level: _model(run, f"{folder}/{level_name(level)}.txt") for level in levels},
+            {atom: _model(run, f"{folder}/{atom}.txt") for atom in entry["atoms"]},
             np.datetime64(entry["last_train_day"]),
         )
     return models
+
+
+def _model(run: RunFolder, name: str) -> Booster:
+    path = run.path / name
+    if not path.exists():
+        raise MissingArtefactError(f"{path} is not there: run 02_quantile_models first")
+    return model_from_text(path.read_text(encoding="utf-8"))
 
 
 def save_intraday(run: RunFolder, model: Booster) -> None:
@@ -156,7 +163,7 @@ def save_intraday(run: RunFolder, model: Booster) -> None:
 
 def load_intraday(run: RunFolder) -> Booster:
     """Read ``models/rtm/intraday.txt``."""
-    return read_model(run.existing("models/rtm/intraday.txt"))
+    return _model(run, "models/rtm/intraday.txt")
 
 
 def save_intraday_quantiles(run: RunFolder, models: Mapping[float, Booster]) -> None:
@@ -168,7 +175,7 @@ def save_intraday_quantiles(run: RunFolder, models: Mapping[float, Booster]) -> 
 def load_intraday_quantiles(run: RunFolder, levels: tuple[float, ...]) -> dict[float, Booster]:
     """Read the models of some levels back."""
     run.existing("models")
-    return {level: read_model(run.path / _quantile_file(level)) for level in levels}
+    return {level: _model(run, _quantile_file(level)) for level in levels}
 
 
 def _quantile_file(level: float) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from typing import Any
 
 import papermill
 import psutil
+from filelock import FileLock, Timeout
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
@@ -287,14 +287,15 @@ class _Progress:
 @contextlib.contextmanager
 def _sole_user(outputs: Path) -> Iterator[None]:
     """Keep a second run out of a folder; the lock goes with the process that holds it."""
+    lock = FileLock(outputs / ".lock", blocking=False)
     try:
         outputs.mkdir(parents=True, exist_ok=True)
-        handle = (outputs / ".lock").open("w")
+        lock.acquire()
+    except Timeout:
+        raise RunError(f"another run is at work in {outputs}") from None
     except OSError as error:
         raise StorageError(f"{outputs} cannot be written to: {error.strerror}") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"another run is at work in {outputs}") from None
+    try:
         yield
+    finally:
+        lock.release()
