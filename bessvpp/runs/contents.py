@@ -1,6 +1,81 @@
-"""The contract between the notebooks: every file of a run, who writes it, what it holds.
+"""THE CONTRACT between the notebooks: every file of a run, who writes it, what it holds.
 
-Files are parquet, npz, JSON and LightGBM's text: nothing that executes when it is loaded.
+Files are parquet, npz, JSON, CSV, PNG and LightGBM's text: nothing that executes when it is
+loaded, all readable without this package, each written beside its place and renamed into it
+(``folder``). D days, T blocks, S scenarios; Rs/MWh, MW, MWh, Rs; times in IST. Those of which
+more is asked than a table or JSON are written and read below; the rooms under this one know no
+run's folder.
+
+====================================  ===========================================================
+written by ``01_features``
+-------------------------------------------------------------------------------------------------
+``market.parquet``                    a row a block: ``delivery_start`` (with time zone),
+                                      ``dam_mcp``, ``rtm_mcp``, bids and volumes, whether the day
+                                      is excluded, whether the RTM saw no trade, whether all is
+                                      synthetic
+``features_dam.parquet``,             a row a block, a column a feature, as known at the gate of
+``features_rtm.parquet``              the DAM
+------------------------------------  -----------------------------------------------------------
+written by ``02_quantile_models``
+-------------------------------------------------------------------------------------------------
+``models/splits.json``                days first trained on, and the first day out of sample
+``models/dam/models.json``,           the folders of models, each with its training window, its
+``models/rtm/models.json``            atoms and its last training day
+``models/<market>/<level>.txt``       a model for each level, ``q10.txt`` and so on, and for the
+                                      chance of an atom, ``cap.txt``; those of further training
+                                      windows in ``last_<days>_days``
+``models/rtm/intraday.txt``           the expected RTM price within the day, from the DAM's
+``models/rtm/intraday_<level>.txt``   the same, a model for each level
+``forecasts_original.parquet``        a row a block of the days out of sample: ``delivery_start``,
+                                      ``market``, ``split``, a column a level, ``p_floor``,
+                                      ``p_cap``
+------------------------------------  -----------------------------------------------------------
+written by ``03_recalibration``
+-------------------------------------------------------------------------------------------------
+``forecasts_recalibrated.parquet``    the same after recalibration, of the test days
+``recalibration.json``                the method of each market
+``cqr_deltas.parquet``                a row a day, market, hour and level: the shift, and the
+                                      group, the number of residuals and the rank that gave it
+``coverage.json``                     by market, fan and level: ``nominal``, ``below`` P(Y < q),
+                                      ``at_or_below`` P(Y <= q), ``n_blocks``, ``n_days``, on days
+                                      that no fit saw
+``coverage.png``                      its picture
+------------------------------------  -----------------------------------------------------------
+written by ``04_scenarios``
+-------------------------------------------------------------------------------------------------
+``scenarios_original.npz``,           ``dates`` (D,), ``dam`` and ``rtm`` (D, S, T), ``weights``
+``scenarios_recalibrated.npz``        (D, S)
+------------------------------------  -----------------------------------------------------------
+written by ``05_two_stage_optimizer`` and by ``python -m bessvpp plan``
+-------------------------------------------------------------------------------------------------
+``bids/dam_<date>.csv``               the sheet to submit: block, time, side, MW in bid steps,
+                                      limit price
+``bids/forecast_<date>.csv``          by ``plan`` alone: the day's forecasts, a column a market
+                                      and level
+``bids/schedule_<date>.csv``          by ``plan`` alone, if physical: each unit's schedule
+------------------------------------  -----------------------------------------------------------
+written by ``06_backtest``
+-------------------------------------------------------------------------------------------------
+``backtest_daily.parquet``            a row a policy, way of settling and day: the ledger, trades,
+                                      flows, stored energy at both midnights
+``backtest_summary.json``             ``rules``, the ``policies`` in figures, the ``lead``; a key
+                                      that does not say ``causal`` or ``dam_only`` is with
+                                      hindsight recourse
+------------------------------------  -----------------------------------------------------------
+written by ``07_efficient_frontier``
+-------------------------------------------------------------------------------------------------
+``frontier.parquet``                  a row a fan and lambda: planned mean and CVaR; realised
+                                      mean, CVaR and worst day, with hindsight recourse, and bands
+``frontier.json``                     the same, with ``rules``
+``frontier.png``                      its picture
+------------------------------------  -----------------------------------------------------------
+written by ``python -m bessvpp run``
+-------------------------------------------------------------------------------------------------
+``manifest.json``                     parameters and their hash, data and their hash, seeds,
+                                      versions, commit, time and memory of each notebook
+``notebooks/<name>.ipynb``            the notebooks as they were executed
+``cache/``                            finished plans, which can be deleted at any time
+====================================  ===========================================================
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 
 from bessvpp.errors import MissingArtefactError, ParameterError, StorageError
 from bessvpp.files import atomic_file, user_path
-from bessvpp.runs import folder
+from bessvpp.runs import contents, folder
 from bessvpp.runs.folder import WRITTEN_BY, RunFolder
 
 
@@ -127,6 +127,14 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="could not be written"):
         RunFolder(tmp_path / "file" / "run").write_text("frontier.json", "x")
+
+
+@pytest.mark.parametrize("name", sorted(WRITTEN_BY.keys() - {"models"}))
+def test_the_contract_tells_of_every_file_below_its_writer(name):
+    below = contents.__doc__.partition(f"``{name}``")[0]
+    assert f"``{name}``" in contents.__doc__
+    writer = below.rpartition("written by ``")[2].partition("``")[0]
+    assert writer == WRITTEN_BY[name]
 
 
 @pytest.mark.parametrize("name", sorted(WRITTEN_BY))
