@@ -253,8 +253,7 @@ def settle(
     Raises
     ------
     ValueError
-        where the trades do not balance with the physical flow, or a block without an RTM
-        price carries RTM trade.
+        where trades and flow do not balance, or a block without an RTM price has RTM trade.
     """
     net_mw = (discharge_mw - charge_mw).sum(axis=-2)
     imbalance = np.abs(dam_mw + rtm_mw - undelivered_mw - net_mw).max()
