@@ -75,7 +75,7 @@ def frontier(points: pd.DataFrame, synthetic: bool) -> Figure:
     figure, axes = new_figure(1, 2, 4.4)
     titles = {
         "planned": ("Planned: over the scenarios", ""),
-        "realised": (f"Over the days, {REALISED}", ", hindsight"),
+        "realised": (REALISED.capitalize(), ", hindsight"),
     }
     for axis, (kind, (title, way)) in zip(axes[0], titles.items(), strict=True):
         for fan, rows in points.groupby("fan", sort=False):
