@@ -16,6 +16,7 @@ from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.engine import ArrayProgramme
 from bessvpp.optimizer.statement import TwoStageProgramme
 from bessvpp.optimizer.structure import structure
+from bessvpp.risk import Risk
 
 REPEATS = 3
 LEAST_SPEEDUP = {24: 10.0, 96: 20.0}
@@ -23,7 +24,7 @@ LEAST_SPEEDUP = {24: 10.0, 96: 20.0}
 
 def with_engine(problem, prices, params) -> tuple[list, dict[str, float]]:
     """Plans, and median times: all, HiGHS's runs alone, building alone. Nothing is warm."""
-    lambdas, alpha = params.cvar.lambdas, params.cvar.alpha
+    lambdas, alpha = params.risk.lambdas, params.risk.alpha
     taken = []
     for _ in range(REPEATS):
         structure.cache_clear()
@@ -47,13 +48,13 @@ def with_engine(problem, prices, params) -> tuple[list, dict[str, float]]:
 
 
 def rebuilt(problem, prices, params, solver: str) -> tuple[list, float, float]:
-    """Plans of the readable statement, built and solved anew for every weight; both times."""
+    """Plans of the readable statement, built and solved anew for every lambda; both times."""
     plans, build_s, solve_s = [], 0.0, 0.0
-    for weight in params.cvar.lambdas:
+    for aversion in params.risk.lambdas:
         began = time.perf_counter()
         programme = TwoStageProgramme(replace(problem, solver=solver), prices)
         built = time.perf_counter()
-        plans.append(programme.solve(weight, params.cvar.alpha))
+        plans.append(programme.solve(Risk(aversion, params.risk.alpha)))
         build_s, solve_s = build_s + built - began, solve_s + time.perf_counter() - built
     return plans, build_s, solve_s
 
@@ -89,7 +90,7 @@ def main() -> None:
             ),
             f"{n_blocks} blocks, objectives apart, at most 1e-6": judged(apart, 1e-6),
         }
-    lambdas = ", ".join(f"{weight:g}" for weight in params.cvar.lambdas)
+    lambdas = ", ".join(f"{aversion:g}" for aversion in params.risk.lambdas)
     report("frontier", cases, targets, lambdas=lambdas, price_seed=SEED)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from _cases import day_problem, fan, judged, report
 
 from bessvpp.optimizer import dispatch
+from bessvpp.risk import Risk
 
 SCENARIOS = (50, 100, 200, 500, 1000)
 UNITS = (1, 4, 16)
@@ -28,7 +29,7 @@ def one_case(n_blocks: int, n_scenarios: int, n_units: int) -> dict[str, float]:
     prices = fan(n_blocks, n_scenarios)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     began, busy = time.perf_counter(), time.process_time()
-    plan = dispatch.plan_day(problem, prices, RISK_AVERSION, params.cvar.alpha)
+    plan = dispatch.plan_day(problem, prices, Risk(RISK_AVERSION, params.risk.alpha))
     seconds, busy = time.perf_counter() - began, time.process_time() - busy
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     return {

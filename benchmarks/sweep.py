@@ -27,7 +27,7 @@ def main() -> None:
     for k in range(2 * words.days):  # the days of one fan, then those of the other
         prices = fan(words.blocks, words.scenarios, seed=SEED + k)
         named = replace(problem, name=f"fan {k // words.days}, day {k % words.days}")
-        tasks.append((plan_lambdas, NO_CACHE, named, prices, LAMBDAS, params.cvar.alpha))
+        tasks.append((plan_lambdas, NO_CACHE, named, prices, LAMBDAS, params.risk.alpha))
     Workers(2).run(tasks[:2], "start")  # processes are there before the clock starts
     cases, found = [], {}
     for jobs in (1, 2):

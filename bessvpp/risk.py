@@ -1,10 +1,22 @@
-"""Value at risk, CVaR and the bootstrap over days. Pure arrays in, numbers out."""
+"""How risk is weighed, and its measures: value at risk, CVaR, the bootstrap over days."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Risk:
+    """How risk is weighed: ``aversion`` is lambda, the weight of CVaR; ``alpha`` its tail share."""
+
+    aversion: float = 0.0
+    alpha: float = 1.0
+
+
+RISK_NEUTRAL = Risk()
 
 
 def value_at_risk(profit: np.ndarray, alpha: float, weights: np.ndarray | None = None) -> float:

@@ -148,11 +148,10 @@ FIELDS = {
             "two_stage",
         ],
         "fan": "both",
-        "risk_aversion": 0.3,
         "solver": "engine",
         "solver_time_limit_s": 600.0,
     },
-    "cvar": {"alpha": 0.4, "lambdas": [0.0, 0.3, 2.0]},
+    "risk": {"alpha": 0.4, "risk_aversion": 0.3, "lambdas": [0.0, 0.3, 2.0]},
 }
 
 

@@ -1,4 +1,4 @@
-"""The risk-return frontier: one plan a day for each fan and risk weight, then settled.
+"""The risk-return frontier: one plan a day for each fan and risk aversion, then settled.
 
 Planned figures pool the scenarios of all days, realised figures pool the days themselves;
 both use the empirical CVaR with its fractional atom. Realised means settled with hindsight
@@ -48,40 +48,40 @@ def sweep_frontiers(
     for window in windows:
         window.cache.open()
         for fan in window.fans:
+            lambdas = window.params.risk.lambdas
             if window.days_are_independent:
-                weights = window.params.cvar.lambdas
-                tasks += [(plan_lambdas, *task) for task in day_tasks(window, fan, weights)]
+                tasks += [(plan_lambdas, *task) for task in day_tasks(window, fan, lambdas)]
             else:
                 seen = replace(window, fans={fan: window.fans[fan]}, medians=())
-                tasks += [(_plan_chain, seen, fan, w) for w in window.params.cvar.lambdas]
+                tasks += [(_plan_chain, seen, fan, aversion) for aversion in lambdas]
     found = iter(workers.run(tasks, "plans"))
     rows: list[tuple] = []
     for window in windows:
         bare = replace(window, fans={}, medians=())
         for fan, scenarios in window.fans.items():
-            weights = window.params.cvar.lambdas
+            lambdas = window.params.risk.lambdas
             if window.days_are_independent:
                 chains = list(zip(*(next(found) for _ in window.days), strict=True))
             else:
-                chains = [next(found) for _ in weights]
+                chains = [next(found) for _ in lambdas]
             share = np.concatenate([day.weights for day in scenarios]) / len(window.days)
             rows += [
-                (_frontier_row, bare, fan, weight, share, chain, seed)
-                for weight, chain in zip(weights, chains, strict=True)
+                (_frontier_row, bare, fan, aversion, share, chain, seed)
+                for aversion, chain in zip(lambdas, chains, strict=True)
             ]
     settled = iter(workers.run(rows, "settlement"))
-    n_rows = [len(window.fans) * len(window.params.cvar.lambdas) for window in windows]
+    n_rows = [len(window.fans) * len(window.params.risk.lambdas) for window in windows]
     return [pd.DataFrame([next(settled) for _ in range(n)]) for n in n_rows]
 
 
-def _plan_chain(window: Window, fan: str, weight: float) -> list[DayPlan]:
+def _plan_chain(window: Window, fan: str, aversion: float) -> list[DayPlan]:
     """One lambda over all days, each from the energy planned for the end of the last."""
     energy = start_energy(window.params.bess)
     chain = []
     for day, scenarios in enumerate(window.fans[fan]):
         problem = window.with_energy_value(window.problem(energy, day), day)
-        alpha = window.params.cvar.alpha
-        plan = plan_lambdas(window.cache, problem, scenarios, [weight], alpha)[0]
+        alpha = window.params.risk.alpha
+        plan = plan_lambdas(window.cache, problem, scenarios, [aversion], alpha)[0]
         chain.append(plan)
         energy = plan.commitment.e_end_mwh
     return chain
@@ -90,7 +90,7 @@ def _plan_chain(window: Window, fan: str, weight: float) -> list[DayPlan]:
 def _frontier_row(
     window: Window,
     fan: str,
-    weight: float,
+    aversion: float,
     share: np.ndarray,
     chain: Sequence[DayPlan],
     seed: int,
@@ -99,7 +99,7 @@ def _frontier_row(
 
     What is ``realised`` is settled with hindsight recourse.
     """
-    alpha, n_days = window.params.cvar.alpha, len(window.days)
+    alpha, n_days = window.params.risk.alpha, len(window.days)
     planned = np.concatenate([plan.profit_rs for plan in chain])
     weights = np.split(share * n_days, n_days)  # of each day's scenarios among themselves
     daily = [cvar(plan.profit_rs, alpha, w) for plan, w in zip(chain, weights, strict=True)]
@@ -107,7 +107,7 @@ def _frontier_row(
     realised = np.array([float(day.ledger.net_rs) for day in settled])
     row = {
         "fan": fan,
-        "lambda": weight,
+        "lambda": aversion,
         "planned_mean_rs": float(share @ planned),
         "planned_cvar_rs": cvar(planned, alpha, share),
         "planned_daily_cvar_rs": float(np.mean(daily)),

@@ -71,7 +71,7 @@ def commitment_of(problem: Problem, plan: Plan) -> Commitment:
 
 @dataclass(frozen=True)
 class DayPlan:
-    """What is kept of a day's plan for one risk weight."""
+    """What is kept of a day's plan for one risk aversion."""
 
     commitment: Commitment
     profit_rs: np.ndarray  # (S,) planned, in each scenario
@@ -85,7 +85,7 @@ def plan_lambdas(
     lambdas: Sequence[float],
     alpha: float,
 ) -> list[DayPlan]:
-    """Plans of one day for several risk weights, solved unless they were before."""
+    """Plans of one day for several risk aversions, solved unless they were before."""
 
     def compute() -> Arrays:
         plans = dispatch.sweep(problem, scenarios, lambdas, alpha)
@@ -106,12 +106,12 @@ def plan_lambdas(
 
 
 def day_tasks(window: Window, fan: str, lambdas: Sequence[float]) -> list[tuple]:
-    """What ``plan_weights`` is given for each day of a window whose days are independent."""
+    """What ``plan_lambdas`` is given for each day of a window whose days are independent."""
     energy = start_energy(window.params.bess)
     tasks = []
     for day, scenarios in enumerate(window.fans[fan]):
         problem = window.problem(energy, day)
-        tasks.append((window.cache, problem, scenarios, lambdas, window.params.cvar.alpha))
+        tasks.append((window.cache, problem, scenarios, lambdas, window.params.risk.alpha))
         energy = planned_end(problem, energy)
     return tasks
 
@@ -155,7 +155,7 @@ def fixed_windows(window: Window, day: int, problem: Problem) -> Commitment:
 def _on_dam_prices(problem: Problem, dam: np.ndarray) -> Commitment:
     """The best DAM schedule at sure DAM prices, with no RTM in mind."""
     alone = replace(problem, rtm_allowed=False)
-    plan = dispatch.plan_day(alone, PriceScenarios.single(dam, dam), 0.0, 1.0)
+    plan = dispatch.plan_day(alone, PriceScenarios.single(dam, dam))
     return commitment_of(problem, plan)
 
 
@@ -175,7 +175,7 @@ def seven_day_mean(window: Window, day: int, problem: Problem) -> Commitment:
 def median(window: Window, day: int, problem: Problem) -> Commitment:
     """Both markets planned on their median forecasts as if these were sure."""
     problem = window.with_energy_value(problem, day)
-    plan = dispatch.plan_day(problem, window.medians[day], 0.0, 1.0)
+    plan = dispatch.plan_day(problem, window.medians[day])
     return commitment_of(problem, plan)
 
 
@@ -187,9 +187,9 @@ class TwoStage:
 
     def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
         problem = window.with_energy_value(problem, day)
-        weight, alpha = window.params.backtest.risk_aversion, window.params.cvar.alpha
-        scenarios = window.fans[self.fan][day]
-        return plan_lambdas(window.cache, problem, scenarios, [weight], alpha)[0].commitment
+        risk, scenarios = window.params.risk.risk, window.fans[self.fan][day]
+        plans = plan_lambdas(window.cache, problem, scenarios, [risk.aversion], risk.alpha)
+        return plans[0].commitment
 
 
 _SIMPLE: dict[str, Policy] = {

@@ -186,8 +186,8 @@ def _commit(
     tasks: list[tuple] = []
     for name, policy in chosen.items():
         if name in apart:
-            weights = [window.params.backtest.risk_aversion]
-            tasks += [(plan_lambdas, *task) for task in day_tasks(window, apart[name], weights)]
+            lambdas = [window.params.risk.risk_aversion]
+            tasks += [(plan_lambdas, *task) for task in day_tasks(window, apart[name], lambdas)]
         else:
             fans = {policy.fan: window.fans[policy.fan]} if isinstance(policy, TwoStage) else {}
             tasks.append((commit_chain, replace(window, fans=fans), policy))

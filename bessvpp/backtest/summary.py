@@ -115,8 +115,8 @@ def rules(window: Window) -> dict[str, object]:
         "recourse": "hindsight: the day's RTM prices known"
         if window.expected_rtm is None
         else "causal: each session on what its gate knows; hindsight: the day's RTM known",
-        "risk_aversion": params.backtest.risk_aversion,
-        "alpha": params.cvar.alpha,
+        "risk_aversion": params.risk.risk_aversion,
+        "alpha": params.risk.alpha,
         "fee_dam_rs_per_mwh_traded": params.market.fee_dam_rs_per_mwh,
         "fee_rtm_rs_per_mwh_traded": params.market.fee_rtm_rs_per_mwh,
         "fee_flow_rs_per_mwh": params.market.fee_flow_rs_per_mwh,
@@ -135,7 +135,7 @@ def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
     committed against that of the DAM alone. Causal figures are None where the window has no
     intraday forecasts, and for the ceiling.
     """
-    days, alpha = DailyFigures.of(backtest.daily), window.params.cvar.alpha
+    days, alpha = DailyFigures.of(backtest.daily), window.params.risk.alpha
     headline = CAUSAL if window.expected_rtm is not None else HINDSIGHT
     return {
         "rules": rules(window),
@@ -149,7 +149,7 @@ def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
 
 def _policy_figures(window: Window, days: DailyFigures, policy: str) -> dict[str, float | None]:
     """A policy's row of the table: every way of settling, and the year's worth of a MW."""
-    alpha, bess = window.params.cvar.alpha, window.params.bess
+    alpha, bess = window.params.risk.alpha, window.params.bess
     power = min(sum(unit.p_max_mw for unit in bess.units), bess.connection_limit_mw)
     hindsight = WithRecourse.of(days, policy, HINDSIGHT, alpha)
     if (CAUSAL, policy) in days.net:

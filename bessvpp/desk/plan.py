@@ -117,10 +117,10 @@ def plan_day_ahead(
         e_start_mwh = start_energy(params.bess)
     problem = day_problem(params, known.block_hours, e_start_mwh)
     problem = with_energy_value(problem, week_mean(known))
-    weight, alpha = params.backtest.risk_aversion, params.cvar.alpha
-    plan = dispatch.plan_day(problem, scenarios, weight, alpha)
+    risk = params.risk.risk
+    plan = dispatch.plan_day(problem, scenarios, risk)
     unit_mw, bid_mw = in_bid_steps(problem, plan, rules.bid_step_mw)
-    final = dispatch.plan_day(replace(problem, fixed_dam_mw=bid_mw), scenarios, weight, alpha)
+    final = dispatch.plan_day(replace(problem, fixed_dam_mw=bid_mw), scenarios, risk)
     return DayAheadPlan(
         date=date,
         fan=fan,
@@ -131,7 +131,7 @@ def plan_day_ahead(
         bid_mw=bid_mw,
         profit_rs=final.profit_rs,
         expected_profit_rs=final.mean_rs,
-        cvar_rs=cvar(final.profit_rs, alpha, scenarios.weights),
+        cvar_rs=cvar(final.profit_rs, risk.alpha, scenarios.weights),
         alone_rs=_profit_alone(problem, scenarios, unit_mw, bid_mw),
         e_start_mwh=e_start_mwh,
         sheet=bid_sheet(date, bid_mw, rules),

@@ -55,22 +55,22 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
     hourly["sell MWh"] = np.maximum(bids, 0).mean(axis=1).round(1)
     hourly["buy MWh"] = np.maximum(-bids, 0).mean(axis=1).round(1)
     source = "SYNTHETIC market" if market.is_synthetic else "exchange data"
-    alpha, weight = params.cvar.alpha, params.backtest.risk_aversion
+    risk = params.risk.risk
     weights = planned.scenarios.weights
     return (
         f"Delivery day {planned.date}, {source}, {planned.fan} fan of "
         f"{len(planned.scenarios.weights)} scenarios, {params.backtest.commitment} commitment, "
-        f"terminal rule {params.backtest.terminal}, lambda {weight:g}\n\n"
+        f"terminal rule {params.backtest.terminal}, lambda {risk.aversion:g}\n\n"
         f"{hourly.to_string()}\n\n"
         f"Prices in Rs/MWh. {len(planned.sheet)} bids in steps of "
         f"{params.market.bid_step_mw:g} MW.\n"
         f"Energy planned for midnight: {', '.join(f'{e:g}' for e in planned.e_start_mwh)} MWh.\n"
         "Profit in Rs                       expected      CVaR "
-        f"{alpha:.0%}\n"
+        f"{risk.alpha:.0%}\n"
         f"  with RTM recourse in hindsight {planned.expected_profit_rs:10,.0f} "
         f"{planned.cvar_rs:12,.0f}   (an upper bound: no trader knows the RTM)\n"
         f"  as committed, no RTM trade     {weights @ planned.alone_rs:10,.0f} "
-        f"{cvar(planned.alone_rs, alpha, weights):12,.0f}"
+        f"{cvar(planned.alone_rs, risk.alpha, weights):12,.0f}"
     )
 
 

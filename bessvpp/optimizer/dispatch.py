@@ -1,4 +1,4 @@
-"""Plans: of a day, of a sweep over risk weights, and of a whole window with hindsight."""
+"""Plans: of a day, of a sweep over risk aversions, and of a whole window with hindsight."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from bessvpp.optimizer.engine import ArrayProgramme
 from bessvpp.optimizer.problem import Plan, Problem
 from bessvpp.optimizer.statement import TwoStageProgramme
 from bessvpp.prices import PriceScenarios
+from bessvpp.risk import RISK_NEUTRAL, Risk
 
 
 def programme(
@@ -20,24 +21,22 @@ def programme(
     return TwoStageProgramme(problem, scenarios)
 
 
-def plan_day(
-    problem: Problem, scenarios: PriceScenarios, risk_aversion: float, alpha: float
-) -> Plan:
-    """Commitment and recourse of one day for one risk weight."""
-    return programme(problem, scenarios, risk_aversion > 0).solve(risk_aversion, alpha)
+def plan_day(problem: Problem, scenarios: PriceScenarios, risk: Risk = RISK_NEUTRAL) -> Plan:
+    """Commitment and recourse of one day."""
+    return programme(problem, scenarios, risk.aversion > 0).solve(risk)
 
 
 def sweep(
     problem: Problem, scenarios: PriceScenarios, lambdas: Sequence[float], alpha: float
 ) -> list[Plan]:
-    """Plans of one day for several risk weights, each as ``plan_day`` would give it.
+    """Plans of one day for several risk aversions, each as ``plan_day`` would give it.
 
-    Without burning blocks planned CVaR never falls as the weight rises. Directions that a
+    Without burning blocks planned CVaR never falls as the aversion rises. Directions that a
     plan has to give up can cost it up to its ``relaxation_gap_rs``.
     """
     day = programme(problem, scenarios, max(lambdas) > 0)
-    plans = {weight: day.solve(weight, alpha) for weight in sorted(set(lambdas))}
-    return [plans[weight] for weight in lambdas]
+    plans = {aversion: day.solve(Risk(aversion, alpha)) for aversion in sorted(set(lambdas))}
+    return [plans[aversion] for aversion in lambdas]
 
 
 def ceiling(problem: Problem, scenarios: PriceScenarios) -> Plan:

@@ -60,4 +60,4 @@ def _day_worth(problem: Problem, bess: BessParams, dam: np.ndarray, e_mwh: float
         rtm_allowed=False,
         solver=problem.solver,
     )
-    return plan_day(day, PriceScenarios.single(dam, dam), 0.0, 1.0).mean_rs
+    return plan_day(day, PriceScenarios.single(dam, dam)).mean_rs

@@ -7,9 +7,9 @@ columns here but written out in the objective and in the tail rows
 .. math:: u_s - \zeta + \Pi_s \ge 0.
 
 The structure is built once for each shape (``arrays``); a day sets prices and bounds, and a risk
-weight changes the cost of :math:`\zeta` and :math:`u_s` only.
+aversion changes the cost of :math:`\zeta` and :math:`u_s` only.
 
-The first solve of a model is at risk weight 0, with presolve, or, with many scenarios, from a
+The first solve of a model is at risk aversion 0, with presolve, or, with many scenarios, from a
 basis put together from parts; every later one goes on from the last basis by the dual simplex
 method with devex weights and unperturbed costs, which was the fastest of what was tried. A model
 never starts from another day's basis, so that no plan depends on which days were solved before
@@ -42,7 +42,7 @@ from bessvpp.optimizer.problem import (
 from bessvpp.optimizer.strict import BURN_TOLERANCE_MW, schedule_violation_mwh, worst_burning
 from bessvpp.optimizer.structure import Rows, Shape, limit_ends, set_starts, structure
 from bessvpp.prices import PriceScenarios
-from bessvpp.risk import cvar
+from bessvpp.risk import RISK_NEUTRAL, Risk, cvar
 
 PART = 50
 """Scenarios solved together on the way to a first basis of twice as many or more."""
@@ -51,7 +51,7 @@ PART = 50
 class ArrayProgramme:
     """``programme.TwoStageProgramme`` in arrays, with the same methods and the same plans.
 
-    ``solve`` is fastest for risk weights that rise from solve to solve. Without
+    ``solve`` is fastest for risk aversions that rise from solve to solve. Without
     ``is_risk_averse`` the model has no tail and solves for weight 0 alone.
     """
 
@@ -117,7 +117,7 @@ class ArrayProgramme:
             high[columns[:, :, :m]] = mw + PAST_TOLERANCE_MW
 
     def _costs(self) -> np.ndarray:
-        """Cost of each column at risk weight 0: expected profit and value, tie-break, penalty."""
+        """Cost of each column at risk aversion 0: expected profit and value, tie-break, penalty."""
         s, problem, h = self.s, self.problem, self.problem.block_hours
         cost = np.zeros(s.matrix.shape[1])
         weights = self.scenarios.weights
@@ -184,23 +184,23 @@ class ArrayProgramme:
 
     # ------------------------------------------------------------------ the solution
 
-    def solve(self, risk_aversion: float = 0.0, alpha: float = 1.0) -> Plan:
-        """Solve for one risk weight.
+    def solve(self, risk: Risk = RISK_NEUTRAL) -> Plan:
+        """Solve for one risk aversion.
 
         Raises
         ------
         InfeasibleError
             where HiGHS proves no optimum.
         """
-        self.bound = self.solve_relaxed(risk_aversion, alpha)
+        self.bound = self.solve_relaxed(risk)
         while burning := self._burning_blocks():
             for charge, discharge in burning:
                 self._bar(charge, discharge)
-            self._solve_once(risk_aversion)
-        plan = self._plan(risk_aversion, alpha)
+            self._solve_once(risk)
+        plan = self._plan(risk)
         return replace(plan, relaxation_gap_rs=self.bound.objective_rs - plan.objective_rs)
 
-    def solve_relaxed(self, risk_aversion: float = 0.0, alpha: float = 1.0) -> Plan:
+    def solve_relaxed(self, risk: Risk = RISK_NEUTRAL) -> Plan:
         """Solve without the one-direction clause: an upper bound."""
         if self.barred:
             freed = np.array(sorted(self.barred))
@@ -208,15 +208,15 @@ class ArrayProgramme:
             self.barred.clear()
         if not self._model.is_solved and self.n_scenarios >= 2 * PART:
             self._begin()
-        if risk_aversion > 0:
+        if risk.aversion > 0:
             if not self._model.is_solved:  # the way to a plan is the fastest in a sweep
-                self._model.run(risk_aversion)
+                self._model.run(risk.aversion)
             weights = self.scenarios.weights
             columns = np.append(self.s.zeta, self.s.tail)
-            cost = np.append(-risk_aversion, risk_aversion * weights / alpha)
+            cost = np.append(-risk.aversion, risk.aversion * weights / risk.alpha)
             self._model.set_costs(columns, cost)
-        self._solve_once(risk_aversion)
-        return self._plan(risk_aversion, alpha)
+        self._solve_once(risk)
+        return self._plan(risk)
 
     def _begin(self) -> None:
         """A first basis: the plan of some scenarios, and each other part's recourse to it.
@@ -255,7 +255,7 @@ class ArrayProgramme:
         self._model.start_from(*whole)
 
     def _part(self, low: int, high: int, dam_mw: list[np.ndarray] | None) -> ArrayProgramme:
-        """Some of the scenarios at risk weight 0, sales and purchases given or not."""
+        """Some of the scenarios at risk aversion 0, sales and purchases given or not."""
         weights = self.scenarios.weights[low:high]
         prices = PriceScenarios(
             self.scenarios.dam[low:high], self.scenarios.rtm[low:high], weights / weights.sum()
@@ -268,8 +268,8 @@ class ArrayProgramme:
             part._model.set_limits(columns, mw, mw)
         return part
 
-    def _solve_once(self, risk_aversion: float) -> None:
-        self._model.run(risk_aversion)
+    def _solve_once(self, risk: Risk) -> None:
+        self._model.run(risk.aversion)
         self.x = self._model.values
         if self.problem.is_physical:
             self.schedule = self._deliver()
@@ -332,17 +332,17 @@ class ArrayProgramme:
         self.barred.add(idle)
         self._model.set_limits(np.array([idle]), self._low[[idle]], self._low[[idle]])
 
-    def _plan(self, risk_aversion: float, alpha: float) -> Plan:
+    def _plan(self, risk: Risk) -> Plan:
         s, x, weights = self.s, self.x, self.scenarios.weights
         profit = np.full(self.n_scenarios, -self._daily_rs())
         for columns, coefficient in self._terms:
             profit += (coefficient * x[columns]).reshape(self.n_scenarios, -1).sum(axis=1)
         objective = -float(self._cost @ x) - self._daily_rs()
         lp_cvar = None
-        if risk_aversion > 0:
+        if risk.aversion > 0:
             zeta, tail = x[self.s.zeta], x[self.s.tail]
-            lp_cvar = float(zeta - weights @ tail / alpha)
-            objective += risk_aversion * lp_cvar
+            lp_cvar = float(zeta - weights @ tail / risk.alpha)
+            objective += risk.aversion * lp_cvar
         undelivered = np.zeros((self.n_scenarios, self.n_blocks))
         if self.shape.is_recourse:
             undelivered = x[s.short] - x[s.excess]
@@ -357,7 +357,7 @@ class ArrayProgramme:
             undelivered_mw=undelivered,
             profit_rs=profit,
             mean_rs=float(weights @ profit),
-            cvar_rs=cvar(profit, alpha, weights),
+            cvar_rs=cvar(profit, risk.alpha, weights),
             objective_rs=objective,
             lp_cvar_rs=lp_cvar,
             restricted_blocks=len(self.barred),

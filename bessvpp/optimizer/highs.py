@@ -55,7 +55,7 @@ class Model:
         Raises
         ------
         InfeasibleError
-            unless HiGHS proves an optimum; names the day, the risk weight, the status, and the
+            unless HiGHS proves an optimum; names the day, the risk aversion, the status, and the
             file with the model.
         """
         if not self.is_optimal():

@@ -54,7 +54,7 @@ class Past:
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything a programme needs besides prices and risk weight.
+    """Everything a programme needs besides prices and risk aversion.
 
     ``e_start_mwh`` is (U,). ``fixed_dam_mw``, (T,), makes it a recourse to a commitment.
     ``rtm_allowed`` False
@@ -116,7 +116,7 @@ class Plan:
     mean_rs: float
     cvar_rs: float
     objective_rs: float
-    lp_cvar_rs: float | None  # the programme's own figure; None at risk weight 0
+    lp_cvar_rs: float | None  # the programme's own figure; None at risk aversion 0
     restricted_blocks: int  # unit-blocks that lost a direction
     relaxation_gap_rs: float  # objective lost to those restrictions
 

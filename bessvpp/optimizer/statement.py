@@ -49,7 +49,7 @@ from bessvpp.optimizer.problem import (
 )
 from bessvpp.optimizer.strict import BURN_TOLERANCE_MW, schedule_violation_mwh, worst_burning
 from bessvpp.prices import PriceScenarios
-from bessvpp.risk import cvar
+from bessvpp.risk import RISK_NEUTRAL, Risk, cvar
 
 
 @dataclass
@@ -74,9 +74,9 @@ class _Variables:
 
 
 class TwoStageProgramme(Statement):
-    """The programme of the module's docstring, stated once; ``solve`` for each risk weight.
+    """The programme of the module's docstring, stated once; ``solve`` for each risk aversion.
 
-    Every solve starts with all directions open, so a plan depends on its own risk weight
+    Every solve starts with all directions open, so a plan depends on its own risk aversion
     alone and not on those solved before.
     """
 
@@ -207,7 +207,7 @@ class TwoStageProgramme(Statement):
                 values.append(value)
         self.v.value.append(values)
 
-    def _objective(self, risk_aversion: float, alpha: float) -> pulp.LpAffineExpression:
+    def _objective(self, risk: Risk) -> pulp.LpAffineExpression:
         v, h = self.v, self.problem.block_hours
         weights = self.scenarios.weights
         terms: dict[pulp.LpVariable, float] = {}
@@ -235,50 +235,52 @@ class TwoStageProgramme(Statement):
                 if v.short:
                     wall = -w * h * UNDELIVERED_PENALTY_RS_PER_MWH
                     terms[v.short[s][t]] = terms[v.excess[s][t]] = wall
-        if risk_aversion > 0:
-            terms[v.zeta] = risk_aversion
-            terms |= {u: -risk_aversion * w / alpha for u, w in zip(v.tail, weights, strict=True)}
+        if risk.aversion > 0:
+            terms[v.zeta] = risk.aversion
+            terms |= {
+                u: -risk.aversion * w / risk.alpha for u, w in zip(v.tail, weights, strict=True)
+            }
         return pulp.LpAffineExpression(terms)
 
     # ------------------------------------------------------------------ the solution
 
-    def solve(self, risk_aversion: float = 0.0, alpha: float = 1.0) -> Plan:
-        """Solve for one risk weight.
+    def solve(self, risk: Risk = RISK_NEUTRAL) -> Plan:
+        """Solve for one risk aversion.
 
         Raises
         ------
         InfeasibleError
             where the solver proves no optimum; names the status.
         """
-        self.bound = self.solve_relaxed(risk_aversion, alpha)
+        self.bound = self.solve_relaxed(risk)
         while burning := self._burning_blocks():
             for charge, discharge in burning:
                 self._bar(charge, discharge)
-            self._solve_once(risk_aversion)
-        plan = self._plan(risk_aversion, alpha)
+            self._solve_once(risk)
+        plan = self._plan(risk)
         return replace(plan, relaxation_gap_rs=self.bound.objective_rs - plan.objective_rs)
 
-    def solve_relaxed(self, risk_aversion: float = 0.0, alpha: float = 1.0) -> Plan:
+    def solve_relaxed(self, risk: Risk = RISK_NEUTRAL) -> Plan:
         """Solve without the one-direction clause: an upper bound."""
         for variable, limit in self.barred.values():
             variable.upBound = limit
             self._changed_bounds.append(variable)
         self.barred.clear()
-        self.lp.setObjective(self._objective(risk_aversion, alpha))
-        self._solve_once(risk_aversion)
-        return self._plan(risk_aversion, alpha)
+        self.lp.setObjective(self._objective(risk))
+        self._solve_once(risk)
+        return self._plan(risk)
 
-    def _solve_once(self, risk_aversion: float) -> None:
+    def _solve_once(self, risk: Risk) -> None:
         if self.problem.solver != "cbc" and self.lp.solverModel is not None:
-            self._change_model(risk_aversion)
+            self._change_model(risk)
         else:
-            run_solver(self.lp, self.problem, risk_aversion)
+            run_solver(self.lp, self.problem, risk.aversion)
         self.schedule = None
         if self.problem.is_physical:
             self.schedule = DeliverySchedule(self.problem, self._dam_mw(), self.barred).solve()
 
-    def _change_model(self, risk_aversion: float) -> None:
-        """Change risk weights and bounds in the HiGHS model and go on from its last basis."""
+    def _change_model(self, risk: Risk) -> None:
+        """Change risk aversions and bounds in the HiGHS model and go on from its last basis."""
         model = self.lp.solverModel
         for variable in (self.v.zeta, *self.v.tail):
             model.changeColCost(variable.index, -self.lp.objective.get(variable, 0.0))
@@ -287,7 +289,7 @@ class TwoStageProgramme(Statement):
         self._changed_bounds.clear()
         model.run()
         status, self.lp.sol_status = pulp.HiGHS(msg=False).findSolutionValues(self.lp)
-        check_status(self.lp, self.problem, risk_aversion, status)
+        check_status(self.lp, self.problem, risk.aversion, status)
 
     def _burning_blocks(self) -> list[tuple[pulp.LpVariable, pulp.LpVariable]]:
         """Variables of a block that charge and discharge at once where they must not.
@@ -329,12 +331,12 @@ class TwoStageProgramme(Statement):
     def _dam_mw(self) -> np.ndarray:
         return solution(self.v.sale) - solution(self.v.purchase)
 
-    def _plan(self, risk_aversion: float, alpha: float) -> Plan:
+    def _plan(self, risk: Risk) -> Plan:
         v, weights = self.v, self.scenarios.weights
         profit = solution(v.profit)
         lp_cvar = None
-        if risk_aversion > 0:
-            lp_cvar = float(v.zeta.varValue - weights @ solution(v.tail) / alpha)
+        if risk.aversion > 0:
+            lp_cvar = float(v.zeta.varValue - weights @ solution(v.tail) / risk.alpha)
         undelivered = np.zeros((self.n_scenarios, self.n_blocks))
         if v.short:
             undelivered = solution(v.short) - solution(v.excess)
@@ -352,7 +354,7 @@ class TwoStageProgramme(Statement):
             undelivered_mw=undelivered,
             profit_rs=profit,
             mean_rs=float(weights @ profit),
-            cvar_rs=cvar(profit, alpha, weights),
+            cvar_rs=cvar(profit, risk.alpha, weights),
             objective_rs=pulp.value(self.lp.objective),
             lp_cvar_rs=lp_cvar,
             restricted_blocks=len(self.barred),

@@ -22,7 +22,7 @@ from bessvpp.params.bess import BessParams
 from bessvpp.params.fields import Section
 from bessvpp.params.forecast import ForecastParams
 from bessvpp.params.market import Costs, MarketParams
-from bessvpp.params.study import BacktestParams, CvarParams, ScenarioParams
+from bessvpp.params.study import BacktestParams, RiskParams, ScenarioParams
 
 S = TypeVar("S", bound=Section)
 
@@ -35,7 +35,7 @@ class Params(Section):
     forecast: ForecastParams
     scenarios: ScenarioParams
     backtest: BacktestParams
-    cvar: CvarParams
+    risk: RiskParams
 
     def doubts(self) -> list[str]:
         """Values that are allowed and yet look like a slip of units."""
@@ -80,6 +80,8 @@ FIELDS: dict[str, str] = {
     field: name for name, section in SECTIONS.items() for field in section.model_fields
 }
 """Section of every field; no two sections share a name."""
+OLDER_RISK = "cvar.yaml"
+"""The section ``risk`` in folders of parameter files from before ``risk_aversion`` joined it."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -115,17 +117,28 @@ def load_params(folder: str | Path = "", **overrides: Any) -> Params:
     folder = Path(folder) if folder else PROJECT_ROOT / "params"
     if not folder.is_dir():
         raise ParameterError(f"{folder}: no such folder of parameter files")
-    contents = {name: read_yaml(folder / f"{name}.yaml") for name in SECTIONS}
+    files = _section_files(folder)
+    contents = {name: read_yaml(path) for name, path in files.items()}
+    if files["risk"].name == OLDER_RISK and "risk_aversion" in contents["backtest"]:
+        contents["risk"]["risk_aversion"] = contents["backtest"].pop("risk_aversion")
     origin: dict[str, str] = {}
     for key, value in overrides.items():
         contents[section_of(key)][key] = value
         origin[key] = "notebook parameter"
     return Params(
         **{
-            name: _validated(section, contents[name], folder / f"{name}.yaml", origin)
+            name: _validated(section, contents[name], files[name], origin)
             for name, section in SECTIONS.items()
         }
     )
+
+
+def _section_files(folder: Path) -> dict[str, Path]:
+    """File of each section; an older folder has ``cvar.yaml`` in place of ``risk.yaml``."""
+    files = {name: folder / f"{name}.yaml" for name in SECTIONS}
+    if not files["risk"].exists() and (folder / OLDER_RISK).exists():
+        files["risk"] = folder / OLDER_RISK
+    return files
 
 
 def load_desk(path: Path | None = None) -> DeskParams:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict, model_validator
 
 from bessvpp.params.fields import Count, NonNegative, Number, Positive, Section, Seed
+from bessvpp.risk import Risk
 
 CommitmentRule = Literal["physical", "financial"]
 TerminalRule = Literal["hard", "free", "value"]
@@ -42,7 +43,6 @@ class BacktestParams(Section):
     terminal: TerminalRule
     policies: Annotated[tuple[PolicyName, ...], Field(min_length=1)]
     fan: Literal["original", "recalibrated", "both"]
-    risk_aversion: NonNegative
     solver: SolverName
     solver_time_limit_s: Positive
 
@@ -52,14 +52,24 @@ class BacktestParams(Section):
         return ("original", "recalibrated") if self.fan == "both" else (self.fan,)
 
 
-class CvarParams(Section):
-    """Risk measure and its weights (``params/cvar.yaml``). ``alpha`` is the tail share."""
+class RiskParams(Section):
+    """How risk is weighed (``params/risk.yaml``).
+
+    ``alpha`` is the tail share, ``risk_aversion`` the lambda of plans and policies, ``lambdas``
+    are those of the frontier.
+    """
 
     alpha: Annotated[Number, Field(gt=0, le=1)]
+    risk_aversion: NonNegative
     lambdas: Annotated[tuple[NonNegative, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _check(self) -> CvarParams:
+    def _check(self) -> RiskParams:
         if list(self.lambdas) != sorted(set(self.lambdas)):
             raise ValueError("lambdas must rise strictly")
         return self
+
+    @property
+    def risk(self) -> Risk:
+        """What plans and policies weigh."""
+        return Risk(self.risk_aversion, self.alpha)

@@ -123,6 +123,7 @@ def _difference(previous: dict[str, Any], recorded: dict[str, Any], data: dict[s
         f"{key} {str(there)[:40]} there, {str(now)[:40]} now"
         for key, (there, now) in _changed(previous, recorded, data).items()
     ]
+    told = told or ["from before parameters moved between files"]
     return "; ".join(told[:4]) + ("; ..." if len(told) > 4 else "")
 
 

@@ -69,7 +69,7 @@ def settle_with_recourse(
     problem: Problem, prices: PriceScenarios, dam_mw: np.ndarray
 ) -> SettledDay:
     """The best RTM trade to a DAM commitment with the day's prices known."""
-    plan = dispatch.plan_day(replace(problem, fixed_dam_mw=dam_mw), prices, 0.0, 1.0)
+    plan = dispatch.plan_day(replace(problem, fixed_dam_mw=dam_mw), prices)
     flows = {
         "dam_mw": dam_mw,
         "rtm_mw": plan.rtm_mw[0],
@@ -124,7 +124,7 @@ def settle_causally(
         past = Past(traded[:first], charge, discharge)
         path = np.append(prices.dam[0, :first], expected_rtm[k, first:])  # the past is fixed
         plan = dispatch.plan_day(
-            replace(recourse, past=past), PriceScenarios.single(prices.dam[0], path), 0.0, 1.0
+            replace(recourse, past=past), PriceScenarios.single(prices.dam[0], path)
         )
         open_blocks = np.isfinite(prices.rtm[0, first:last])
         traded[first:last] = np.where(open_blocks, plan.rtm_mw[0, first:last], 0.0)

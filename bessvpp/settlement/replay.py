@@ -193,7 +193,7 @@ def _followed(problem: Problem, prices: PriceScenarios, mw: np.ndarray) -> batte
     if len(problem.bess.units) == 1:
         return battery.follow(problem.bess, mw[None], problem.e_start_mwh, problem.block_hours)
     alone = replace(problem, fixed_dam_mw=mw, rtm_allowed=False, terminal="free")
-    plan = dispatch.plan_day(alone, prices, 0.0, 1.0)
+    plan = dispatch.plan_day(alone, prices)
     return battery.Followed(
         plan.charge_mw[0], plan.discharge_mw[0], plan.energy_mwh[0], plan.undelivered_mw[0]
     )

@@ -24,10 +24,10 @@ MARKET = make_market(12, seed=1)
 LAMBDAS = (0.0, 0.3, 2.0)
 
 
-def realised(window, fan: str, weight: float) -> np.ndarray:
+def realised(window, fan: str, aversion: float) -> np.ndarray:
     """Profits of the two-stage policy over the days, by the backtest."""
-    settings = window.params.backtest.model_copy(update={"risk_aversion": weight})
-    params = window.params.model_copy(update={"backtest": settings})
+    settings = window.params.risk.model_copy(update={"risk_aversion": aversion})
+    params = window.params.model_copy(update={"risk": settings})
     same = Window(window.market, window.days, window.fans, window.medians, params)
     chain = settle_chain(same, commit_chain(same, TwoStage(fan)), HINDSIGHT)
     return np.array([float(day.ledger.net_rs) for day in chain])
@@ -39,10 +39,10 @@ def hard():
     return window, sweep_frontier(window)
 
 
-def test_there_is_a_row_for_each_fan_and_weight(hard):
+def test_there_is_a_row_for_each_fan_and_lambda(hard):
     _, points = hard
     assert points[["fan", "lambda"]].to_numpy().tolist() == [
-        [fan, weight] for fan in ("original", "recalibrated") for weight in LAMBDAS
+        [fan, aversion] for fan in ("original", "recalibrated") for aversion in LAMBDAS
     ]
     assert (points["n_days"] == 4).all()
     assert points["days_times_alpha"].tolist() == pytest.approx([1.6] * 6)
@@ -107,14 +107,14 @@ def test_realised_figures_are_those_of_the_backtest(commitment, terminal):
     assert abs(other["net_rs"].mean() - net.mean()) > 1000
 
 
-def test_weights_share_one_programme_and_still_give_the_plans_of_the_policy():
-    """Financial, so that no block loses a direction to another weight's plan."""
+def test_lambdas_share_one_programme_and_still_give_the_plans_of_the_policy():
+    """Financial, so that no block loses a direction to another lambda's plan."""
     window = make_window(make_params({"e_start_mwh": 130.0}, commitment="financial"), MARKET)
     points = sweep_frontier(window)
     for fan in window.fans:
-        for weight in LAMBDAS:
-            net = realised(window, fan, weight)
-            row = points.query("fan == @fan and `lambda` == @weight").iloc[0]
+        for aversion in LAMBDAS:
+            net = realised(window, fan, aversion)
+            row = points.query("fan == @fan and `lambda` == @aversion").iloc[0]
             assert row["realised_mean_rs"] == pytest.approx(net.mean(), abs=5)
             assert row["realised_worst_day_rs"] == pytest.approx(net.min(), abs=5)
 

@@ -29,7 +29,7 @@ from bessvpp.market import history
 from bessvpp.market.history import Market
 from bessvpp.optimizer import dispatch
 from bessvpp.prices import PriceScenarios
-from bessvpp.risk import cvar
+from bessvpp.risk import Risk, cvar
 from bessvpp.runs.folder import RunFolder
 from bessvpp.settlement.day import AS_COMMITTED, HINDSIGHT
 
@@ -203,8 +203,7 @@ def test_the_ceiling_is_one_programme_and_above_a_chain_of_days():
     bound = net_of(simulate.ceilings(window)[HINDSIGHT][0]).sum()
     problem = window.problem(simulate.start_energy(params.bess))
     chain = [
-        dispatch.plan_day(problem, window.realised(day), 0.0, 1.0).mean_rs
-        for day in range(len(window.days))
+        dispatch.plan_day(problem, window.realised(day)).mean_rs for day in range(len(window.days))
     ]
     assert bound > sum(chain) + 1000
 
@@ -221,7 +220,7 @@ def test_knowing_the_day_is_worth_at_least_nothing(commitment):
                 window.problem(settled.e_start_mwh),
                 schedule_start_mwh=simulate.start_energy(params.bess),
             )
-            known = dispatch.plan_day(problem, window.realised(day), 0.0, 1.0)
+            known = dispatch.plan_day(problem, window.realised(day))
             bound = known.mean_rs + known.relaxation_gap_rs
             assert float(settled.ledger.net_rs) <= bound + 1
 
@@ -493,23 +492,23 @@ def test_simple_policies_plan_on_the_prices_they_are_named_after():
             (policies.seven_day_mean, dam[row - 7 : row].mean(axis=0)),
         ):
             best = dispatch.plan_day(
-                replace(problem, rtm_allowed=False), PriceScenarios.single(prices, prices), 0.0, 1.0
+                replace(problem, rtm_allowed=False), PriceScenarios.single(prices, prices)
             )
             commitment = policy(window, day, problem)
             np.testing.assert_allclose(commitment.dam_mw, best.dam_mw, atol=1e-6)
 
 
-def test_the_two_stage_policy_plans_on_its_own_fan_with_the_weight_of_the_parameters():
+def test_the_two_stage_policy_plans_on_its_own_fan_with_the_risk_of_the_parameters():
     window = make_window(make_params(), MARKETS["ordinary"])
     problem = window.problem(simulate.start_energy(window.params.bess))
     commitments = {}
     for fan in ("original", "recalibrated"):
         commitments[fan] = policies.TwoStage(fan)(window, 1, problem)
-        plan = dispatch.plan_day(problem, window.fans[fan][1], 0.3, 0.4)
+        plan = dispatch.plan_day(problem, window.fans[fan][1], Risk(0.3, 0.4))
         np.testing.assert_array_equal(commitments[fan].unit_mw, plan.unit_dam_mw)
     assert np.abs(commitments["original"].dam_mw - commitments["recalibrated"].dam_mw).max() > 1
     sure = policies.median(window, 1, problem)
-    plan = dispatch.plan_day(problem, window.medians[1], 0.0, 1.0)
+    plan = dispatch.plan_day(problem, window.medians[1])
     np.testing.assert_array_equal(sure.unit_mw, plan.unit_dam_mw)
 
 
@@ -518,7 +517,7 @@ def test_a_financial_commitment_is_shared_by_power():
     window = make_window(params, MARKETS["ordinary"])
     commitment = commit_chain(window, policies.TwoStage("original"))[0]
     problem = window.problem(simulate.start_energy(params.bess))
-    plan = dispatch.plan_day(problem, window.fans["original"][0], 0.3, 0.4)
+    plan = dispatch.plan_day(problem, window.fans["original"][0], Risk(0.3, 0.4))
     np.testing.assert_allclose(commitment.dam_mw, plan.dam_mw)
     np.testing.assert_allclose(50 * commitment.unit_mw[1], 20 * commitment.unit_mw[0])
 
@@ -562,7 +561,7 @@ def test_the_day_after_an_excluded_one_plans_on_the_last_whole_day():
     problem = window.problem(simulate.start_energy(window.params.bess))
     alone = replace(problem, rtm_allowed=False)
     dam = holed.dam_mcp
-    best = dispatch.plan_day(alone, PriceScenarios.single(dam[9], dam[9]), 0.0, 1.0)
+    best = dispatch.plan_day(alone, PriceScenarios.single(dam[9], dam[9]))
     found = policies.yesterday(window, 2, problem)
     np.testing.assert_allclose(found.dam_mw, best.dam_mw, atol=1e-6)
     np.testing.assert_allclose(

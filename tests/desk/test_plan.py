@@ -24,7 +24,7 @@ from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market
 from bessvpp.optimizer import dispatch
 from bessvpp.prices import PriceScenarios
-from bessvpp.risk import cvar
+from bessvpp.risk import Risk, cvar
 from bessvpp.runs import contents
 from bessvpp.runs.folder import RunFolder
 
@@ -116,7 +116,7 @@ def test_the_sheet_is_in_steps_and_can_be_delivered(planned, study):
 
 def test_the_expected_profit_is_that_of_the_rounded_schedule(planned, study):
     problem = replace(make_problem(study.params), fixed_dam_mw=planned.bid_mw)
-    again = dispatch.plan_day(problem, planned.scenarios, 0.3, 0.4)
+    again = dispatch.plan_day(problem, planned.scenarios, Risk(0.3, 0.4))
     np.testing.assert_allclose(planned.profit_rs, again.profit_rs, atol=0.1)
     assert abs(planned.expected_profit_rs - planned.plan.mean_rs) > 1  # rounding costs something
     weights = planned.scenarios.weights
@@ -489,7 +489,7 @@ def test_a_financial_position_is_rounded_to_the_nearest_step_within_the_connecti
     problem = make_problem(params)
     mw = np.zeros(24)
     mw[[1, 2, 3, 4, 5, 6]] = limit, -limit, 0.04, 0.06, -0.12, -0.18
-    plan = dispatch.plan_day(problem, PriceScenarios.single(mw + 9, mw + 9), 0.0, 1.0)
+    plan = dispatch.plan_day(problem, PriceScenarios.single(mw + 9, mw + 9))
     unit_mw, bid_mw = in_bid_steps(problem, replace(plan, dam_mw=mw), 0.1)
     assert unit_mw is None
     expected = np.zeros(24)

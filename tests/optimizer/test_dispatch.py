@@ -25,7 +25,7 @@ from bessvpp.optimizer.problem import TIE_BREAK_RS_PER_MWH, EnergyValue, Problem
 from bessvpp.optimizer.statement import TwoStageProgramme
 from bessvpp.optimizer.strict import worst_burning
 from bessvpp.prices import PriceScenarios
-from bessvpp.risk import cvar
+from bessvpp.risk import RISK_NEUTRAL, Risk, cvar
 
 NARROW = {
     "charge_windows": [{"start": "01:00", "end": "06:00"}, {"start": "10:00", "end": "15:00"}],
@@ -67,7 +67,7 @@ def solved():
             problem = with_values(make_problem(params, n_blocks))
             scenarios = price_scenarios(5, n_blocks, **prices)
             programme = TwoStageProgramme(problem, scenarios)
-            found[name] = problem, scenarios, programme, programme.solve(0.6, 0.3)
+            found[name] = problem, scenarios, programme, programme.solve(Risk(0.6, 0.3))
         return found[name]
 
     return solve
@@ -138,7 +138,7 @@ def test_the_programmes_cvar_is_the_measured_cvar(alpha, weighted):
     scenarios = price_scenarios(9, seed=3, weighted=weighted)
     programme = TwoStageProgramme(problem, scenarios)
     for risk_aversion in (0.02, 0.5, 4.0):
-        plan = programme.solve(risk_aversion, alpha)
+        plan = programme.solve(Risk(risk_aversion, alpha))
         measured = cvar(settled(problem, scenarios, plan), alpha, scenarios.weights)
         assert plan.lp_cvar_rs == pytest.approx(measured, abs=0.02)
         assert plan.cvar_rs == pytest.approx(measured, abs=0.02)
@@ -147,20 +147,20 @@ def test_the_programmes_cvar_is_the_measured_cvar(alpha, weighted):
 def test_at_tail_one_cvar_is_the_mean_and_at_a_tiny_tail_the_worst_case():
     problem = make_problem(make_params())
     scenarios = price_scenarios(7, seed=4, weighted=True)
-    whole = plan_day(problem, scenarios, 2.0, 1.0)
+    whole = plan_day(problem, scenarios, Risk(2.0, 1.0))
     assert whole.lp_cvar_rs == pytest.approx(whole.mean_rs, abs=0.02)
     # Weighing the mean three times instead of once changes no plan.
-    neutral = plan_day(problem, scenarios, 0.0, 1.0)
+    neutral = plan_day(problem, scenarios)
     assert whole.mean_rs == pytest.approx(neutral.mean_rs, abs=1.0)
-    worst = plan_day(problem, scenarios, 2.0, 0.5 * scenarios.weights.min())
+    worst = plan_day(problem, scenarios, Risk(2.0, 0.5 * scenarios.weights.min()))
     assert worst.lp_cvar_rs == pytest.approx(worst.profit_rs.min(), abs=0.02)
     assert worst.profit_rs.min() > neutral.profit_rs.min() + 1000
 
 
 @pytest.mark.parametrize("name", ["one unit", "two units", "financial"])
-def test_weight_zero_is_the_plan_that_earns_most_on_average(solved, name):
+def test_without_risk_aversion_the_plan_is_the_one_that_earns_most_on_average(solved, name):
     problem, scenarios, _, risk_averse = solved(name)
-    neutral = plan_day(problem, scenarios, 0.0, 0.3)
+    neutral = plan_day(problem, scenarios, Risk(0.0, 0.3))
     assert neutral.lp_cvar_rs is None
     assert neutral.objective_rs == pytest.approx(
         neutral.mean_rs - tied(problem, scenarios, neutral), abs=0.02
@@ -169,7 +169,7 @@ def test_weight_zero_is_the_plan_that_earns_most_on_average(solved, name):
     assert neutral.cvar_rs < risk_averse.cvar_rs
 
 
-def test_more_weight_on_risk_never_lowers_the_planned_cvar_nor_raises_the_mean():
+def test_more_risk_aversion_never_lowers_the_planned_cvar_nor_raises_the_mean():
     lambdas = (0.0, 0.05, 0.2, 0.5, 1.0, 3.0, 10.0)
     spread = []
     for name in ("one unit", "weighted", "financial", "free end"):
@@ -183,7 +183,7 @@ def test_more_weight_on_risk_never_lowers_the_planned_cvar_nor_raises_the_mean()
         assert (np.diff(planned) >= -0.02).all()
         assert (np.diff(mean) <= 0.02).all()
         spread.append(planned[-1] - planned[0])
-    assert min(spread) > 10_000  # the weights mattered
+    assert min(spread) > 10_000  # lambda mattered
 
 
 # ------------------------------------------------------------------------------ physics
@@ -236,17 +236,17 @@ def test_a_limit_that_binds_is_reached_and_one_that_is_lifted_earns_more():
     """The audit above would pass on a plant that stands still."""
     scenarios = price_scenarios(4, seed=6)
     tight = make_params({"max_cycles_per_day": 0.4} | NARROW)
-    plan = plan_day(make_problem(tight), scenarios, 0.0, 1.0)
+    plan = plan_day(make_problem(tight), scenarios)
     assert plan.discharge_mw.sum(axis=(1, 2)).max() == pytest.approx(0.4 * 200)
     assert plan.discharge_mw.max() == pytest.approx(50.0)
     assert plan.energy_mwh.max() == pytest.approx(180.0)
-    quarters = plan_day(make_problem(tight, 96), price_scenarios(4, 96, seed=6), 0.0, 1.0)
+    quarters = plan_day(make_problem(tight, 96), price_scenarios(4, 96, seed=6))
     assert quarters.discharge_mw.sum(axis=(1, 2)).max() / 4 == pytest.approx(0.4 * 200)
-    loose = plan_day(make_problem(make_params()), scenarios, 0.0, 1.0)
+    loose = plan_day(make_problem(make_params()), scenarios)
     assert loose.energy_mwh.min() == pytest.approx(20.0)
     assert loose.mean_rs > 1.2 * plan.mean_rs
-    both = plan_day(make_problem(fleet()), scenarios, 0.0, 1.0)
-    apart = plan_day(make_problem(fleet(connection_limit_mw=70.0)), scenarios, 0.0, 1.0)
+    both = plan_day(make_problem(fleet()), scenarios)
+    apart = plan_day(make_problem(fleet(connection_limit_mw=70.0)), scenarios)
     net = (both.discharge_mw - both.charge_mw).sum(axis=1)
     assert np.abs(net).max() == pytest.approx(60.0)
     assert apart.mean_rs > both.mean_rs + 1000
@@ -281,8 +281,8 @@ BURNING = [
 def test_energy_is_not_burnt_to_make_a_false_schedule_look_deliverable(params, n_blocks):
     problem = make_problem(params, n_blocks)
     programme = TwoStageProgramme(problem, cheap_day_ahead(n_blocks))
-    relaxed = programme.solve_relaxed(0.3, 0.4)
-    plan = programme.solve(0.3, 0.4)
+    relaxed = programme.solve_relaxed(Risk(0.3, 0.4))
+    plan = programme.solve(Risk(0.3, 0.4))
     assert strict(problem, relaxed) > 1.0  # it would have been
     assert strict(problem, plan) <= battery.FEASIBILITY_TOLERANCE_MWH
     assert plan.restricted_blocks > 0
@@ -307,7 +307,7 @@ def best_directions(problem, scenarios) -> float:
     """Objective of the best plan over all choices of one direction a block (exact, slow)."""
     programme = TwoStageProgramme(problem, scenarios)
     lp, v = programme.lp, programme.v
-    lp.setObjective(programme._objective(0.0, 1.0))
+    lp.setObjective(programme._objective(RISK_NEUTRAL))
     for i, unit in enumerate(problem.bess.units):
         for t in range(programme.n_blocks):
             charging = pulp.LpVariable(f"charging_{i}_{t}", cat=pulp.LpBinary)
@@ -319,7 +319,7 @@ def best_directions(problem, scenarios) -> float:
 
 def test_on_an_ordinary_day_no_choice_of_directions_earns_more():
     problem, scenarios = make_problem(make_params()), price_scenarios(3, seed=8)
-    plan = plan_day(problem, scenarios, 0.0, 1.0)
+    plan = plan_day(problem, scenarios)
     assert plan.objective_rs == pytest.approx(best_directions(problem, scenarios), rel=1e-6)
 
 
@@ -327,7 +327,7 @@ def test_on_an_ordinary_day_no_choice_of_directions_earns_more():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_gap_told_bounds_what_a_better_choice_of_directions_could_earn(seed):
     problem, scenarios = make_problem(make_params()), cheap_day_ahead(24, seed)
-    plan = plan_day(problem, scenarios, 0.0, 1.0)
+    plan = plan_day(problem, scenarios)
     best = best_directions(problem, scenarios)
     assert plan.objective_rs <= best + 1
     assert best <= plan.objective_rs + plan.relaxation_gap_rs + 1
@@ -339,7 +339,7 @@ def test_the_gap_told_bounds_what_a_better_choice_of_directions_could_earn(seed)
 @pytest.mark.parametrize("name", CASES)
 def test_cbc_and_highs_agree_on_the_objective_and_on_the_plan(solved, name):
     problem, scenarios, _, plan = solved(name)
-    other = plan_day(replace(problem, solver="cbc"), scenarios, 0.6, 0.3)
+    other = plan_day(replace(problem, solver="cbc"), scenarios, Risk(0.6, 0.3))
     assert other.objective_rs == pytest.approx(plan.objective_rs, rel=1e-6)
     np.testing.assert_allclose(other.dam_mw, plan.dam_mw, atol=1e-4)
     np.testing.assert_allclose(other.rtm_mw, plan.rtm_mw, atol=1e-3)
@@ -348,8 +348,8 @@ def test_cbc_and_highs_agree_on_the_objective_and_on_the_plan(solved, name):
 @pytest.mark.parametrize(("params", "n_blocks"), BURNING)
 def test_cbc_and_highs_agree_where_blocks_lose_a_direction(params, n_blocks):
     problem, scenarios = make_problem(params, n_blocks), cheap_day_ahead(n_blocks)
-    plan = plan_day(problem, scenarios, 0.3, 0.4)
-    other = plan_day(replace(problem, solver="cbc"), scenarios, 0.3, 0.4)
+    plan = plan_day(problem, scenarios, Risk(0.3, 0.4))
+    other = plan_day(replace(problem, solver="cbc"), scenarios, Risk(0.3, 0.4))
     assert other.objective_rs == pytest.approx(plan.objective_rs, rel=1e-6)
     np.testing.assert_allclose(other.dam_mw, plan.dam_mw, atol=1e-4)
 
@@ -358,7 +358,7 @@ def test_cbc_and_highs_agree_where_blocks_lose_a_direction(params, n_blocks):
 def test_simplex_and_interior_point_find_the_same_commitment(solved, name):
     problem, scenarios, _, plan = solved(name)
     programme = TwoStageProgramme(problem, scenarios)
-    programme.lp.setObjective(programme._objective(0.6, 0.3))
+    programme.lp.setObjective(programme._objective(Risk(0.6, 0.3)))
     status = programme.lp.solve(pulp.HiGHS(msg=False, threads=1, solver="ipm"))
     assert status == pulp.LpStatusOptimal
     assert plan.restricted_blocks == 0
@@ -377,7 +377,7 @@ def test_the_tie_break_alone_decides_where_prices_leave_the_plan_open(solver, co
     problem = make_problem(make_params({"e_start_mwh": 180.0}, commitment=commitment))
     flat = PriceScenarios(np.full((2, 24), 5000.0), np.full((2, 24), 5000.0), np.full(2, 0.5))
     programme = TwoStageProgramme(problem, flat)
-    programme.lp.setObjective(programme._objective(0.0, 1.0))
+    programme.lp.setObjective(programme._objective(RISK_NEUTRAL))
     programme.lp.solve(pulp.HiGHS(msg=False, threads=1, solver=solver, presolve="off"))
     sold = np.array([sale.varValue for sale in programme.v.sale])
     # 80 MWh to spare are 73.6 at the grid: the two blocks whose tie-break is least.
@@ -402,14 +402,14 @@ def test_the_tie_break_is_small_fixed_and_distinct():
 
 @pytest.mark.parametrize("name", ["one unit", "two units", "weighted", "financial", "valued end"])
 @pytest.mark.parametrize("solver", ["highs", "cbc"])
-def test_a_sweep_agrees_with_each_weight_solved_from_cold(solver, name):
+def test_a_sweep_agrees_with_each_lambda_solved_from_cold(solver, name):
     params, n_blocks, prices = CASES[name]
     problem = with_values(replace(make_problem(params, n_blocks), solver=solver))
     scenarios = price_scenarios(5, n_blocks, **prices)
     lambdas = (0.0, 0.4, 0.1, 5.0, 0.0)  # not in order, and back to the first
     plans = sweep(problem, scenarios, lambdas, 0.3)
     for risk_aversion, plan in zip(lambdas, plans, strict=True):
-        alone = plan_day(problem, scenarios, risk_aversion, 0.3)
+        alone = plan_day(problem, scenarios, Risk(risk_aversion, 0.3))
         assert plan.restricted_blocks == alone.restricted_blocks == 0
         assert plan.objective_rs == pytest.approx(alone.objective_rs, rel=1e-7)
         np.testing.assert_allclose(plan.dam_mw, alone.dam_mw, atol=1e-4)
@@ -419,12 +419,12 @@ def test_a_sweep_agrees_with_each_weight_solved_from_cold(solver, name):
 
 
 def test_a_sweep_agrees_with_cold_plans_where_blocks_lose_a_direction_too():
-    """What one weight gives up is given back before the next."""
+    """What one lambda gives up is given back before the next."""
     problem, scenarios = make_problem(make_params()), cheap_day_ahead(24)
     lambdas = (0.0, 0.2, 1.0, 4.0)
     plans = sweep(problem, scenarios, lambdas, 0.4)
     for risk_aversion, plan in zip(lambdas, plans, strict=True):
-        alone = plan_day(problem, scenarios, risk_aversion, 0.4)
+        alone = plan_day(problem, scenarios, Risk(risk_aversion, 0.4))
         assert plan.restricted_blocks == alone.restricted_blocks > 0
         assert plan.objective_rs == pytest.approx(alone.objective_rs, rel=1e-7)
         assert plan.relaxation_gap_rs == pytest.approx(alone.relaxation_gap_rs, abs=0.1)
@@ -435,7 +435,7 @@ def test_a_sweep_agrees_with_cold_plans_where_blocks_lose_a_direction_too():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_planned_cvar_falls_by_no_more_than_the_gaps_explain(seed):
-    """Each plan is within its gap of the best for its weight, and no plan beats that best.
+    """Each plan is within its gap of the best for its lambda, and no plan beats that best.
 
     So (l2 - l1) (CVaR2 - CVaR1) >= -(gap1 + gap2); without gaps it never falls.
     """
@@ -452,7 +452,7 @@ def test_planned_cvar_falls_by_no_more_than_the_gaps_explain(seed):
 def test_a_programme_without_solution_says_what_to_check(solver):
     problem = make_problem(make_params(solver=solver), e_start_mwh=np.array([-5000.0]))
     with pytest.raises(InfeasibleError, match=r"ended with status .*target energy"):
-        plan_day(problem, price_scenarios(2), 0.0, 1.0)
+        plan_day(problem, price_scenarios(2))
 
 
 # ------------------------------------------------------------------------------ by hand
@@ -497,7 +497,7 @@ def test_five_blocks_solved_by_hand(solver):
     dam = np.full(24, 6000.0)
     dam[[2, 3, 10, 11, 23]] = 1000.0, 2000.0, 9000.0, 8000.0, 500.0
     problem = make_problem(plain(solver=solver), rtm_allowed=False)
-    plan = plan_day(problem, PriceScenarios.single(dam, dam), 0.0, 1.0)
+    plan = plan_day(problem, PriceScenarios.single(dam, dam))
     expected = np.zeros(24)
     expected[[2, 3, 10, 11]] = -10.0, -10.0, 10.0, 4.4
     np.testing.assert_allclose(plan.dam_mw, expected, atol=1e-6)
@@ -518,7 +518,7 @@ def test_the_same_five_blocks_with_a_dearer_real_time_market_by_hand():
     committed = np.zeros(24)
     committed[[2, 3, 10, 11]] = -10.0, -10.0, 10.0, 4.4
     problem = make_problem(plain(), fixed_dam_mw=committed)
-    plan = plan_day(problem, PriceScenarios.single(dam, rtm), 0.0, 1.0)
+    plan = plan_day(problem, PriceScenarios.single(dam, rtm))
     expected = np.zeros(24)
     expected[[10, 11, 12]] = -5.6, -4.4, 10.0
     np.testing.assert_allclose(plan.rtm_mw[0], expected, atol=1e-6)
@@ -527,7 +527,7 @@ def test_the_same_five_blocks_with_a_dearer_real_time_market_by_hand():
 
 
 @pytest.mark.parametrize(("risk_aversion", "bought"), [(0.0, 10.0), (0.40, 10.0), (0.41, 0.0)])
-def test_the_weight_at_which_a_risk_stops_paying_by_hand(risk_aversion, bought):
+def test_the_lambda_at_which_a_risk_stops_paying_by_hand(risk_aversion, bought):
     # Financial, one block that matters: DAM 5000; RTM 4000 or 7000, equally likely.
     # A MWh bought and sold on earns 4000 - 5000 - 70 = -1070 or 7000 - 5000 - 70 = 1930:
     # 430 on average, -1070 in the worse half. 430 - 1070 lambda turns negative at .4019.
@@ -537,7 +537,7 @@ def test_the_weight_at_which_a_risk_stops_paying_by_hand(risk_aversion, bought):
     rtm[:, 14] = 4000.0, 7000.0
     scenarios = PriceScenarios(dam, rtm, np.array([0.5, 0.5]))
     problem = make_problem(plain(commitment="financial", terminal="hard"))
-    plan = plan_day(problem, scenarios, risk_aversion, 0.5)
+    plan = plan_day(problem, scenarios, Risk(risk_aversion, 0.5))
     expected = np.zeros(24)
     expected[14] = -bought
     np.testing.assert_allclose(plan.dam_mw, expected, atol=1e-6)
@@ -551,7 +551,7 @@ def test_the_weight_at_which_a_risk_stops_paying_by_hand(risk_aversion, bought):
 def test_a_block_without_rtm_trade_carries_none_and_its_dam_trade_is_delivered():
     params = make_params()
     scenarios = price_scenarios(4, seed=9, no_trade=(3, 12, 19))
-    plan = plan_day(make_problem(params), scenarios, 0.0, 1.0)
+    plan = plan_day(make_problem(params), scenarios)
     assert not plan.rtm_mw[:, [3, 12, 19]].any()
     net = (plan.discharge_mw - plan.charge_mw).sum(axis=1)
     for t in (3, 12, 19):
@@ -562,7 +562,7 @@ def test_a_block_without_rtm_trade_carries_none_and_its_dam_trade_is_delivered()
 
 def test_without_the_rtm_every_scenario_follows_the_schedule():
     problem = make_problem(make_params(), rtm_allowed=False)
-    plan = plan_day(problem, price_scenarios(4), 0.0, 1.0)
+    plan = plan_day(problem, price_scenarios(4))
     assert not plan.rtm_mw.any()
     net = (plan.discharge_mw - plan.charge_mw).sum(axis=1)
     np.testing.assert_allclose(net, np.tile(plan.dam_mw, (4, 1)), atol=1e-6)
@@ -577,7 +577,7 @@ def test_what_cannot_be_delivered_is_the_least_possible_and_priced_by_hand():
     fixed = np.zeros(24)
     fixed[[5, 6, 7]] = 50.0
     problem = make_problem(params, fixed_dam_mw=fixed)
-    plan = plan_day(problem, PriceScenarios.single(dam, np.full(24, np.nan)), 0.0, 1.0)
+    plan = plan_day(problem, PriceScenarios.single(dam, np.full(24, np.nan)))
     # A missing MWh costs the DAM price of its block, so block 5 goes short first.
     assert plan.undelivered_mw[0, [5, 6, 7]] == pytest.approx([50.0, 26.4, 0.0], abs=1e-5)
     assert np.abs(plan.undelivered_mw).sum() == pytest.approx(76.4, abs=1e-4)
@@ -598,7 +598,7 @@ def test_what_cannot_be_taken_is_undelivered_with_the_other_sign_and_priced():
     fixed = np.zeros(24)
     fixed[[5, 6]] = -50.0
     problem = make_problem(params, fixed_dam_mw=fixed, rtm_allowed=False)
-    plan = plan_day(problem, PriceScenarios.single(dam, rtm), 0.0, 1.0)
+    plan = plan_day(problem, PriceScenarios.single(dam, rtm))
     assert plan.undelivered_mw.sum() == pytest.approx(-100 + 80 / 0.96, abs=1e-4)
     flow = 80 / 0.96
     costs = 2000 + 100 * 20 + flow * 8.8 + (100 - flow) * 7033  # the dearer market, and the fee
@@ -613,7 +613,7 @@ def test_a_full_battery_does_not_burn_energy_to_take_a_purchase(solver):
     fixed[0] = -50.0
     problem = make_problem(params, fixed_dam_mw=fixed, rtm_allowed=False)
     prices = PriceScenarios.single(np.full(24, 4000.0), np.full(24, 7000.0))
-    plan = plan_day(problem, prices, 0.0, 1.0)
+    plan = plan_day(problem, prices)
     assert np.minimum(plan.charge_mw, plan.discharge_mw).max() < 1e-5
     assert plan.undelivered_mw[0, 0] == pytest.approx(-50.0)
     assert plan.restricted_blocks > 0
@@ -626,7 +626,7 @@ def test_a_recourse_never_fails_to_deliver_where_it_could_buy():
     params = make_params(dsm_rate=cheap)
     fixed = np.full(24, 30.0)
     problem = make_problem(params, fixed_dam_mw=fixed)
-    plan = plan_day(problem, price_scenarios(3), 0.0, 1.0)
+    plan = plan_day(problem, price_scenarios(3))
     assert not plan.undelivered_mw.any()
     np.testing.assert_allclose(plan.dam_mw, fixed, atol=1e-9)
 
@@ -642,15 +642,15 @@ def test_knowing_the_prices_is_worth_something_and_ignoring_their_spread_costs()
         problem = make_problem(params)
         scenarios = price_scenarios(6, seed=11, weighted=weighted)
         weights = scenarios.weights
-        plan = plan_day(problem, scenarios, 0.0, 1.0)
+        plan = plan_day(problem, scenarios)
         days = [
-            plan_day(problem, PriceScenarios.single(*path), 0.0, 1.0)
+            plan_day(problem, PriceScenarios.single(*path))
             for path in zip(scenarios.dam, scenarios.rtm, strict=True)
         ]
         known = [day.mean_rs + day.relaxation_gap_rs for day in days]
         centre = PriceScenarios.single(weights @ scenarios.dam, weights @ scenarios.rtm)
-        naive = plan_day(problem, centre, 0.0, 1.0)
-        follow_up = plan_day(replace(problem, fixed_dam_mw=naive.dam_mw), scenarios, 0.0, 1.0)
+        naive = plan_day(problem, centre)
+        follow_up = plan_day(replace(problem, fixed_dam_mw=naive.dam_mw), scenarios)
         assert weights @ known > plan.mean_rs + 1000
         # A financial position earns the same at the mean prices: it has no recourse to spoil.
         settings = params.backtest.commitment, params.backtest.terminal
@@ -658,7 +658,7 @@ def test_knowing_the_prices_is_worth_something_and_ignoring_their_spread_costs()
         assert plan.mean_rs + plan.relaxation_gap_rs > follow_up.mean_rs + worth
         assert plan.relaxation_gap_rs < 0.002 * plan.mean_rs
         # Its own recourse, solved again, earns what the plan said.
-        again = plan_day(replace(problem, fixed_dam_mw=plan.dam_mw), scenarios, 0.0, 1.0)
+        again = plan_day(replace(problem, fixed_dam_mw=plan.dam_mw), scenarios)
         assert again.mean_rs == pytest.approx(plan.mean_rs, abs=1.0)
 
 
@@ -667,7 +667,7 @@ def test_the_ceiling_lies_above_every_choice_of_directions():
     day = cheap_day_ahead(24)
     scenarios = PriceScenarios.single(day.dam[0], day.rtm[0])
     problem = make_problem(make_params())
-    bound, plan = dispatch.ceiling(problem, scenarios), plan_day(problem, scenarios, 0.0, 1.0)
+    bound, plan = dispatch.ceiling(problem, scenarios), plan_day(problem, scenarios)
     best = best_directions(problem, scenarios)
     assert plan.objective_rs <= best + 1
     assert best < bound.objective_rs - 1000
@@ -682,7 +682,7 @@ def test_the_ceiling_of_two_days_is_at_least_the_two_days_one_by_one():
     both = PriceScenarios(
         np.hstack([d.dam for d in days]), np.hstack([d.rtm for d in days]), np.ones(1)
     )
-    apart = sum(plan_day(problem, day, 0.0, 1.0).mean_rs for day in days)
+    apart = sum(plan_day(problem, day).mean_rs for day in days)
     bound = dispatch.ceiling(problem, both)
     assert bound.mean_rs >= apart - 1
     # Energy is carried over midnight where that pays, so the bound is strictly above.
@@ -701,7 +701,7 @@ def test_limits_of_a_day_hold_on_each_day_of_a_longer_window():
     both = PriceScenarios(
         np.hstack([d.dam for d in days]), np.hstack([d.rtm for d in days]), np.ones(1)
     )
-    plan = plan_day(problem, both, 0.0, 1.0)
+    plan = plan_day(problem, both)
     for net in (plan.discharge_mw - plan.charge_mw)[0], plan.unit_dam_mw:
         start = problem.e_start_mwh
         for day in (net[:, :24], net[:, 24:]):
@@ -739,7 +739,7 @@ def test_the_value_of_energy_is_concave_rising_and_a_days_worth_at_its_points(pa
                 schedule_start_mwh=np.array([energy]),
                 rtm_allowed=False,
             )
-            worth = plan_day(day, PriceScenarios.single(dam, dam), 0.0, 1.0).mean_rs
+            worth = plan_day(day, PriceScenarios.single(dam, dam)).mean_rs
             assert value(energy) == pytest.approx(worth, abs=1.0)
         middle = (energies[1:] + energies[:-1]) / 2
         assert (value(middle) >= (value(energies[1:]) + value(energies[:-1])) / 2 - 1e-6).all()
@@ -770,7 +770,7 @@ def test_valued_energy_is_kept_where_it_is_worth_more_than_the_price():
     ends = []
     for slope in (0.0, 4000.0, 5400.0, 6000.0):
         line = EnergyValue(np.array([slope]), np.array([123.0]))
-        plan = plan_day(make_problem(params, energy_values=(line,)), scenarios, 0.0, 1.0)
+        plan = plan_day(make_problem(params, energy_values=(line,)), scenarios)
         ends.append(plan.e_end_mwh[0])
         np.testing.assert_allclose(
             settled(make_problem(params), scenarios, plan), plan.profit_rs, atol=0.01
@@ -782,7 +782,7 @@ def test_valued_energy_is_kept_where_it_is_worth_more_than_the_price():
     # bought, it costs (5000 + 20 + 8.8 + 100) / .96 = 5342.
     assert ends == pytest.approx([20.0, 20.0, 180.0, 180.0])
     line = EnergyValue(np.array([5000.0]), np.array([0.0]))
-    kept = plan_day(make_problem(params, energy_values=(line,)), scenarios, 0.0, 1.0)
+    kept = plan_day(make_problem(params, energy_values=(line,)), scenarios)
     assert kept.e_end_mwh[0] == pytest.approx(100.0)
 
 
@@ -793,7 +793,7 @@ def test_the_energy_planned_for_the_end_is_the_probable_one():
     scenarios = replace(scenarios, weights=np.array([0.8, 0.1, 0.1]))
     line = EnergyValue(np.array([4600.0]), np.array([0.0]))
     problem = make_problem(params, terminal="value", energy_values=(line,))
-    plan = plan_day(problem, scenarios, 0.0, 1.0)
+    plan = plan_day(problem, scenarios)
     ends = plan.energy_mwh[:, 0, -1]
     assert np.ptp(ends) > 1
     assert plan.e_end_mwh[0] == pytest.approx(scenarios.weights @ ends)
@@ -816,7 +816,7 @@ def test_the_energy_planned_for_the_end_is_the_probable_one():
 )
 def test_a_schedule_in_steps_is_deliverable_and_close_to_the_plan(params, n_blocks, step):
     problem = make_problem(params, n_blocks)
-    plan = plan_day(problem, price_scenarios(4, n_blocks, seed=12), 0.2, 0.5)
+    plan = plan_day(problem, price_scenarios(4, n_blocks, seed=12), Risk(0.2, 0.5))
     rounded = bid_steps.round_to_steps(problem, plan.unit_dam_mw, step)
     total = rounded.sum(axis=0)
     np.testing.assert_allclose(total, step * np.round(total / step), atol=1e-6)
@@ -860,7 +860,7 @@ def test_steps_two_away_are_taken_where_nearer_ones_cannot_be_delivered_by_hand(
 def test_steps_never_exceed_the_power_nor_the_connection():
     problem = make_problem(fleet(terminal="free"))
     scenarios = price_scenarios(3, seed=13)
-    plan = plan_day(problem, scenarios, 0.0, 1.0)
+    plan = plan_day(problem, scenarios)
     assert np.abs(plan.dam_mw).max() == pytest.approx(60.0)
     total = bid_steps.round_to_steps(problem, plan.unit_dam_mw, 0.7).sum(axis=0)
     assert np.abs(total).max() <= 60.0 + 1e-6
@@ -870,7 +870,7 @@ def test_prices_at_the_cap_and_at_zero_are_ordinary_prices():
     dam = np.full(24, CAP)
     dam[:12] = 0.0
     params = make_params()
-    plan = plan_day(make_problem(params), PriceScenarios.single(dam, dam), 0.0, 1.0)
+    plan = plan_day(make_problem(params), PriceScenarios.single(dam, dam))
     assert np.minimum(plan.charge_mw, plan.discharge_mw).max() < 1e-6
     assert plan.dam_mw[:12].max() <= 0
     assert plan.mean_rs == pytest.approx(
@@ -882,6 +882,6 @@ def test_units_of_a_fleet_share_the_work_by_their_own_costs():
     """Alike but for the wear: the one that wears less works first."""
     units = [UNIT | {"name": "A", "wear_rs_per_mwh_discharged": 900.0}, UNIT | {"name": "B"}]
     params = make_params(units=units, connection_limit_mw=50.0)
-    plan = plan_day(make_problem(params), price_scenarios(1, seed=2), 0.0, 1.0)
+    plan = plan_day(make_problem(params), price_scenarios(1, seed=2))
     done = plan.discharge_mw[0].sum(axis=1)
     assert done[1] > done[0] + 50

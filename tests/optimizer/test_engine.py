@@ -20,6 +20,7 @@ from bessvpp.optimizer import dispatch, energy_value, engine, structure
 from bessvpp.optimizer.engine import ArrayProgramme
 from bessvpp.optimizer.statement import TwoStageProgramme
 from bessvpp.prices import PriceScenarios
+from bessvpp.risk import Risk
 
 NIGHT_AND_NOON = [{"start": "00:00", "end": "07:00"}, {"start": "10:00", "end": "16:00"}]
 MORNING_AND_EVENING = [{"start": "06:00", "end": "11:00"}, {"start": "16:00", "end": "24:00"}]
@@ -51,7 +52,7 @@ def units(draw, name: str) -> dict:
 
 @st.composite
 def programmes(draw) -> tuple:
-    """A problem of 24 or 96 blocks, few scenarios, risk weight and tail share."""
+    """A problem of 24 or 96 blocks, few scenarios, and how risk is weighed."""
     n_blocks = draw(st.sampled_from([24, 24, 96]))
     n_scenarios = draw(st.integers(1, 5 if n_blocks == 24 else 3))
     fleet = [draw(units(name)) for name in ("A", "B", "C")[: draw(st.integers(1, 3))]]
@@ -83,8 +84,8 @@ def programmes(draw) -> tuple:
         problem = replace(problem, fixed_dam_mw=draw(st.sampled_from([fixed, -fixed])))
     elif draw(st.booleans()):
         problem = replace(problem, schedule_start_mwh=None)
-    risk_aversion = draw(st.sampled_from([0.0, 0.1, 0.7, 3.0]))
-    return problem, prices, risk_aversion, draw(st.sampled_from([0.2, 0.5, 1.0]))
+    aversion, alpha = st.sampled_from([0.0, 0.1, 0.7, 3.0]), st.sampled_from([0.2, 0.5, 1.0])
+    return problem, prices, Risk(draw(aversion), draw(alpha))
 
 
 def assert_same_plan(plan, other) -> None:
@@ -110,16 +111,16 @@ def assert_same_plan(plan, other) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(programmes())
 def test_a_random_programme_has_the_plan_of_the_readable_statement(drawn):
-    problem, prices, risk_aversion, alpha = drawn
+    problem, prices, risk = drawn
     try:
-        other = TwoStageProgramme(problem, prices).solve(risk_aversion, alpha)
+        other = TwoStageProgramme(problem, prices).solve(risk)
     except InfeasibleError:
         with pytest.raises(InfeasibleError):
-            ArrayProgramme(problem, prices).solve(risk_aversion, alpha)
+            ArrayProgramme(problem, prices).solve(risk)
         return
-    assert_same_plan(ArrayProgramme(problem, prices).solve(risk_aversion, alpha), other)
+    assert_same_plan(ArrayProgramme(problem, prices).solve(risk), other)
     with mock.patch.object(engine, "PART", 2):  # begin with parts, as many scenarios do
-        assert_same_plan(ArrayProgramme(problem, prices).solve(risk_aversion, alpha), other)
+        assert_same_plan(ArrayProgramme(problem, prices).solve(risk), other)
 
 
 def two_days() -> PriceScenarios:
@@ -163,13 +164,13 @@ def test_the_same_model_is_solved_whatever_was_solved_before():
     """Structures are kept between days; nothing of a day may stay in them."""
     problem = make_problem(make_params(terminal="hard"))
     prices = [price_scenarios(4, seed=seed, no_trade=(5 * seed,)) for seed in (1, 2)]
-    alone = ArrayProgramme(problem, prices[1]).solve(0.4, 0.5)
-    ArrayProgramme(replace(problem, e_start_mwh=np.array([60.0])), prices[0]).solve(0.4, 0.5)
-    again = ArrayProgramme(problem, prices[1]).solve(0.4, 0.5)
+    alone = ArrayProgramme(problem, prices[1]).solve(Risk(0.4, 0.5))
+    ArrayProgramme(replace(problem, e_start_mwh=np.array([60.0])), prices[0]).solve(Risk(0.4, 0.5))
+    again = ArrayProgramme(problem, prices[1]).solve(Risk(0.4, 0.5))
     for name in ("dam_mw", "rtm_mw", "profit_rs", "energy_mwh"):
         np.testing.assert_array_equal(getattr(again, name), getattr(alone, name))
     low = structure.structure(ArrayProgramme(problem, prices[0]).shape).column_low.copy()
-    ArrayProgramme(problem, prices[1]).solve(0.4, 0.5)
+    ArrayProgramme(problem, prices[1]).solve(Risk(0.4, 0.5))
     np.testing.assert_array_equal(
         structure.structure(ArrayProgramme(problem, prices[0]).shape).column_low, low
     )
@@ -185,11 +186,11 @@ def solved_again(path: Path) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("solver", ["engine", "highs", "cbc"])
-def test_a_solve_without_an_optimum_names_day_weight_status_and_keeps_the_model(solver):
+def test_a_solve_without_an_optimum_names_day_lambda_status_and_keeps_the_model(solver):
     problem = make_problem(make_params(solver=solver), e_start_mwh=np.array([-5000.0]))
     problem = replace(problem, name="2024-03-09")
     with pytest.raises(InfeasibleError) as told:
-        dispatch.plan_day(problem, price_scenarios(2), 0.3, 0.5)
+        dispatch.plan_day(problem, price_scenarios(2), Risk(0.3, 0.5))
     message = str(told.value)
     assert "2024-03-09, lambda 0.3: " in message
     assert re.search(r"status '[Ii]nfeasible'", message)
@@ -205,7 +206,7 @@ def test_a_solve_without_an_optimum_names_day_weight_status_and_keeps_the_model(
 def test_a_solve_that_does_not_finish_says_so_and_keeps_the_model(solver):
     params = make_params(solver=solver, solver_time_limit_s=1e-4)
     with pytest.raises(InfeasibleError, match=r"Time limit.*raise solver_time_limit_s") as told:
-        dispatch.plan_day(make_problem(params, 96), price_scenarios(40, 96), 0.0, 1.0)
+        dispatch.plan_day(make_problem(params, 96), price_scenarios(40, 96))
     path = Path(re.search(r"The model is in (\S+\.mps)\.", str(told.value)).group(1))
     assert solved_again(path)[0] == "Optimal"  # given time
     path.unlink()
@@ -234,13 +235,13 @@ def test_parts_that_cannot_follow_one_schedule_are_no_basis_and_no_harm(monkeypa
     rtm[2:] = np.nan  # the first part alone can trade its way out
     prices = replace(prices, rtm=rtm)
     problem = make_problem(make_params(commitment="financial"))
-    plan = ArrayProgramme(problem, prices).solve(0.3, 0.5)
-    assert_same_plan(plan, TwoStageProgramme(problem, prices).solve(0.3, 0.5))
+    plan = ArrayProgramme(problem, prices).solve(Risk(0.3, 0.5))
+    assert_same_plan(plan, TwoStageProgramme(problem, prices).solve(Risk(0.3, 0.5)))
 
 
 def test_the_energy_balances_of_a_plan_hold_to_the_tolerance_told():
     problem = make_problem(make_params(), 96)
-    plan = ArrayProgramme(problem, price_scenarios(5, 96)).solve(0.5, 0.4)
+    plan = ArrayProgramme(problem, price_scenarios(5, 96)).solve(Risk(0.5, 0.4))
     unit = problem.bess.units[0]
     for s in range(5):
         net = plan.discharge_mw[s, 0] - plan.charge_mw[s, 0]

@@ -13,6 +13,7 @@ from bessvpp.files import PROJECT_ROOT
 from bessvpp.params.fields import parse_clock
 from bessvpp.params.forecast import level_name
 from bessvpp.params.load import SECTIONS, load_params, section_of
+from bessvpp.risk import Risk
 from bessvpp.runs.profiles import notebook_parameters
 
 
@@ -50,7 +51,7 @@ def test_the_projects_own_files_are_valid_and_hold_the_published_defaults():
 def test_a_notebook_parameter_names_one_field_and_no_section_shares_it():
     fields = [field for section in SECTIONS.values() for field in section.model_fields]
     assert len(fields) == len(set(fields))
-    assert section_of("alpha") == "cvar"
+    assert section_of("alpha") == "risk"
     assert section_of("n_scenarios") == "scenarios"
 
 
@@ -64,7 +65,7 @@ def test_a_notebook_parameter_names_one_field_and_no_section_shares_it():
             "comitment",
             "unknown key; did you mean 'commitment'?",
         ),
-        ("cvar", lambda c: c.pop("alpha"), "cvar.yaml", "alpha", "missing"),
+        ("risk", lambda c: c.pop("alpha"), "risk.yaml", "alpha", "missing"),
         (
             "bess",
             lambda c: c.update(connection_limit_mw="50 MW"),
@@ -163,11 +164,11 @@ def test_a_notebook_parameter_names_one_field_and_no_section_shares_it():
             "levels.0",
             "greater than 0",
         ),
-        ("cvar", lambda c: c.update(alpha=0.0), "cvar.yaml", "alpha", "greater than 0"),
+        ("risk", lambda c: c.update(alpha=0.0), "risk.yaml", "alpha", "greater than 0"),
         (
-            "cvar",
+            "risk",
             lambda c: c.update(lambdas=[0.1, 0.0]),
-            "cvar.yaml",
+            "risk.yaml",
             "this file",
             "rise strictly",
         ),
@@ -274,7 +275,7 @@ def test_every_problem_of_a_file_is_told_at_once(folder):
 
 
 def test_a_missing_broken_or_wrongly_shaped_file_is_named(folder):
-    path = folder / "cvar.yaml"
+    path = folder / "risk.yaml"
     path.write_text("alpha: [", encoding="utf-8")
     assert f"{path}: not readable as YAML" in refusal(folder)
     path.write_text("- alpha\n", encoding="utf-8")
@@ -284,9 +285,19 @@ def test_a_missing_broken_or_wrongly_shaped_file_is_named(folder):
     assert "no such folder" in refusal(folder / "none")
 
 
+def test_a_folder_from_before_the_section_on_risk_still_opens(folder):
+    (folder / "risk.yaml").rename(folder / "cvar.yaml")
+    edit(folder, "cvar", lambda content: content.pop("risk_aversion"))
+    edit(folder, "backtest", lambda content: content.update(risk_aversion=0.7))
+    assert load_params(folder).risk.risk == Risk(0.7, 0.05)
+    assert load_params(folder, risk_aversion=0.2).risk.risk_aversion == 0.2
+    edit(folder, "cvar", lambda content: content.update(alpha=0.0))
+    assert f"{folder / 'cvar.yaml'}: alpha: " in refusal(folder)
+
+
 def test_a_notebook_parameter_replaces_the_files_value_and_is_checked_like_it(folder):
     params = load_params(folder, alpha=0.2, n_scenarios=9, terminal="free")
-    assert (params.cvar.alpha, params.scenarios.n_scenarios) == (0.2, 9)
+    assert (params.risk.alpha, params.scenarios.n_scenarios) == (0.2, 9)
     assert params.backtest.terminal == "free"
     message = refusal(folder, alpha=2.0)
     assert message.startswith("notebook parameter: alpha: ")
@@ -305,7 +316,7 @@ def test_a_parameter_that_a_notebook_does_not_declare_is_refused():
 
 def test_parameters_cannot_be_changed_once_read():
     with pytest.raises(ValueError, match="frozen"):
-        load_params().cvar.alpha = 0.5
+        load_params().risk.alpha = 0.5
 
 
 def test_the_cap_in_force_changes_on_its_first_day():

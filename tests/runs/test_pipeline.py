@@ -123,15 +123,15 @@ def test_profile_beats_files_and_the_command_line_beats_both(three: Path, tmp_pa
     (own / "scenarios.yaml").write_text(
         "dependence: copula\nn_scenarios: 21\nseed: 7\ngibbs_sweeps: 20\n"
     )
-    (own / "cvar.yaml").write_text("alpha: 0.5\nlambdas: [0.0, 1.0]\n")
+    (own / "risk.yaml").write_text("alpha: 0.5\nrisk_aversion: 0.2\nlambdas: [0.0, 1.0]\n")
     (tmp_path / "mine.yaml").write_text("alpha: 0.25\nsynthetic_days: 90\n")
     given = profiles.parse_assignments(["synthetic_days=80"])
     resolved = profiles.resolve("./mine.yaml", given, "own")
     assert resolved.profile == "mine"
     assert resolved.knobs["n_scenarios"] == resolved.sections.scenarios.n_scenarios == 21
-    assert resolved.knobs["alpha"] == resolved.sections.cvar.alpha == 0.25
+    assert resolved.knobs["alpha"] == resolved.sections.risk.alpha == 0.25
     assert resolved.knobs["synthetic_days"] == 80
-    assert resolved.sections.cvar.lambdas == (0.0, 1.0)
+    assert resolved.sections.risk.lambdas == (0.0, 1.0)
 
 
 def test_declared_parameters_are_plain_literals(tmp_path: Path):

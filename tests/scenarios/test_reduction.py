@@ -91,11 +91,11 @@ def test_on_all_scenarios_no_plan_of_fewer_beats_the_plan_of_all():
         schedule_start_mwh=start,
         schedule_end_mwh=start,
     )
-    whole = plan_day(problem, day, 0.0, 1.0).objective_rs
+    whole = plan_day(problem, day).objective_rs
 
     def worth(dam_mw: np.ndarray) -> float:
-        return plan_day(replace(problem, fixed_dam_mw=dam_mw), day, 0.0, 1.0).objective_rs
+        return plan_day(replace(problem, fixed_dam_mw=dam_mw), day).objective_rs
 
-    kept = worth(plan_day(problem, reduce(day, 8), 0.0, 1.0).dam_mw)
-    one = worth(plan_day(problem, reduce(day, 1), 0.0, 1.0).dam_mw)
+    kept = worth(plan_day(problem, reduce(day, 8)).dam_mw)
+    one = worth(plan_day(problem, reduce(day, 1)).dam_mw)
     assert one < kept < whole + 1  # 1 Rs: tie-breaks

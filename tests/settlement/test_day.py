@@ -14,6 +14,7 @@ from bessvpp.backtest.summary import summarise
 from bessvpp.optimizer.dispatch import plan_day
 from bessvpp.optimizer.problem import Past
 from bessvpp.prices import PriceScenarios
+from bessvpp.risk import Risk
 from bessvpp.settlement.day import CAUSAL, HINDSIGHT, settle_causally, settle_with_recourse
 
 EVERY_BLOCK = np.arange(24)
@@ -31,7 +32,7 @@ def known(path: np.ndarray, decisions: np.ndarray = EVERY_BLOCK) -> np.ndarray:
 
 
 def a_commitment(problem) -> np.ndarray:
-    return plan_day(problem, price_scenarios(4, 24, seed=9), 0.1, 0.25).dam_mw
+    return plan_day(problem, price_scenarios(4, 24, seed=9), Risk(0.1, 0.25)).dam_mw
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -173,14 +174,14 @@ def test_what_is_past_stays_as_it_was_in_every_statement(name, solver):
     problem = make_problem(CASES[name], solver=solver)
     prices, dam_mw = a_day(7), a_commitment(make_problem(CASES[name]))
     problem = replace(problem, fixed_dam_mw=dam_mw)
-    first = plan_day(problem, prices, 0.0, 1.0)
+    first = plan_day(problem, prices)
     past = Past(first.rtm_mw[0, :9], first.charge_mw[0, :, :7], first.discharge_mw[0, :, :7])
     turned = PriceScenarios.single(prices.dam[0], prices.rtm[0][::-1].copy())
-    plan = plan_day(replace(problem, past=past), turned, 0.0, 1.0)
+    plan = plan_day(replace(problem, past=past), turned)
     np.testing.assert_allclose(plan.rtm_mw[0, :9], past.rtm_mw, atol=1e-6)
     np.testing.assert_allclose(plan.charge_mw[0, :, :7], past.charge_mw, atol=2e-6)
     np.testing.assert_allclose(plan.discharge_mw[0, :, :7], past.discharge_mw, atol=2e-6)
-    reference = plan_day(replace(problem, past=past, solver="highs"), turned, 0.0, 1.0)
+    reference = plan_day(replace(problem, past=past, solver="highs"), turned)
     assert plan.objective_rs == pytest.approx(reference.objective_rs, rel=1e-6)
     np.testing.assert_allclose(plan.rtm_mw, reference.rtm_mw, atol=1e-3)
 
