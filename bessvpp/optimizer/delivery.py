@@ -1,37 +1,42 @@
 """Who delivers a DAM schedule, burning least: a small programme with one answer.
 
-Stated twice, like the programme it serves: to be read, and as arrays.
+A programme's own split over units and directions is one of many. This one is unique, by distinct
+weights on every flow, so that plans depend neither on the solver nor on how they were stated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import pulp
-from scipy import sparse
 
 from bessvpp.errors import InfeasibleError
-from bessvpp.optimizer.paths import Statement, new_column, run_solver, solution
-from bessvpp.optimizer.problem import (
-    OFF_SCHEDULE_TOLERANCE_MW,
-    OFF_SCHEDULE_WEIGHT,
-    Problem,
-    on_day,
-    spread_out,
+from bessvpp.optimizer.highs import Model
+from bessvpp.optimizer.problem import SCHEDULE, Bar, Problem, on_day, spread_out
+from bessvpp.optimizer.structure import (
+    Coefficients,
+    Columns,
+    Paths,
+    Rows,
+    Shape,
+    limit_ends,
+    set_starts,
+    unit_paths,
 )
-from bessvpp.optimizer.structure import Coefficients, Columns, Paths, Rows, Shape, unit_paths
+
+OFF_SCHEDULE_WEIGHT = 1e4
+OFF_SCHEDULE_TOLERANCE_MW = 1e-3
 
 
 @dataclass(frozen=True)
-class _Delivered:
+class Delivered:
     """Who delivers a DAM schedule, burning least: U units, T blocks."""
 
     charge_mw: np.ndarray  # (U, T)
     discharge_mw: np.ndarray  # (U, T)
-    starts_mwh: np.ndarray  # (days, U)
+    starts_mwh: np.ndarray  # (days, U) energy with which each day's schedule starts
 
     @property
     def unit_mw(self) -> np.ndarray:
@@ -39,55 +44,54 @@ class _Delivered:
         return self.discharge_mw - self.charge_mw
 
 
-class DeliverySchedule(Statement):
-    """Who delivers a DAM schedule, burning least: U units, T blocks.
+def deliver(problem: Problem, dam_mw: np.ndarray, bars: Collection[Bar] = ()) -> Delivered:
+    """Share a DAM schedule (T,) over units and directions.
 
-    A programme's own split over units and directions is one of many. This one is unique, by
-    distinct weights on every flow, so that plans do not depend on the solver.
+    Raises
+    ------
+    InfeasibleError
+        where it cannot be shared, or only by trading something else.
     """
-
-    def __init__(self, problem: Problem, dam_mw: np.ndarray, barred: Container[str]) -> None:
-        super().__init__(problem, dam_mw.size, pulp.LpMinimize)
-        paths = [self.unit_path(i, "schedule") for i in range(len(problem.bess.units))]
-        self.charge, self.discharge, _ = zip(*paths, strict=True)
-        above, below = ([new_column(f"{way}_{t}", 0) for t in range(dam_mw.size)] for way in "ab")
-        objective = dict.fromkeys([*above, *below], OFF_SCHEDULE_WEIGHT)
-        for t, mw in enumerate(dam_mw):
-            terms = {above[t]: 1, below[t]: -1}
-            terms |= {d[t]: 1 for d in self.discharge} | {c[t]: -1 for c in self.charge}
-            self.add(f"schedule_balance_{t}", terms, "==", mw)
-        flows = [*self.charge, *self.discharge]
-        for k, flow in enumerate(flows):
-            objective |= dict(zip(flow, 1 + spread_out(k, dam_mw.size), strict=True))
-            for variable in flow:
-                if variable.name in barred:
-                    variable.upBound = 0
-        self.off_schedule = [*above, *below]
-        self.lp.setObjective(pulp.LpAffineExpression(objective))
-
-    def solve(self) -> DeliverySchedule:
-        """Solve; ``charge_mw`` and ``discharge_mw`` are (U, T) then."""
-        run_solver(self.lp, self.problem)
-        if solution(self.off_schedule).max() > OFF_SCHEDULE_TOLERANCE_MW:
-            raise InfeasibleError(
-                "the DAM schedule cannot be delivered: the solver's tolerance is too wide"
-            )
-        self.charge_mw, self.discharge_mw = (
-            np.maximum(solution(list(flow)), 0) for flow in (self.charge, self.discharge)
+    shape = _shape(problem, dam_mw.size)
+    d = delivery(shape)
+    low, high = d.column_low.copy(), d.column_high.copy()
+    limit_ends(problem, shape, d.paths, low, high)
+    for bar in bars:
+        if bar.path == SCHEDULE:
+            high[getattr(d.paths, bar.direction)[bar.unit, bar.block]] = 0.0
+    row_low, row_high = d.row_low.copy(), d.row_high.copy()
+    set_starts(problem, shape, d.paths, row_low, row_high)
+    row_low[d.balance_rows] = row_high[d.balance_rows] = dam_mw
+    model = Model(problem, d.matrix, d.cost, (row_low, row_high), (low, high))
+    model.run()
+    if model.values[d.off_schedule].max() > OFF_SCHEDULE_TOLERANCE_MW:
+        raise InfeasibleError(
+            "the DAM schedule cannot be delivered: the solver's tolerance is too wide"
         )
-        self.flows = {
-            variable.name: variable.varValue
-            for unit in (*self.charge, *self.discharge)
-            for variable in unit
-        }
-        return self
+    charge, discharge = (
+        np.maximum(model.values[columns], 0) for columns in (d.paths.charge, d.paths.discharge)
+    )
+    if problem.schedule_start_mwh is None:
+        starts = model.values[d.paths.free_starts].T
+    else:
+        days = range(shape.n_days)
+        starts = np.array([on_day(problem.schedule_start_mwh, day) for day in days])
+    return Delivered(charge, discharge, starts)
 
-    def starts_mwh(self) -> np.ndarray:
-        """(days, U) energy with which each day's schedule starts."""
-        days = range(self.n_blocks // self.problem.blocks_per_day)
-        if self.problem.schedule_start_mwh is not None:
-            return np.array([on_day(self.problem.schedule_start_mwh, day) for day in days])
-        return np.array([[starts[day].varValue for starts in self.free_starts] for day in days])
+
+def _shape(problem: Problem, n_blocks: int) -> Shape:
+    """The shape of a problem's DAM schedule alone: no scenario and no price."""
+    return Shape(
+        bess=problem.bess,
+        block_hours=problem.block_hours,
+        n_blocks=n_blocks,
+        n_scenarios=0,
+        is_physical=True,
+        is_recourse=False,
+        free_start=problem.schedule_start_mwh is None,
+        is_risk_averse=False,
+        n_lines=(),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,7 @@ class Delivery(Coefficients):
     """The small programme that shares a DAM schedule over units and directions."""
 
     paths: Paths
-    off_schedule: np.ndarray
+    off_schedule: np.ndarray  # columns: above and below the schedule
     balance_rows: np.ndarray  # (T,)
     cost: np.ndarray
 
@@ -113,8 +117,6 @@ def delivery(shape: Shape) -> Delivery:
     cost[off_schedule] = OFF_SCHEDULE_WEIGHT
     for k, flow in enumerate([*paths.charge, *paths.discharge]):
         cost[flow] = 1 + spread_out(k, shape.n_blocks)
-    row, column, value = rows.entries()
-    matrix = sparse.csr_array((value, (row, column)), shape=(rows.n_rows, columns.n_columns))
     row_low, row_high = rows.limits()
     column_low, column_high = columns.limits()
     return Delivery(
@@ -122,7 +124,7 @@ def delivery(shape: Shape) -> Delivery:
         off_schedule=off_schedule,
         balance_rows=balance_rows,
         cost=cost,
-        matrix=matrix,
+        matrix=rows.matrix(columns.n_columns),
         row_low=row_low,
         row_high=row_high,
         column_low=column_low,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from bessvpp.optimizer.engine import ArrayProgramme
 from bessvpp.optimizer.problem import Plan, Problem
 from bessvpp.optimizer.statement import TwoStageProgramme
+from bessvpp.optimizer.strict import relaxed_and_strict
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import RISK_NEUTRAL, Risk
 
@@ -47,5 +48,5 @@ def ceiling(problem: Problem, scenarios: PriceScenarios) -> Plan:
     plan's ``relaxation_gap_rs`` says how much a plan that keeps the clause falls short.
     """
     window = programme(problem, scenarios, is_risk_averse=False)
-    strict = window.solve()
-    return replace(window.bound, relaxation_gap_rs=strict.relaxation_gap_rs)
+    relaxed, strict = relaxed_and_strict(window, RISK_NEUTRAL)
+    return replace(relaxed, relaxation_gap_rs=strict.relaxation_gap_rs)

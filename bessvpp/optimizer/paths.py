@@ -16,7 +16,6 @@ class Statement:
     def __init__(self, problem: Problem, n_blocks: int, sense: int) -> None:
         self.problem, self.n_blocks = problem, n_blocks
         self.lp = pulp.LpProblem(type(self).__name__, sense)
-        self.free_starts: list[list[pulp.LpVariable]] = [[] for _ in problem.bess.units]
 
     def unit_path(
         self, i: int, path: str
@@ -49,7 +48,6 @@ class Statement:
                 else:
                     free = new_column(f"e_{tag}_start_{t}", unit.e_min_mwh, unit.e_max_mwh)
                     terms[free] = -1
-                    self.free_starts[i].append(free)
             else:
                 terms[energy[t - 1]] = -1
             self.add(f"energy_{tag}_{t}", terms, "==", start)
@@ -78,15 +76,16 @@ class Statement:
 def run_solver(
     lp: pulp.LpProblem, problem: Problem, risk_aversion: float = 0.0, gap_abs: float | None = None
 ) -> None:
-    """Solve a programme from scratch; ``InfeasibleError`` unless it ends optimal."""
+    """Solve a programme from scratch.
+
+    Raises
+    ------
+    InfeasibleError
+        unless the solver proves an optimum; names the file with the model.
+    """
     kind = pulp.PULP_CBC_CMD if problem.solver == "cbc" else pulp.HiGHS
     limit = problem.solver_time_limit_s
     status = lp.solve(kind(msg=False, threads=1, gapAbs=gap_abs, timeLimit=limit))
-    check_status(lp, problem, risk_aversion, status)
-
-
-def check_status(lp: pulp.LpProblem, problem: Problem, risk_aversion: float, status: int) -> None:
-    """Raise ``InfeasibleError`` unless a solver proved an optimum; the model is kept."""
     if status != pulp.LpStatusOptimal or lp.sol_status != pulp.LpSolutionOptimal:
         path = model_file(problem, risk_aversion)
         lp.writeMPS(str(path), mpsSense=pulp.LpMinimize)  # what a reader of the file assumes

@@ -1,7 +1,6 @@
 """What a dispatch programme is given, what it gives back, and what both its statements share.
 
-Shared are the published tie-break, the judgement of a DAM schedule by its strict path, the rule
-by which burning blocks lose a direction, and the message of a solve without an optimum.
+Shared are the published tie-break and the message of a solve without an optimum.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,8 @@ UNDELIVERED_PENALTY_RS_PER_MWH = 1e6
 """Keeps a recourse from choosing not to deliver; what is booked is the deviation rate."""
 PAST_TOLERANCE_MW = 1e-6
 """Room for the rounding of flows that were run, so that the next programme can go on from them."""
-OFF_SCHEDULE_WEIGHT = 1e4
-OFF_SCHEDULE_TOLERANCE_MW = 1e-3
+SCHEDULE = -1
+"""The path of a bar that lies in the DAM schedule; any other is that of a scenario."""
 _PRIMES = [p for p in range(2, 1000) if all(p % q for q in range(2, int(p**0.5) + 1))]
 
 
@@ -57,13 +57,11 @@ class Problem:
     """Everything a programme needs besides prices and risk aversion.
 
     ``e_start_mwh`` is (U,). ``fixed_dam_mw``, (T,), makes it a recourse to a commitment.
-    ``rtm_allowed`` False
-    leaves the DAM alone. ``schedule_start_mwh`` and ``schedule_end_mwh``, (U,) or (days, U),
-    are where the DAM schedule of every day starts and ends (None or NaN: anywhere). Under
-    ``hard`` a schedule ends exactly at the target, so that the next day's can start there;
-    the energy really stored ends at the target or above. ``past`` is what a recourse can no
-    longer change. ``name`` says which day, fan or policy
-    it is, for a message.
+    ``rtm_allowed`` False leaves the DAM alone. ``schedule_start_mwh`` and ``schedule_end_mwh``,
+    (U,) or (days, U), are where the DAM schedule of every day starts and ends (None or NaN:
+    anywhere). Under ``hard`` a schedule ends exactly at the target, so that the next day's can
+    start there; the energy really stored ends at the target or above. ``past`` is what a recourse
+    can no longer change. ``name`` says which day, fan or policy it is, for a message.
     """
 
     bess: BessParams
@@ -100,12 +98,20 @@ class Problem:
         return np.array([unit.e_target_mwh for unit in self.bess.units])
 
 
+class Bar(NamedTuple):
+    """A direction that a unit may not take in a block of a path, so as not to burn energy."""
+
+    path: int  # a scenario, or SCHEDULE
+    unit: int
+    block: int
+    direction: Literal["charge", "discharge"]
+
+
 @dataclass(frozen=True)
 class Plan:
     """Solution of a programme: S scenarios, U units, T blocks."""
 
     dam_mw: np.ndarray  # (T,) committed, positive sells
-    unit_dam_mw: np.ndarray | None  # (U, T) who delivers it; None: financial
     rtm_mw: np.ndarray  # (S, T)
     charge_mw: np.ndarray  # (S, U, T)
     discharge_mw: np.ndarray  # (S, U, T)
@@ -117,8 +123,9 @@ class Plan:
     cvar_rs: float
     objective_rs: float
     lp_cvar_rs: float | None  # the programme's own figure; None at risk aversion 0
-    restricted_blocks: int  # unit-blocks that lost a direction
-    relaxation_gap_rs: float  # objective lost to those restrictions
+    unit_dam_mw: np.ndarray | None = None  # (U, T) who delivers it; None: financial
+    restricted_blocks: int = 0  # unit-blocks that lost a direction
+    relaxation_gap_rs: float = 0.0  # objective lost to those restrictions
 
     @property
     def e_end_mwh(self) -> np.ndarray:
@@ -150,7 +157,7 @@ def tie_break(side: str, n_blocks: int, unit: int = 0) -> np.ndarray:
     return TIE_BREAK_RS_PER_MWH * spread_out(key, n_blocks)
 
 
-# ---------------------------------------------------------------------- the strict path
+# ---------------------------------------------------------------------- days
 
 
 def on_day(starts: np.ndarray, day: int) -> np.ndarray:

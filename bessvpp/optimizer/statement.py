@@ -30,24 +30,25 @@ unique among equally good ones. It is part of the objective and never of a profi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pulp
 
 from bessvpp import battery
-from bessvpp.optimizer.delivery import DeliverySchedule
-from bessvpp.optimizer.paths import Statement, check_status, new_column, run_solver, solution
+from bessvpp.optimizer.paths import Statement, new_column, run_solver, solution
 from bessvpp.optimizer.problem import (
     PAST_TOLERANCE_MW,
+    SCHEDULE,
     SIDES,
     UNDELIVERED_PENALTY_RS_PER_MWH,
+    Bar,
     Past,
     Plan,
     Problem,
     tie_break,
 )
-from bessvpp.optimizer.strict import BURN_TOLERANCE_MW, schedule_violation_mwh, worst_burning
+from bessvpp.optimizer.strict import relaxed_and_strict
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import RISK_NEUTRAL, Risk, cvar
 
@@ -74,18 +75,13 @@ class _Variables:
 
 
 class TwoStageProgramme(Statement):
-    """The programme of the module's docstring, stated once; ``solve`` for each risk aversion.
-
-    Every solve starts with all directions open, so a plan depends on its own risk aversion
-    alone and not on those solved before.
-    """
+    """The programme of the module's docstring, stated once and solved anew for each risk."""
 
     def __init__(self, problem: Problem, scenarios: PriceScenarios) -> None:
         super().__init__(problem, scenarios.dam.shape[1], pulp.LpMaximize)
         self.scenarios = scenarios
         self.n_scenarios = len(scenarios.weights)
-        self.barred: dict[str, tuple[pulp.LpVariable, float]] = {}  # with their own limits
-        self._changed_bounds: list[pulp.LpVariable] = []
+        self._closed: list[tuple[pulp.LpVariable, float | None]] = []  # with their own limits
         self._state()
 
     # ------------------------------------------------------------------ the statement
@@ -245,91 +241,31 @@ class TwoStageProgramme(Statement):
     # ------------------------------------------------------------------ the solution
 
     def solve(self, risk: Risk = RISK_NEUTRAL) -> Plan:
-        """Solve for one risk aversion.
+        """The plan in which no unit charges and discharges at once.
 
         Raises
         ------
         InfeasibleError
             where the solver proves no optimum; names the status.
         """
-        self.bound = self.solve_relaxed(risk)
-        while burning := self._burning_blocks():
-            for charge, discharge in burning:
-                self._bar(charge, discharge)
-            self._solve_once(risk)
-        plan = self._plan(risk)
-        return replace(plan, relaxation_gap_rs=self.bound.objective_rs - plan.objective_rs)
+        return relaxed_and_strict(self, risk)[1]
 
-    def solve_relaxed(self, risk: Risk = RISK_NEUTRAL) -> Plan:
-        """Solve without the one-direction clause: an upper bound."""
-        for variable, limit in self.barred.values():
+    def optimum(self, risk: Risk = RISK_NEUTRAL, bars: frozenset[Bar] = frozenset()) -> Plan:
+        """The best plan that takes no barred direction; see ``strict.Programme``."""
+        for variable, limit in self._closed:
             variable.upBound = limit
-            self._changed_bounds.append(variable)
-        self.barred.clear()
+        barred = [self._flow(bar) for bar in bars]
+        self._closed = [(variable, variable.upBound) for variable in barred]
+        for variable in barred:
+            variable.upBound = variable.lowBound
         self.lp.setObjective(self._objective(risk))
-        self._solve_once(risk)
+        run_solver(self.lp, self.problem, risk.aversion)
         return self._plan(risk)
 
-    def _solve_once(self, risk: Risk) -> None:
-        if self.problem.solver != "cbc" and self.lp.solverModel is not None:
-            self._change_model(risk)
-        else:
-            run_solver(self.lp, self.problem, risk.aversion)
-        self.schedule = None
-        if self.problem.is_physical:
-            self.schedule = DeliverySchedule(self.problem, self._dam_mw(), self.barred).solve()
-
-    def _change_model(self, risk: Risk) -> None:
-        """Change risk aversions and bounds in the HiGHS model and go on from its last basis."""
-        model = self.lp.solverModel
-        for variable in (self.v.zeta, *self.v.tail):
-            model.changeColCost(variable.index, -self.lp.objective.get(variable, 0.0))
-        for variable in self._changed_bounds:
-            model.changeColBounds(variable.index, variable.lowBound, variable.upBound)
-        self._changed_bounds.clear()
-        model.run()
-        status, self.lp.sol_status = pulp.HiGHS(msg=False).findSolutionValues(self.lp)
-        check_status(self.lp, self.problem, risk.aversion, status)
-
-    def _burning_blocks(self) -> list[tuple[pulp.LpVariable, pulp.LpVariable]]:
-        """Variables of a block that charge and discharge at once where they must not.
-
-        In the DAM schedule that is where no way to deliver it keeps to its bounds otherwise.
-        """
-        v = self.v
-        pairs = [
-            (charge, discharge)
-            for s in range(self.n_scenarios)
-            for unit in zip(v.charge[s], v.discharge[s], strict=True)
-            for charge, discharge in zip(*unit, strict=True)
-            if min(charge.varValue, discharge.varValue) > BURN_TOLERANCE_MW
-        ]
-        if self.schedule is None:
-            return pairs
-        unit_mw = self.schedule.discharge_mw - self.schedule.charge_mw
-        worst = worst_burning(
-            schedule_violation_mwh(self.problem, unit_mw, self.schedule.starts_mwh()),
-            self.schedule.charge_mw,
-            self.schedule.discharge_mw,
-        )
-        found = zip(*worst, strict=True)
-        return pairs + [(v.schedule_charge[i][t], v.schedule_discharge[i][t]) for i, t in found]
-
-    def _bar(self, charge: pulp.LpVariable, discharge: pulp.LpVariable) -> None:
-        """Take the lesser direction from a block; discharge where both are equal."""
-        sells = self._flow(discharge) > self._flow(charge) + BURN_TOLERANCE_MW
-        idle = charge if sells else discharge
-        self.barred[idle.name] = idle, idle.upBound
-        idle.upBound = idle.lowBound
-        self._changed_bounds.append(idle)
-
-    def _flow(self, variable: pulp.LpVariable) -> float:
-        """Value of a flow; of a schedule's, the one that burns least."""
-        flows = {} if self.schedule is None else self.schedule.flows
-        return flows.get(variable.name, variable.varValue)
-
-    def _dam_mw(self) -> np.ndarray:
-        return solution(self.v.sale) - solution(self.v.purchase)
+    def _flow(self, bar: Bar) -> pulp.LpVariable:
+        if bar.path == SCHEDULE:
+            return getattr(self.v, f"schedule_{bar.direction}")[bar.unit][bar.block]
+        return getattr(self.v, bar.direction)[bar.path][bar.unit][bar.block]
 
     def _plan(self, risk: Risk) -> Plan:
         v, weights = self.v, self.scenarios.weights
@@ -340,12 +276,8 @@ class TwoStageProgramme(Statement):
         undelivered = np.zeros((self.n_scenarios, self.n_blocks))
         if v.short:
             undelivered = solution(v.short) - solution(v.excess)
-        unit_mw = None
-        if self.schedule is not None:
-            unit_mw = self.schedule.discharge_mw - self.schedule.charge_mw
         return Plan(
-            dam_mw=self._dam_mw(),
-            unit_dam_mw=unit_mw,
+            dam_mw=solution(v.sale) - solution(v.purchase),
             rtm_mw=solution(v.rtm_sale) - solution(v.rtm_purchase),
             charge_mw=solution(v.charge),
             discharge_mw=solution(v.discharge),
@@ -357,6 +289,4 @@ class TwoStageProgramme(Statement):
             cvar_rs=cvar(profit, risk.alpha, weights),
             objective_rs=pulp.value(self.lp.objective),
             lp_cvar_rs=lp_cvar,
-            restricted_blocks=len(self.barred),
-            relaxation_gap_rs=0.0,
         )

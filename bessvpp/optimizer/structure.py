@@ -1,7 +1,7 @@
 """The structure of the two-stage programme as sparse arrays: columns, rows and coefficients.
 
 It depends on the battery, the rules and the numbers of blocks and scenarios alone, so it is built
-once for each shape; ``engine`` puts prices and bounds into it.
+once for each shape; ``pricing`` puts prices and bounds into it.
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ class Rows:
     def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows, columns and values of all coefficients."""
         return tuple(np.concatenate(parts) for parts in zip(*self._entries, strict=True))
+
+    def matrix(self, n_columns: int) -> sparse.csr_array:
+        """(n_rows, n_columns) all coefficients."""
+        row, column, value = self.entries()
+        return sparse.csr_array((value, (row, column)), shape=(self.n_rows, n_columns))
 
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
         """(n_rows,) least and greatest value of each row."""
@@ -200,8 +205,8 @@ class Structure(Coefficients):
     discharge: np.ndarray  # (S, U, T)
     energy: np.ndarray  # (S, U, T)
     value: np.ndarray  # (S, U) or empty
-    zeta: int | None
-    tail: np.ndarray | None  # (S,) u_s
+    zeta: np.ndarray  # (1,) or empty
+    tail: np.ndarray  # (S,) u_s, or empty
     start_rows: np.ndarray  # (S, U)
     n_first: tuple[int, int]  # rows and columns of the first stage
     n_each: tuple[int, int]  # rows and columns of a scenario
@@ -210,24 +215,61 @@ class Structure(Coefficients):
 @lru_cache(maxsize=16)
 def structure(shape: Shape) -> Structure:
     """Build the structure of a shape: one scenario, repeated."""
-    n_units, n_blocks, n_scenarios = len(shape.bess.units), shape.n_blocks, shape.n_scenarios
-    limit = shape.bess.connection_limit_mw
     columns, rows = Columns(), Rows()
-    sale, purchase = (columns.add((n_blocks,), 0.0, limit) for _ in range(2))
-    schedule = None
-    if shape.is_physical:
-        schedule = unit_paths(shape, columns, rows, daily=True)
-        balance = [(sale, -1.0), (purchase, 1.0)]
-        balance += [(schedule.discharge.T, 1.0), (schedule.charge.T, -1.0)]
-        rows.add(n_blocks, balance, 0.0, 0.0)
-    n_first_columns, n_first_rows = columns.n_columns, rows.n_rows
+    sale, purchase, schedule = _first_stage(shape, columns, rows)
+    n_first = rows.n_rows, columns.n_columns
+    recourse, start_rows = _recourse(shape, columns, rows, sale, purchase)
+    n_each = rows.n_rows - n_first[0], columns.n_columns - n_first[1]
+    scenarios = np.arange(shape.n_scenarios)
 
+    def each(numbers: np.ndarray, step: int) -> np.ndarray:
+        """Numbers of one scenario as those of all, (S, ...)."""
+        return numbers + step * scenarios.reshape(-1, *[1] * numbers.ndim)
+
+    n_columns = n_first[1] + n_each[1] * shape.n_scenarios  # zeta and the tail come after them
+    n_tail = 1 if shape.is_risk_averse else 0
+    return Structure(
+        sale=sale,
+        purchase=purchase,
+        schedule=schedule,
+        **{name: each(numbers, n_each[1]) for name, numbers in recourse.items()},
+        zeta=n_columns + np.arange(n_tail),
+        tail=n_columns + n_tail + scenarios[: n_tail * shape.n_scenarios],
+        start_rows=each(start_rows, n_each[0]),
+        n_first=n_first,
+        n_each=n_each,
+        **vars(_repeated(shape, columns, rows, n_first, n_each)),
+    )
+
+
+def _first_stage(
+    shape: Shape, columns: Columns, rows: Rows
+) -> tuple[np.ndarray, np.ndarray, Paths | None]:
+    """Sales and purchases in the DAM, (T,), and the path of a schedule that is deliverable."""
+    limit = shape.bess.connection_limit_mw
+    sale, purchase = (columns.add((shape.n_blocks,), 0.0, limit) for _ in range(2))
+    if not shape.is_physical:
+        return sale, purchase, None
+    schedule = unit_paths(shape, columns, rows, daily=True)
+    balance = [(sale, -1.0), (purchase, 1.0)]
+    balance += [(schedule.discharge.T, 1.0), (schedule.charge.T, -1.0)]
+    rows.add(shape.n_blocks, balance, 0.0, 0.0)
+    return sale, purchase, schedule
+
+
+def _recourse(
+    shape: Shape, columns: Columns, rows: Rows, sale: np.ndarray, purchase: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Columns of one scenario by name, and the rows, (U,), in which its paths start."""
+    n_blocks, limit = shape.n_blocks, shape.bess.connection_limit_mw
     rtm_sale, rtm_purchase = (columns.add((n_blocks,)) for _ in range(2))
     short, excess = (
         columns.add((n_blocks,)) if shape.is_recourse else np.empty(0, int) for _ in range(2)
     )
     paths = unit_paths(shape, columns, rows, daily=False)
-    value = columns.add((n_units,), -np.inf) if shape.n_lines else np.empty(0, int)
+    value = np.empty(0, int)
+    if shape.n_lines:
+        value = columns.add((len(shape.bess.units),), -np.inf)
     flow = [(paths.discharge.T, 1.0), (paths.charge.T, -1.0)]
     trade = [(sale, -1.0), (purchase, 1.0), (rtm_sale, -1.0), (rtm_purchase, 1.0)]
     if shape.is_recourse:
@@ -235,51 +277,42 @@ def structure(shape: Shape) -> Structure:
     rows.add(n_blocks, flow + trade, 0.0, 0.0)
     if sum(unit.p_max_mw for unit in shape.bess.units) > limit:
         rows.add(n_blocks, flow, -limit, limit)
+    named = {
+        "rtm_sale": rtm_sale,
+        "rtm_purchase": rtm_purchase,
+        "short": short,
+        "excess": excess,
+        "charge": paths.charge,
+        "discharge": paths.discharge,
+        "energy": paths.energy,
+        "value": value,
+    }
+    return named, paths.start_rows[:, 0]
 
-    n_columns = columns.n_columns - n_first_columns  # of one scenario
-    n_rows = rows.n_rows - n_first_rows
+
+def _repeated(
+    shape: Shape, columns: Columns, rows: Rows, n_first: tuple[int, int], n_each: tuple[int, int]
+) -> Coefficients:
+    """The first stage and as many copies of the recourse as there are scenarios; then the tail."""
+    n = shape.n_scenarios
     row, column, coefficient = rows.entries()
-    of_scenario = row >= n_first_rows
-    repeats = np.arange(n_scenarios)[:, None]
-    own = column[of_scenario] >= n_first_columns
-    row_all = np.append(row[~of_scenario], row[of_scenario] + n_rows * repeats)
-    column_all = np.append(column[~of_scenario], column[of_scenario] + n_columns * repeats * own)
-    value_all = np.append(coefficient[~of_scenario], np.tile(coefficient[of_scenario], n_scenarios))
-    size = n_first_rows + n_rows * n_scenarios, n_first_columns + n_columns * n_scenarios
-    zeta = tail = None
-    if shape.is_risk_averse:
-        zeta, tail = size[1], size[1] + 1 + np.arange(n_scenarios)
-        size = size[0], size[1] + 1 + n_scenarios
-
-    def each(numbers: np.ndarray, step: int = n_columns) -> np.ndarray:
-        """Numbers of one scenario as those of all, (S, ...)."""
-        return numbers + step * np.arange(n_scenarios).reshape(-1, *[1] * numbers.ndim)
+    of_scenario = row >= n_first[0]
+    repeats = np.arange(n)[:, None]
+    own = column[of_scenario] >= n_first[1]
+    row_all = np.append(row[~of_scenario], row[of_scenario] + n_each[0] * repeats)
+    column_all = np.append(column[~of_scenario], column[of_scenario] + n_each[1] * repeats * own)
+    value_all = np.append(coefficient[~of_scenario], np.tile(coefficient[of_scenario], n))
 
     def repeated(limits: np.ndarray, n_first: int) -> np.ndarray:
-        return np.append(limits[:n_first], np.tile(limits[n_first:], n_scenarios))
+        return np.append(limits[:n_first], np.tile(limits[n_first:], n))
 
-    row_low, row_high = (repeated(limits, n_first_rows) for limits in rows.limits())
-    column_low, column_high = (repeated(limits, n_first_columns) for limits in columns.limits())
+    row_low, row_high = (repeated(limits, n_first[0]) for limits in rows.limits())
+    column_low, column_high = (repeated(limits, n_first[1]) for limits in columns.limits())
     if shape.is_risk_averse:
-        column_low = np.concatenate([column_low, [-np.inf], np.zeros(n_scenarios)])
-        column_high = np.append(column_high, np.full(1 + n_scenarios, np.inf))
-    return Structure(
-        sale=sale,
-        purchase=purchase,
-        schedule=schedule,
-        rtm_sale=each(rtm_sale),
-        rtm_purchase=each(rtm_purchase),
-        short=each(short),
-        excess=each(excess),
-        charge=each(paths.charge),
-        discharge=each(paths.discharge),
-        energy=each(paths.energy),
-        value=each(value),
-        zeta=zeta,
-        tail=tail,
-        start_rows=each(paths.start_rows[:, 0], n_rows),
-        n_first=(n_first_rows, n_first_columns),
-        n_each=(n_rows, n_columns),
+        column_low = np.concatenate([column_low, [-np.inf], np.zeros(n)])
+        column_high = np.append(column_high, np.full(1 + n, np.inf))
+    size = row_low.size, column_low.size
+    return Coefficients(
         matrix=sparse.csr_array((value_all, (row_all, column_all)), shape=size),
         row_low=row_low,
         row_high=row_high,

@@ -82,7 +82,7 @@ def test_planned_figures_count_each_scenario_by_its_weight():
     window = replace(even, fans={"original": days})
     (row,) = sweep_frontier(window).to_dict(orient="records")
     problem = window.problem(np.array([100.0]))
-    profits = [dispatch.plan_day(problem, day, 0.3, 0.4).profit_rs for day in days]
+    profits = [dispatch.plan_day(problem, day, Risk(0.3, 0.4)).profit_rs for day in days]
     pooled, share = np.concatenate(profits), np.concatenate(weights) / 2
     daily = [cvar(profit, 0.4, w) for profit, w in zip(profits, weights, strict=True)]
     assert row["planned_mean_rs"] == pytest.approx(share @ pooled)

@@ -23,7 +23,7 @@ from bessvpp.optimizer import bid_steps, dispatch, energy_value
 from bessvpp.optimizer.dispatch import plan_day, sweep
 from bessvpp.optimizer.problem import TIE_BREAK_RS_PER_MWH, EnergyValue, Problem, tie_break
 from bessvpp.optimizer.statement import TwoStageProgramme
-from bessvpp.optimizer.strict import worst_burning
+from bessvpp.optimizer.strict import relaxed_and_strict, worst_burning
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import RISK_NEUTRAL, Risk, cvar
 
@@ -281,8 +281,7 @@ BURNING = [
 def test_energy_is_not_burnt_to_make_a_false_schedule_look_deliverable(params, n_blocks):
     problem = make_problem(params, n_blocks)
     programme = TwoStageProgramme(problem, cheap_day_ahead(n_blocks))
-    relaxed = programme.solve_relaxed(Risk(0.3, 0.4))
-    plan = programme.solve(Risk(0.3, 0.4))
+    relaxed, plan = relaxed_and_strict(programme, Risk(0.3, 0.4))
     assert strict(problem, relaxed) > 1.0  # it would have been
     assert strict(problem, plan) <= battery.FEASIBILITY_TOLERANCE_MWH
     assert plan.restricted_blocks > 0

@@ -20,7 +20,7 @@ from bessvpp.optimizer import dispatch, energy_value, engine, structure
 from bessvpp.optimizer.engine import ArrayProgramme
 from bessvpp.optimizer.statement import TwoStageProgramme
 from bessvpp.prices import PriceScenarios
-from bessvpp.risk import Risk
+from bessvpp.risk import RISK_NEUTRAL, Risk
 
 NIGHT_AND_NOON = [{"start": "00:00", "end": "07:00"}, {"start": "10:00", "end": "16:00"}]
 MORNING_AND_EVENING = [{"start": "06:00", "end": "11:00"}, {"start": "16:00", "end": "24:00"}]
@@ -160,6 +160,13 @@ def test_a_sweep_has_the_plans_of_the_readable_statement_in_any_order(commitment
     assert mine[1].mean_rs > mine[2].mean_rs + 1000
 
 
+def test_one_programme_solved_for_falling_risk_aversions_has_the_plans_of_each_alone():
+    problem, prices = make_problem(make_params()), price_scenarios(5, seed=21)
+    kept = ArrayProgramme(problem, prices)
+    for risk in (Risk(3.0, 0.3), Risk(0.2, 0.5), RISK_NEUTRAL):
+        assert_same_plan(kept.solve(risk), TwoStageProgramme(problem, prices).solve(risk))
+
+
 def test_the_same_model_is_solved_whatever_was_solved_before():
     """Structures are kept between days; nothing of a day may stay in them."""
     problem = make_problem(make_params(terminal="hard"))
@@ -169,10 +176,10 @@ def test_the_same_model_is_solved_whatever_was_solved_before():
     again = ArrayProgramme(problem, prices[1]).solve(Risk(0.4, 0.5))
     for name in ("dam_mw", "rtm_mw", "profit_rs", "energy_mwh"):
         np.testing.assert_array_equal(getattr(again, name), getattr(alone, name))
-    low = structure.structure(ArrayProgramme(problem, prices[0]).shape).column_low.copy()
+    low = structure.structure(ArrayProgramme(problem, prices[0]).priced.shape).column_low.copy()
     ArrayProgramme(problem, prices[1]).solve(Risk(0.4, 0.5))
     np.testing.assert_array_equal(
-        structure.structure(ArrayProgramme(problem, prices[0]).shape).column_low, low
+        structure.structure(ArrayProgramme(problem, prices[0]).priced.shape).column_low, low
     )
 
 
@@ -223,8 +230,8 @@ def test_parts_are_a_basis_of_the_whole(params, monkeypatch):
     for part in (50, 10):
         monkeypatch.setattr(engine, "PART", part)
         programme = ArrayProgramme(problem, prices, is_risk_averse=False)
-        programme.solve_relaxed()
-        pivots.append(programme._model.highs.getInfo().simplex_iteration_count)
+        programme.optimum()
+        pivots.append(programme.model.highs.getInfo().simplex_iteration_count)
     assert pivots[1] < pivots[0] / 3
 
 
