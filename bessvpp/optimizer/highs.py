@@ -9,6 +9,7 @@ from scipy import sparse
 from bessvpp.errors import InfeasibleError
 from bessvpp.optimizer.problem import Problem, model_file, no_optimum
 
+Status = list[highspy.HighsBasisStatus]
 TOLERANCE = 1e-9
 """Primal and dual feasibility; tie-breaks of single scenarios lie below HiGHS's own 1e-7."""
 
@@ -80,12 +81,12 @@ class Model:
         """From here on there is a basis that is nearly optimal: perturb no costs."""
         self.highs.setOptionValue("dual_simplex_cost_perturbation_multiplier", 0.0)
 
-    def basis(self) -> tuple[list, list]:
+    def basis(self) -> tuple[Status, Status]:
         """Status of each row and of each column."""
         basis = self.highs.getBasis()
         return basis.row_status, basis.col_status
 
-    def start_from(self, rows: list, columns: list) -> None:
+    def start_from(self, rows: Status, columns: Status) -> None:
         """Begin with a basis."""
         basis = highspy.HighsBasis()
         basis.row_status, basis.col_status, basis.valid = rows, columns, True

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pulp
 
@@ -67,7 +70,9 @@ class Statement:
                 self.add(f"cycles_{tag}_{day}", {discharge[t]: h for t in block}, "<=", limit)
         return charge, discharge, energy
 
-    def add(self, name: str, terms: dict, sense: str, right: float) -> None:
+    def add(
+        self, name: str, terms: Mapping[pulp.LpVariable, float], sense: str, right: float
+    ) -> None:
         expression = pulp.LpAffineExpression(terms)
         senses = {"==": pulp.LpConstraintEQ, "<=": pulp.LpConstraintLE, ">=": pulp.LpConstraintGE}
         self.lp.addConstraint(pulp.LpConstraint(expression, senses[sense], name, float(right)))
@@ -99,7 +104,7 @@ def new_column(name: str, low: float | None, high: float | None = None) -> pulp.
     return pulp.LpVariable(name, low, high)
 
 
-def solution(nested: list) -> np.ndarray:
+def solution(nested: list[Any]) -> np.ndarray:
     """Solution values of nested lists of variables, as an array of the same shape."""
     if not nested:
         return np.array([])

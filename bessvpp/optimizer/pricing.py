@@ -146,7 +146,8 @@ class PricedStructure:
     def _add_tail(self, rows: Rows) -> None:
         """u_s - zeta + profit_s >= 0."""
         s = self.s
-        terms = [(s.tail, 1.0), (np.repeat(s.zeta, self.n_scenarios), -1.0)]
+        terms: list[tuple[np.ndarray, float | np.ndarray]] = [(s.tail, 1.0)]
+        terms.append((np.repeat(s.zeta, self.n_scenarios), -1.0))
         for columns, coefficient in self.terms:
             flat = columns.reshape(self.n_scenarios, -1)
             terms.append((flat, coefficient.reshape(flat.shape)))

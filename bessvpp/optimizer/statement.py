@@ -71,7 +71,7 @@ class _Variables:
     profit: list[pulp.LpVariable] = field(default_factory=list)  # [s]
     value: list[list[pulp.LpVariable]] = field(default_factory=list)  # [s][i]
     tail: list[pulp.LpVariable] = field(default_factory=list)  # u_s
-    zeta: pulp.LpVariable | None = None
+    zeta: pulp.LpVariable = field(init=False)
 
 
 class TwoStageProgramme(Statement):

@@ -49,12 +49,13 @@ class Rows:
 
     def put(self, rows: np.ndarray, columns: np.ndarray, value: float | np.ndarray) -> None:
         """Coefficients of rows that were added before."""
-        entry = np.broadcast_arrays(rows, columns, np.asarray(value, dtype=float))
-        self._entries.append(tuple(part.ravel() for part in entry))
+        row, column, entry = np.broadcast_arrays(rows, columns, np.asarray(value, dtype=float))
+        self._entries.append((row.ravel(), column.ravel(), entry.ravel()))
 
     def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows, columns and values of all coefficients."""
-        return tuple(np.concatenate(parts) for parts in zip(*self._entries, strict=True))
+        row, column, value = map(np.concatenate, zip(*self._entries, strict=True))
+        return row, column, value
 
     def matrix(self, n_columns: int) -> sparse.csr_array:
         """(n_rows, n_columns) all coefficients."""
@@ -63,7 +64,8 @@ class Rows:
 
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
         """(n_rows,) least and greatest value of each row."""
-        return tuple(np.concatenate(parts) for parts in zip(*self._limits, strict=True))
+        low, high = map(np.concatenate, zip(*self._limits, strict=True))
+        return low, high
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,12 @@ class Columns:
         self.n_columns = 0
         self._limits: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def add(self, shape: tuple[int, ...], low: object = 0.0, high: object = np.inf) -> np.ndarray:
+    def add(
+        self,
+        shape: tuple[int, ...],
+        low: float | np.ndarray = 0.0,
+        high: float | np.ndarray = np.inf,
+    ) -> np.ndarray:
         """Numbers of new columns, in the shape asked for."""
         limits = np.broadcast_to(low, shape).ravel(), np.broadcast_to(high, shape).ravel()
         self._limits.append(limits)
@@ -122,9 +129,8 @@ class Columns:
 
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
         """(n_columns,) least and greatest value of each column."""
-        return tuple(
-            np.concatenate(parts).astype(float) for parts in zip(*self._limits, strict=True)
-        )
+        low, high = map(np.concatenate, zip(*self._limits, strict=True))
+        return low.astype(float), high.astype(float)
 
 
 @dataclass(frozen=True)
