@@ -16,7 +16,7 @@ from bessvpp.backtest.simulate import commit_chain, settle_chain
 from bessvpp.backtest.window import Window
 from bessvpp.compute.workers import Workers
 from bessvpp.optimizer import dispatch
-from bessvpp.risk import cvar
+from bessvpp.risk import Risk, cvar
 from bessvpp.runs.folder import RunFolder
 from bessvpp.settlement.day import HINDSIGHT
 
