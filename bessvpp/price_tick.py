@@ -49,9 +49,9 @@ def without_dust(values: np.ndarray) -> np.ndarray:
 
 def first_least(values: Sequence[float]) -> int:
     """Place of the least value; of those equal to it within ``TIE`` of its size, the first."""
-    values = np.asarray(values, dtype=float)
-    least = np.nanmin(values)
-    return int(np.argmax(values <= least + TIE * max(abs(least), 1.0)))
+    given = np.asarray(values, dtype=float)
+    least = np.nanmin(given)
+    return int(np.argmax(given <= least + TIE * max(abs(least), 1.0)))
 
 
 def _on_grid(values: np.ndarray | float, steps: int) -> np.ndarray:

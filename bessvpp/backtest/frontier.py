@@ -44,7 +44,7 @@ def sweep_frontiers(
     independent and all lambdas of a day share one programme. Otherwise each lambda is a
     chain of its own. Finished days are kept in each window's cache.
     """
-    tasks: list[tuple] = []
+    tasks: list[tuple[object, ...]] = []
     for window in windows:
         window.cache.open()
         for fan in window.fans:
@@ -55,7 +55,7 @@ def sweep_frontiers(
                 seen = replace(window, fans={fan: window.fans[fan]}, medians=())
                 tasks += [(_plan_chain, seen, fan, aversion) for aversion in lambdas]
     found = iter(workers.run(tasks, "plans"))
-    rows: list[tuple] = []
+    rows: list[tuple[object, ...]] = []
     for window in windows:
         bare = replace(window, fans={}, medians=())
         for fan, scenarios in window.fans.items():

@@ -105,7 +105,7 @@ def plan_lambdas(
     ]
 
 
-def day_tasks(window: Window, fan: str, lambdas: Sequence[float]) -> list[tuple]:
+def day_tasks(window: Window, fan: str, lambdas: Sequence[float]) -> list[tuple[object, ...]]:
     """What ``plan_lambdas`` is given for each day of a window whose days are independent."""
     energy = start_energy(window.params.bess)
     tasks = []

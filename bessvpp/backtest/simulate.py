@@ -49,7 +49,9 @@ CEILING = "ceiling"
 # ---------------------------------------------------------------------- settlement
 
 
-def settle_chain(window: Window, commitments: Sequence[Commitment], settlement: str) -> list:
+def settle_chain(
+    window: Window, commitments: Sequence[Commitment], settlement: str
+) -> list[SettledDay]:
     """Settle all days of a policy in order, the realised energy carried on."""
     energy = start_energy(window.params.bess)
     settled = []
@@ -60,6 +62,8 @@ def settle_chain(window: Window, commitments: Sequence[Commitment], settlement: 
         elif settlement == HINDSIGHT:
             problem = window.with_energy_value(problem, day)
             result = settle_with_recourse(problem, prices, commitment.dam_mw)
+        elif window.expected_rtm is None:
+            raise ValueError("causal recourse needs what each gate expects: with_expected_rtm")
         else:
             problem = window.with_energy_value(problem, day)
             starts = clock.session_starts(window.params.market, window.market.n_blocks)
@@ -183,7 +187,7 @@ def _commit(
         for name, policy in chosen.items()
         if isinstance(policy, TwoStage) and window.days_are_independent
     }
-    tasks: list[tuple] = []
+    tasks: list[tuple[object, ...]] = []
     for name, policy in chosen.items():
         if name in apart:
             lambdas = [window.params.risk.risk_aversion]
@@ -198,13 +202,16 @@ def _commit(
     }
 
 
-def _rows(window: Window, policy: str, settlement: str, days: Sequence[SettledDay]) -> list[dict]:
+def _rows(
+    window: Window, policy: str, settlement: str, days: Sequence[SettledDay]
+) -> list[dict[str, str | float]]:
     h = window.market.block_hours
     nameplate = sum(unit.e_nameplate_mwh for unit in window.params.bess.units)
     rows = []
     for date, day in zip(window.days, days, strict=True):
         discharged = float(h * day.discharge_mw.sum())
-        row = {"date": str(date), "policy": policy, "settlement": settlement}
+        row: dict[str, str | float] = {"date": str(date), "policy": policy}
+        row["settlement"] = settlement
         row |= {name: float(getattr(day.ledger, name)) for name in LEDGER_COLUMNS}
         row |= {
             "net_rs": float(day.ledger.net_rs),

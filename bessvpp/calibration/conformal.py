@@ -114,7 +114,8 @@ def day_shifts(
         place = np.take_along_axis(order, np.maximum(rank, 1) - 1, axis=0)
         fill = still_open & exists
         delta[blocks] = np.where(fill, np.take_along_axis(residuals, place, axis=0), delta[blocks])
-        for values, new in zip(whence, (len(weight), rank, hours, of_regime), strict=True):
+        told: tuple[int | np.ndarray, ...] = (len(weight), rank, hours, int(of_regime))
+        for values, new in zip(whence, told, strict=True):
             values[blocks] = np.where(fill, new, values[blocks])
     n, rank, hours, same_regime = whence
     return DayShifts(delta, n, rank, hours, same_regime.astype(bool))

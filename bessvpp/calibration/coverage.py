@@ -46,7 +46,7 @@ def miscoverage(
 def level_miscoverage(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> np.ndarray:
     """(L,) miscoverage of every level; NaN without an outcome."""
     below, at_or_below, _ = coverage(y, quantiles)
-    return miscoverage(np.array(levels), below, at_or_below)
+    return np.asarray(miscoverage(np.array(levels), below, at_or_below))
 
 
 def mean_miscoverage(

@@ -92,7 +92,7 @@ def calibrated_chances(gate: Gate) -> tuple[np.ndarray, np.ndarray]:
     log-odds that were forecast (Platt, 1999). With fewer than ten days on the atom the forecast
     chance stays.
     """
-    chances = []
+    chances = {}
     for name, past, today in (
         ("floor", gate.past.p_floor, gate.today.p_floor[0]),
         ("cap", gate.past.p_cap, gate.today.p_cap[0]),
@@ -105,8 +105,8 @@ def calibrated_chances(gate: Gate) -> tuple[np.ndarray, np.ndarray]:
         if usable and np.isfinite(today).all():
             fitted = LogisticRegression(C=1e3).fit(_log_odds(past[known]), hit[known])
             today = fitted.predict_proba(_log_odds(today))[:, 1]
-        chances.append(on_chance_step(today))
-    return tuple(chances)
+        chances[name] = on_chance_step(today)
+    return chances["floor"], chances["cap"]
 
 
 def _log_odds(chance: np.ndarray) -> np.ndarray:
