@@ -12,7 +12,22 @@ from pathlib import Path
 from bessvpp.errors import ParameterError, StorageError
 
 PACKAGE = Path(__file__).resolve().parent
-PROJECT_ROOT = PACKAGE.parent
+
+
+def _project_root() -> Path:
+    """The checkout that the package lies in; once installed, where Python was started."""
+    checkout = PACKAGE.parent
+    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+
+
+def _params() -> Path:
+    """The project's parameter files; those that came with the package where it has none."""
+    own = PROJECT_ROOT / "params"
+    return own if (own / "market.yaml").is_file() else PACKAGE / "params" / "defaults"
+
+
+PROJECT_ROOT = _project_root()
+PARAMS = _params()
 
 
 @contextlib.contextmanager

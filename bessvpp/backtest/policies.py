@@ -108,7 +108,7 @@ def plan_lambdas(
 def day_tasks(window: Window, fan: str, lambdas: Sequence[float]) -> list[tuple[object, ...]]:
     """What ``plan_lambdas`` is given for each day of a window whose days are independent."""
     energy = start_energy(window.params.bess)
-    tasks = []
+    tasks: list[tuple[object, ...]] = []
     for day, scenarios in enumerate(window.fans[fan]):
         problem = window.problem(energy, day)
         tasks.append((window.cache, problem, scenarios, lambdas, window.params.risk.alpha))

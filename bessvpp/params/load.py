@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from bessvpp.errors import ParameterError
-from bessvpp.files import PROJECT_ROOT
+from bessvpp.files import PARAMS
 from bessvpp.params.bess import BessParams
 from bessvpp.params.fields import Section
 from bessvpp.params.forecast import ForecastParams
@@ -113,8 +113,14 @@ def load_params(folder: str | Path = "", **overrides: Any) -> Params:
     ------
     ParameterError
         naming the file, the key and the reason.
+
+    Examples
+    --------
+    >>> p = bv.load_params(n_scenarios=80, synthetic_days=60)
+    >>> p.scenarios.n_scenarios, p.market.dam_gate, p.bess.connection_limit_mw
+    (80, 660, 50.0)
     """
-    folder = Path(folder) if folder else PROJECT_ROOT / "params"
+    folder = Path(folder) if folder else PARAMS
     if not folder.is_dir():
         raise ParameterError(f"{folder}: no such folder of parameter files")
     files = _section_files(folder)
@@ -148,12 +154,18 @@ def load_desk(path: Path | None = None) -> DeskParams:
     ------
     ParameterError
         naming the file, the key and the reason.
+
+    Examples
+    --------
+    >>> desk = bv.load_desk()
+    >>> desk.terminal, desk.booked.fee_dam_rs_per_mwh
+    ('hard', 20.0)
     """
     if path is None:
         own = load_params()
         costs = {key: getattr(own.market, key) for key in Costs.model_fields}
         content = {"bess": own.bess, "booked": costs, "terminal": own.backtest.terminal}
-        path = PROJECT_ROOT / "params"
+        path = PARAMS
     else:
         if not path.is_file():
             raise ParameterError(f"{path}: no such file of a desk's rules")

@@ -22,11 +22,11 @@ import nbformat
 import yaml
 
 from bessvpp.errors import DataError, ParameterError, RunError
-from bessvpp.files import PROJECT_ROOT, user_path
+from bessvpp.files import PARAMS, PROJECT_ROOT, user_path
 from bessvpp.params.load import FIELDS, Params, load_params, read_yaml, suggestion
 
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
-PROFILES = PROJECT_ROOT / "params" / "profiles"
+PROFILES = PARAMS / "profiles"
 PLACES = ("outputs", "params")  # set by --outputs and --params, never by -p
 NOT_HASHED = (
     "data",
@@ -145,7 +145,7 @@ def resolve(
         for key in names:
             _check_declared(key, origin, known)
     values = {key: _plain_value(value) for key, value in {**values, **(given or {})}.items()}
-    folder = user_path(params) if params else PROJECT_ROOT / "params"
+    folder = user_path(params) if params else PARAMS
     sections = load_params(folder, **{k: v for k, v in values.items() if k in FIELDS})
     dumped = sections.model_dump(mode="json")
     in_files = {key: value for section in dumped.values() for key, value in section.items()}
@@ -234,6 +234,12 @@ def notebook_parameters(namespace: Mapping[str, Any], *names: str) -> dict[str, 
     ParameterError
         where papermill injected a parameter that the notebook does not declare; papermill
         itself only warns.
+
+    Examples
+    --------
+    >>> n_scenarios = 80  # in the cell tagged ``parameters``
+    >>> bv.load_params(**bv.notebook_parameters(globals(), "n_scenarios")).scenarios.n_scenarios
+    80
     """
     declared = {"outputs", "params", *names}
     for source in namespace.get("In", ()):
