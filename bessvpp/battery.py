@@ -104,7 +104,13 @@ def schedule_violations(
 
 
 def start_energy(bess: BessParams) -> np.ndarray:
-    """(U,) stored energy before the first day."""
+    """(U,) stored energy before the first day.
+
+    Examples
+    --------
+    >>> bv.start_energy(bv.load_params().bess)
+    array([100.])
+    """
     return np.array([unit.e_start_mwh for unit in bess.units])
 
 

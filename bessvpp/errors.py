@@ -47,3 +47,18 @@ class StorageError(BessvppError):
     """A file could not be written: the disk is full or the folder is closed."""
 
     exit_code = 7
+
+
+EXTRAS = {"matplotlib": "plots", "plotly": "plots", "IPython": "plots", "distributed": "cluster"}
+EXTRAS |= dict.fromkeys(("nbformat", "papermill", "psutil", "jupyter_book"), "book")
+
+
+def with_extra(error: ModuleNotFoundError, who: str) -> ModuleNotFoundError:
+    """The error, saying which extra of the package brings what ``who`` lacks."""
+    missing = (error.name or "").partition(".")[0]
+    if missing == "bessvpp":
+        return error
+    extra = EXTRAS.get(missing, "forecast")
+    return ModuleNotFoundError(
+        f"{who} needs {missing}: pip install 'bessvpp[{extra}]'", name=error.name
+    )

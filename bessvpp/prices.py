@@ -9,7 +9,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class PriceScenarios:
-    """Joint price paths: S scenarios of T blocks."""
+    """Joint price paths: S scenarios of T blocks.
+
+    Examples
+    --------
+    >>> dam = np.array([[2000.0, 9000.0], [3000.0, 5000.0]])
+    >>> fan = bv.PriceScenarios(dam, rtm=dam - 100, weights=np.array([0.25, 0.75]))
+    >>> fan.weights @ fan.dam
+    array([2750., 6000.])
+    """
 
     dam: np.ndarray  # (S, T) Rs/MWh
     rtm: np.ndarray  # (S, T) Rs/MWh; NaN: no RTM trade possible in that block

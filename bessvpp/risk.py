@@ -10,7 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Risk:
-    """How risk is weighed: ``aversion`` is lambda, the weight of CVaR; ``alpha`` its tail share."""
+    """How risk is weighed: ``aversion`` is lambda, the weight of CVaR; ``alpha`` its tail share.
+
+    Examples
+    --------
+    >>> bv.Risk(aversion=0.1, alpha=0.05)
+    Risk(aversion=0.1, alpha=0.05)
+    """
 
     aversion: float = 0.0
     alpha: float = 1.0
@@ -27,6 +33,11 @@ def value_at_risk(profit: np.ndarray, alpha: float, weights: np.ndarray | None =
     profit : (S,) profits, in any order
     alpha : tail share in (0, 1]
     weights : (S,) probabilities that sum to 1; equal where None
+
+    Examples
+    --------
+    >>> bv.value_at_risk(np.array([-30.0, 10.0, 20.0, 40.0]), alpha=0.5)
+    10.0
     """
     ordered, cumulated = _sorted_tail(profit, weights)
     return float(ordered[np.searchsorted(cumulated, alpha - 1e-12)])
@@ -37,6 +48,18 @@ def cvar(profit: np.ndarray, alpha: float, weights: np.ndarray | None = None) ->
 
     Equals ``max_z z - E[(z - profit)+] / alpha`` (Rockafellar and Uryasev, 2000). With
     ``alpha = 1`` it is the mean; with ``alpha`` below the smallest weight, the worst case.
+
+    Parameters
+    ----------
+    profit : (S,) profits, in any order
+    alpha : tail share in (0, 1]
+    weights : (S,) probabilities that sum to 1; equal where None
+
+    Examples
+    --------
+    >>> profit = np.array([-30.0, 10.0, 20.0, 40.0])
+    >>> bv.cvar(profit, alpha=0.5), bv.cvar(profit, alpha=1.0)
+    (-10.0, 10.0)
     """
     ordered, cumulated = _sorted_tail(profit, weights)
     in_tail = np.diff(np.minimum(cumulated, alpha), prepend=0.0)

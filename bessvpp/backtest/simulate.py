@@ -156,7 +156,14 @@ class Backtest:
 
 
 def run_backtest(window: Window, workers: Workers = ONE) -> Backtest:
-    """Commit and settle every policy, and the ceilings; the same whatever the ``workers``."""
+    """Commit and settle every policy, and the ceilings; the same whatever the ``workers``.
+
+    Examples
+    --------
+    >>> result = bv.run_backtest(bv.open_run("outputs/quick").window)
+    >>> result.daily["policy"].unique()[:3].tolist()
+    ['nothing_committed', 'fixed_windows', 'yesterday']
+    """
     window.cache.open()
     committed = _commit(window, policies(window), workers)
     bare = replace(window, fans={}, medians=())

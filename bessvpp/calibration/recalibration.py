@@ -59,6 +59,15 @@ def recalibrate(
     ------
     DataError
         where a day has too few residuals before it; names n and the level.
+
+    Examples
+    --------
+    >>> run = bv.open_run("outputs/quick")
+    >>> p, dam = run.params, run.forecasts["original"]["dam"]
+    >>> test = dam.dates[dam.split == "test"]
+    >>> made = bv.recalibrate(dam, run.market, test, ["static"], p.forecast, p.market)
+    >>> made["static"].forecast.values.shape  # days, blocks, levels
+    (4, 24, 5)
     """
     if static_days is None:
         static_days = forecast.dates[forecast.split == "calibration"]

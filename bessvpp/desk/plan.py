@@ -27,7 +27,7 @@ from bessvpp.params.load import Params
 from bessvpp.params.study import FanName
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
-from bessvpp.runs.contents import recorded_method
+from bessvpp.runs.contents import recorded_method, run_parameters
 from bessvpp.runs.folder import RunFolder
 from bessvpp.scenarios.copula import copula_correlation
 from bessvpp.scenarios.draw import draw_day, joint_uniforms
@@ -153,6 +153,25 @@ def _fan_of_day(
     correlation = copula_correlation(made, known, rules, params.scenarios)
     uniforms = joint_uniforms(correlation, known, date, params.scenarios)
     return today, draw_day(uniforms, today, rules)
+
+
+def plan_tomorrow(run: RunFolder, market: Market, **choices: object) -> DayAheadPlan:
+    """Plan the day after the data, with the models and the parameters of a run.
+
+    Parameters
+    ----------
+    run : folder with the trained models, see ``open_run``
+    market : prices at least to the day before delivery
+    choices : ``date``, ``fan`` or ``e_start_mwh``, as ``plan_day_ahead`` takes them
+
+    Examples
+    --------
+    >>> run = bv.open_run("outputs/quick")
+    >>> tomorrow = bv.plan_tomorrow(run, run.market)
+    >>> tomorrow.date, len(tomorrow.bid_mw)
+    (np.datetime64('2024-05-10'), 24)
+    """
+    return plan_day_ahead(run, market, run_parameters(run, None), **choices)
 
 
 def _profit_alone(

@@ -9,6 +9,7 @@ import numpy as np
 
 from bessvpp.errors import DataError
 from bessvpp.market.history import GREEN_PRICE, Market
+from bessvpp.market.synthetic import embedded_market_files
 from bessvpp.params.fields import MINUTES_PER_DAY
 from bessvpp.params.market import MarketParams
 from bessvpp.price_files.external import read_external
@@ -25,7 +26,7 @@ from bessvpp.price_files.merge import (
 from bessvpp.price_files.tables import VOLUMES
 
 
-def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
+def read_market(path: str | Path | Sequence[Path], rules: MarketParams) -> Market:
     """The history that a file, a folder of files, or several of them hold.
 
     Files may overlap where they agree. 15-minute prices are averaged to hours where
@@ -38,6 +39,12 @@ def read_market(path: Path | Sequence[Path], rules: MarketParams) -> Market:
     ------
     DataError
         naming the file, the place in it, what is wrong and what to do.
+
+    Examples
+    --------
+    >>> market = bv.read_market("data/raw", bv.load_params().market)
+    >>> market.dates[0], market.dam_mcp.shape  # days, blocks
+    (np.datetime64('2025-08-07'), (1, 96))
     """
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(entry) for entry in path]
     names = ", ".join(map(str, paths))
@@ -100,6 +107,18 @@ def _external_columns(
         ]
         columns |= added
     return columns, notes
+
+
+def embedded_market(rules: MarketParams) -> Market:
+    """The synthetic market that the rules name, made on first use.
+
+    Examples
+    --------
+    >>> market = bv.embedded_market(bv.load_params(synthetic_days=3).market)
+    >>> market.is_synthetic, market.rtm_mcp.shape  # days, blocks
+    (True, (3, 96))
+    """
+    return read_market(embedded_market_files(rules), rules).require_both()
 
 
 def _gaps(dates: np.ndarray, missing_of: Mapping[str, np.ndarray]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from bessvpp.battery import start_energy
 from bessvpp.params.bess import BessParams
 from bessvpp.params.load import Params
 from bessvpp.params.market import Costs
@@ -54,7 +55,7 @@ class Past:
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything a programme needs besides prices and risk aversion.
+    """Everything a programme needs besides prices and risk aversion; ``of_day`` makes one.
 
     ``e_start_mwh`` is (U,). ``fixed_dam_mw``, (T,), makes it a recourse to a commitment.
     ``rtm_allowed`` False leaves the DAM alone. ``schedule_start_mwh`` and ``schedule_end_mwh``,
@@ -62,6 +63,13 @@ class Problem:
     anywhere). Under ``hard`` a schedule ends exactly at the target, so that the next day's can
     start there; the energy really stored ends at the target or above. ``past`` is what a recourse
     can no longer change. ``name`` says which day, fan or policy it is, for a message.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> problem = bv.Problem.of_day(bv.load_params())
+    >>> replace(problem, rtm_allowed=False).rtm_allowed
+    False
     """
 
     bess: BessParams
@@ -79,6 +87,30 @@ class Problem:
     solver: SolverName = "engine"
     solver_time_limit_s: float = 3600.0
     name: str = ""
+
+    @classmethod
+    def of_day(
+        cls,
+        params: Params,
+        e_start_mwh: Sequence[float] | np.ndarray | None = None,
+        block_hours: float = 0.25,
+    ) -> Problem:
+        """Planning problem of a day, all its rules from the parameters.
+
+        Parameters
+        ----------
+        e_start_mwh : (U,) energy planned for its midnight; the battery's start energy by default
+        block_hours : length of a block
+
+        Examples
+        --------
+        >>> problem = bv.Problem.of_day(bv.load_params(), e_start_mwh=[100])
+        >>> problem.commitment, problem.blocks_per_day
+        ('physical', 96)
+        """
+        if e_start_mwh is None:
+            e_start_mwh = start_energy(params.bess)
+        return day_problem(params, block_hours, np.asarray(e_start_mwh, dtype=float))
 
     @property
     def blocks_per_day(self) -> int:

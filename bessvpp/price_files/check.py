@@ -115,8 +115,15 @@ class Report:
         return "\n\n".join(parts)
 
 
-def check_files(paths: Sequence[Path], rules: MarketParams) -> Report:
-    """Read files and folders of price files, one by one; nothing is raised for their content."""
+def check_files(paths: Sequence[str | Path], rules: MarketParams) -> Report:
+    """Read files and folders of price files, one by one; nothing is raised for their content.
+
+    Examples
+    --------
+    >>> report = bv.check_files(["data/raw"], bv.load_params().market)
+    >>> report.ok, sorted(report.statistics)[:2]
+    (True, ['DAM', 'RTM'])
+    """
     notes: list[str] = []
     refused: list[str] = []
     tables = _tables_in(paths, rules, notes, refused)
@@ -175,13 +182,13 @@ def check_files(paths: Sequence[Path], rules: MarketParams) -> Report:
 
 
 def _tables_in(
-    paths: Sequence[Path], rules: MarketParams, notes: list[str], refused: list[str]
+    paths: Sequence[str | Path], rules: MarketParams, notes: list[str], refused: list[str]
 ) -> list[PriceTable]:
     """Tables of all files that can be trusted; what is said of files is added to the lists."""
     files: list[Path] = []
     for path in paths:
         try:
-            files += price_files(path, notes)
+            files += price_files(Path(path), notes)
         except BessvppError as error:
             refused.append(str(error))
     tables: list[PriceTable] = []

@@ -139,6 +139,15 @@ def copula_correlation(
     Returns
     -------
     (2T, 2T) matrix, DAM first.
+
+    Examples
+    --------
+    >>> run = bv.open_run("outputs/quick")
+    >>> p = run.params
+    >>> bv.copula_correlation(
+    ...     run.forecasts["original"], run.market, p.market, p.scenarios
+    ... ).shape
+    (48, 48)
     """
     dates = np.intersect1d(forecasts["dam"].dates, forecasts["rtm"].dates)
     dates = dates[dates <= known.dates[-1]]

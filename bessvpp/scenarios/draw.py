@@ -124,6 +124,18 @@ def draw_fan(
     forecasts : of both markets, on all the dates
     correlation : (2T, 2T) of the scores, DAM first; not used by ``similar_days``
     market : history, of which a day is given what its gate knows
+
+    Examples
+    --------
+    >>> run = bv.open_run("outputs/quick")
+    >>> p, forecasts = run.params, run.forecasts["recalibrated"]
+    >>> correlation = bv.copula_correlation(
+    ...     run.forecasts["original"], run.market, p.market, p.scenarios
+    ... )
+    >>> dates = forecasts["dam"].dates
+    >>> fan = bv.draw_fan(forecasts, correlation, run.market, dates, p.market, p.scenarios)
+    >>> len(fan), fan[0].rtm.shape  # days; scenarios, blocks
+    (4, (6, 24))
     """
     of_dates = {name: forecasts[name].on(dates) for name in MARKETS}
     fan = []

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from bessvpp import battery
 from bessvpp.battery import Ledger
 from bessvpp.optimizer import dispatch
-from bessvpp.optimizer.problem import Past, Problem
+from bessvpp.optimizer.problem import Past, Plan, Problem
 from bessvpp.prices import PriceScenarios
 
 AS_COMMITTED = "as committed"
 CAUSAL = "with causal recourse"
 HINDSIGHT = "with hindsight recourse"
+HALF_HOURS = 48
 
 
 @dataclass(frozen=True)
@@ -134,3 +136,49 @@ def settle_causally(
         discharge = np.hstack([discharge, np.maximum(net, 0)])
     whole = replace(recourse, past=Past(traded, charge, discharge))
     return settle_with_recourse(whole, prices, dam_mw)
+
+
+def settle(
+    problem: Problem,
+    plan: Plan,
+    realised: PriceScenarios,
+    way: Literal["as committed", "causal", "hindsight"] = "causal",
+    expected_rtm: np.ndarray | None = None,
+) -> SettledDay:
+    """The books of a planned day once its prices are known.
+
+    Parameters
+    ----------
+    problem : what the day was planned from
+    plan : whose DAM schedule is settled
+    realised : one path, see ``PriceScenarios.single``
+    way : ``as committed``, without RTM trade; ``causal``, each RTM session traded on what its
+        gate expects; ``hindsight``, with the day's RTM prices known
+    expected_rtm : (G, T) expected RTM prices at each of G gates, evenly spread over the day, for
+        ``causal``; by default the DAM price, at the gate of every half hour
+
+    Examples
+    --------
+    >>> hour = np.arange(24)
+    >>> dam = 4000 + 2000 * np.cos((hour - 19) * np.pi / 12)
+    >>> prices = bv.PriceScenarios.single(dam, rtm=dam + 300 * np.sin(hour))
+    >>> problem = bv.Problem.of_day(bv.load_params(), block_hours=1.0)
+    >>> plan = bv.plan_day(problem, prices, bv.Risk())
+    >>> for way in ("as committed", "causal", "hindsight"):  # lakh Rs
+    ...     print(f"{bv.settle(problem, plan, prices, way).ledger.net_rs / 1e5:.2f}")
+    -6.47
+    4.89
+    5.25
+    """
+    if way == "hindsight":
+        return settle_with_recourse(problem, realised, plan.dam_mw)
+    if way == "as committed":
+        unit_mw = plan.unit_dam_mw
+        if unit_mw is None:
+            unit_mw = battery.share_by_power(problem.bess, plan.dam_mw)
+        return settle_as_committed(problem, realised, unit_mw)
+    n_blocks = plan.dam_mw.size
+    if expected_rtm is None:
+        expected_rtm = np.tile(realised.dam, (min(HALF_HOURS, n_blocks), 1))
+    gates = np.arange(len(expected_rtm)) * n_blocks // len(expected_rtm)
+    return settle_causally(problem, realised, plan.dam_mw, gates, expected_rtm)

@@ -42,7 +42,7 @@ TOTALS = (
 # ---------------------------------------------------------------------- settlement
 
 
-def replay(schedule: Schedule, prices: Path, rules: MarketParams, desk: DeskParams) -> dict:
+def replay(schedule: Schedule, prices: str | Path, rules: MarketParams, desk: DeskParams) -> dict:
     """Settle every day of a schedule in order.
 
     Parameters
@@ -60,6 +60,13 @@ def replay(schedule: Schedule, prices: Path, rules: MarketParams, desk: DeskPara
     ------
     DataError
         where a day lacks prices, or a power that is said to have been run could not have been.
+
+    Examples
+    --------
+    >>> rules, desk = bv.load_params().market, bv.load_desk()
+    >>> report = bv.replay(bv.read_schedule("schedule.csv"), "data/raw", rules, desk)
+    >>> report["total"]["n_days"], report["total"]["infeasible_dam_days"]
+    (1, 0)
     """
     rules = rules.model_copy(update={"block_minutes": schedule.block_minutes})
     market = read_market(prices, rules).require_both()

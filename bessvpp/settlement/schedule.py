@@ -33,15 +33,21 @@ class Schedule:
         return MINUTES_PER_DAY // self.dam_mw.shape[1]
 
 
-def read_schedule(path: Path) -> Schedule:
+def read_schedule(path: str | Path) -> Schedule:
     """Schedule in a CSV of ``delivery_start, dam_mw[, physical_mw][, soc_start_mwh]``.
 
     Raises
     ------
     DataError
         naming the file, the row, the column, the value and what to do.
+
+    Examples
+    --------
+    >>> schedule = bv.read_schedule("schedule.csv")
+    >>> schedule.dates, schedule.dam_mw.shape  # days, blocks
+    (array(['2025-08-07'], dtype='datetime64[D]'), (1, 96))
     """
-    body = _rows_of(path)
+    body = _rows_of(Path(path))
     time = body.labels.index("delivery_start")
     starts = body.column(time, tidy_start).astype("M8[m]")
     order = np.argsort(starts, kind="stable")
