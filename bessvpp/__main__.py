@@ -1,7 +1,8 @@
-"""The command line: ``python -m bessvpp COMMAND``.
+"""The command line: ``bessvpp COMMAND``, or ``python -m bessvpp COMMAND``.
 
 Each command is a function that adds its parser and names what it calls; an error of this
-package becomes one message and its exit code.
+package becomes one message and its exit code. What a command needs is imported when it is
+called, so that help comes at once.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from bessvpp.errors import BessvppError, ParameterError
+from bessvpp.errors import BessvppError, ParameterError, with_extra
 from bessvpp.files import PROJECT_ROOT, user_path
-from bessvpp.params.bess import BessParams
-from bessvpp.params.load import Params
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bessvpp.params.bess import BessParams
+    from bessvpp.params.load import Params
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -31,7 +35,7 @@ def add_run(commands: argparse._SubParsersAction) -> None:
         help="run the notebooks in order",
         description="Run the notebooks in order. Values come from the parameter files, then the "
         "profile, then -p; all are checked before anything runs.",
-        epilog="example: python -m bessvpp run --profile iex -p data=downloads/ --outputs mine",
+        epilog="example: bessvpp run --profile iex -p data=downloads/ --outputs mine",
     )
     parser.add_argument(
         "--profile",
@@ -140,7 +144,7 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
         description="Plan the day after the data end, from what is known at its gate, with the "
         "models of a finished run. Writes the bid sheet, the forecast and a picture to bids/ in "
         "the run folder.",
-        epilog="example: python -m bessvpp plan --profile iex --data data/raw",
+        epilog="example: bessvpp plan --profile iex --data data/raw",
     )
     parser.add_argument(
         "--profile", default="quick", metavar="NAME", help="models of the run in outputs/NAME"
@@ -202,7 +206,7 @@ def add_replay(commands: argparse._SubParsersAction) -> None:
         help="settle a DAM schedule against realised prices",
         description="Settle somebody's DAM schedule day by day against realised prices, under "
         "that desk's own rules.",
-        epilog="example: python -m bessvpp replay prices.csv schedule.csv "
+        epilog="example: bessvpp replay prices.csv schedule.csv "
         "--params params/desks/public_study.yaml",
     )
     parser.add_argument("prices", metavar="PRICES", help="file or folder of DAM and RTM prices")
@@ -243,7 +247,7 @@ def add_check(commands: argparse._SubParsersAction) -> None:
         description="Read price files one by one and print what each holds by day, then gaps, "
         "duplicates, excluded days and price statistics. Exits with 1, and says why, where a file "
         "cannot be trusted or two disagree.",
-        epilog="example: python -m bessvpp check data/raw",
+        epilog="example: bessvpp check data/raw",
     )
     parser.add_argument("files", nargs="+", metavar="FILE|DIR", help="price files, or folders")
     parser.add_argument("--json", action="store_true", help="print the same as JSON")
@@ -266,6 +270,8 @@ def _check(words: argparse.Namespace) -> int:
 
 def parse_date(text: str) -> np.datetime64:
     """A delivery day that a user typed."""
+    import numpy as np
+
     try:
         return np.datetime64(dt.date.fromisoformat(text))
     except ValueError:
@@ -274,6 +280,8 @@ def parse_date(text: str) -> np.datetime64:
 
 def parse_energy(energy_mwh: list[float], bess: BessParams) -> np.ndarray:
     """(U,) energies that a user typed, within each unit's usable window."""
+    import numpy as np
+
     if len(energy_mwh) != len(bess.units):
         raise ParameterError(f"--energy: give {len(bess.units)} values, one a unit")
     for unit, energy in zip(bess.units, energy_mwh, strict=True):
@@ -296,12 +304,26 @@ def _run_folder(given: str | None, profile: str) -> Path:
 
 
 COMMANDS = (add_run, add_plan, add_check, add_replay, add_book)
+EXAMPLES = """\
+Plan, value and audit a battery on the Indian Energy Exchange.
+
+  bessvpp check data/raw                     can these price files be trusted?
+  bessvpp run --profile iex                  the notebooks, on these prices
+  bessvpp book --profile iex                 the report of that run
+  bessvpp plan --profile iex                 tomorrow: forecast, commitment, bid sheet
+  bessvpp replay prices.csv schedule.csv     somebody's schedule, settled
+
+bessvpp COMMAND --help says more.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command line; its exit code."""
+    """Carry out one command line; its exit code. Without a command, say what there is."""
+    if not (sys.argv[1:] if arguments is None else arguments):
+        print(EXAMPLES, end="")
+        return 0
     parser = argparse.ArgumentParser(
-        prog="python -m bessvpp",
+        prog="bessvpp",
         description="Plan, value and audit a battery on the Indian Energy Exchange.",
         epilog="exit codes: 2 parameters, 3 data, 4 a missing file of an earlier notebook, "
         "5 no feasible plan, 6 a refused or failed run, 7 a full disk, 1 anything else",
@@ -315,6 +337,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BessvppError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        print(f"error: {with_extra(error, 'this command')}", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
