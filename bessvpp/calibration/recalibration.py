@@ -94,11 +94,11 @@ def recalibrate(
             if wanted:
                 values[name].append(gate.apply(shifts.delta))
                 tables[name].append(_table(date, forecast, shifts))
-    chosen = forecast.on(dates)
     p_floor, p_cap = np.array(chances).transpose(1, 0, 2)
+    chosen = replace(forecast.on(dates), p_floor=p_floor, p_cap=p_cap)
     return {
         name: Recalibration(
-            replace(chosen, values=np.array(values[name]), p_floor=p_floor, p_cap=p_cap),
+            replace(chosen, values=np.array(values[name])),
             pd.concat(tables[name], ignore_index=True),
         )
         for name in methods

@@ -64,12 +64,7 @@ def read_market(path: str | Path | Sequence[Path], rules: MarketParams) -> Marke
     rtm = merged([t for t in tables if t.market == "rtm"], dates, minutes)
     if np.isnan(dam["mcp"]).all():
         raise DataError(f"{names}: holds not one DAM price: download the days again")
-    extras = {
-        f"{market}_{name}": grids[name]
-        for market, grids in (("dam", dam), ("rtm", rtm))
-        for name in VOLUMES
-        if not np.isnan(grids[name]).all()
-    }
+    extras = _volumes({"dam": dam, "rtm": rtm})
     if green := [table for table in found if table.market == "gdam"]:
         prices, told = green_prices(green, dates, minutes)
         notes += told
@@ -88,6 +83,16 @@ def read_market(path: str | Path | Sequence[Path], rules: MarketParams) -> Marke
         is_synthetic=any((file.parent / MARKER).is_file() for file in files),
         notes=(*dict.fromkeys(notes + told), *gaps),
     )
+
+
+def _volumes(grids_of: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Bids and volumes of each market [MW], those that its files have."""
+    return {
+        f"{market}_{name}": grids[name]
+        for market, grids in grids_of.items()
+        for name in VOLUMES
+        if not np.isnan(grids[name]).all()
+    }
 
 
 def _external_columns(

@@ -128,13 +128,8 @@ def check_files(paths: Sequence[str | Path], rules: MarketParams) -> Report:
     refused: list[str] = []
     tables = _tables_in(paths, rules, notes, refused)
     priced = [table for table in tables if table.market != "gdam"]
-    minutes = None
-    if priced:
-        try:
-            minutes = common_minutes(priced, rules)
-        except BessvppError as error:
-            notes.append(f"cannot be read together as block_minutes stands: {error}")
-    elif tables:
+    minutes = _minutes_of(priced, rules, notes)
+    if tables and not priced:
         refused.append(
             "only the green market (GDAM) was found, another price: add the files of the DAM or "
             "the RTM"
@@ -179,6 +174,15 @@ def check_files(paths: Sequence[str | Path], rules: MarketParams) -> Report:
         statistics=statistics,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _minutes_of(priced: Sequence[PriceTable], rules: MarketParams, notes: list[str]) -> int | None:
+    """Length of the blocks that tables are read in together; None, noted, where there is none."""
+    try:
+        return common_minutes(priced, rules) if priced else None
+    except BessvppError as error:
+        notes.append(f"cannot be read together as block_minutes stands: {error}")
+        return None
 
 
 def _tables_in(
