@@ -15,8 +15,10 @@ _opened, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "params.load": ["load_params", "load_desk"],
         "price_files.check": ["check_files"],
-        "market.read": ["read_market", "embedded_market"],
-        "calibration.recalibration": ["recalibrate"],
+        "market.read": ["read_market"],
+        "market.synthetic": ["embedded_market"],
+        "forecasting.splits": ["split_days"],
+        "calibration.recalibration": ["recalibrate", "choose_method"],
         "scenarios.copula": ["copula_correlation"],
         "scenarios.draw": ["draw_fan"],
         "prices": ["PriceScenarios"],

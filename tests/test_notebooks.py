@@ -1,6 +1,7 @@
 """The notebooks as files, and each by itself under plain papermill."""
 
 import ast
+import re
 import subprocess
 import sys
 import unittest.mock
@@ -50,7 +51,7 @@ def test_only_checked_cells_keep_outputs_and_each_keeps_its_count(path):
     for cell in code_cells(path):
         if cell in checked:
             assert cell.execution_count, "nbval passes a cell without a count silently"
-            assert cell.source.splitlines()[-1].startswith("plots.show_checked(")
+            assert cell.source.splitlines()[-1].startswith("bv.plots.show_checked(")
             (output,) = cell.outputs
             assert output.data["text/plain"].strip()
             assert output.metadata == {}, "what differs between machines is not kept"
@@ -69,7 +70,7 @@ def output_of(table, decimals):
 
 def checked_notebook(path, figures, decimals):
     """A notebook of one checked cell, as executed where ``figures`` were found."""
-    cell = nbformat.v4.new_code_cell("plots.show_checked(table)", metadata={"tags": [CHECKED]})
+    cell = nbformat.v4.new_code_cell("bv.plots.show_checked(table)", metadata={"tags": [CHECKED]})
     cell.id, cell.execution_count = "it", 3
     cell.outputs = [output_of(pd.DataFrame({"shown": figures}), decimals)]
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
@@ -115,7 +116,7 @@ def test_a_checked_cell_that_hides_its_figures_is_not_pinned(tmp_path):
     notebook.cells[0].outputs = [nbformat.v4.new_output("stream", text="1\n")]
     nbformat.write(notebook, path)
     (line,) = pin(path, path)
-    assert "plots.show_checked" in line
+    assert "bv.plots.show_checked" in line
 
 
 def test_checked_figures_are_shown_with_the_digits_asked_for():
@@ -132,9 +133,18 @@ def test_checked_figures_are_shown_with_the_digits_asked_for():
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_cells_are_short_and_define_nothing(path):
     for cell in code_cells(path):
-        assert len(cell.source.splitlines()) <= 15
+        assert len(cell.source.splitlines()) <= 12
         kinds = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
         assert not any(isinstance(node, kinds) for node in ast.walk(ast.parse(cell.source)))
+
+
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+def test_each_begins_with_its_parameters_and_the_door(path):
+    parameters, door = code_cells(path)[:2]
+    assert parameters.metadata.tags == ["parameters"]
+    assert door.source.startswith("import bessvpp as bv\n")
+    later = [cell.source for cell in code_cells(path)[2:]]
+    assert not any(re.search(r"^(import|from) ", source, re.MULTILINE) for source in later)
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)

@@ -146,6 +146,14 @@ def choose_method(
     -------
     its name, and a row a method: ``pinball`` [Rs/MWh], ``miscoverage`` of all blocks pooled,
     and ``in_groups``.
+
+    Examples
+    --------
+    >>> run = bv.open_run("outputs/quick")
+    >>> p, dam = run.params, run.forecasts["original"]["dam"]
+    >>> best, judged = bv.choose_method(dam, run.market, p.forecast, p.market)
+    >>> best in judged.index, list(judged)
+    (True, ['pinball', 'miscoverage', 'in_groups'])
     """
     calibration = forecast.on(forecast.dates[forecast.split == "calibration"])
     half = len(calibration.dates) // 2

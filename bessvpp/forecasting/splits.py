@@ -36,6 +36,14 @@ def split_days(market: Market, params: ForecastParams, markets: Sequence[str] = 
     ------
     DataError
         where too few days are left to train on.
+
+    Examples
+    --------
+    >>> p = bv.load_params(synthetic_days=21, warmup_days=7, calibration_days=3, test_days=2)
+    >>> market = bv.embedded_market(p.market)
+    >>> splits = bv.split_days(market, p.forecast)
+    >>> len(splits.train), splits.test[-1]
+    (9, np.datetime64('2024-01-21'))
     """
     complete = np.all([complete_days(market, name) for name in markets], axis=0)
     usable = market.dates[params.warmup_days :][complete[params.warmup_days :]]

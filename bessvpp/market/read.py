@@ -9,7 +9,6 @@ import numpy as np
 
 from bessvpp.errors import DataError
 from bessvpp.market.history import GREEN_PRICE, Market
-from bessvpp.market.synthetic import embedded_market_files
 from bessvpp.params.fields import MINUTES_PER_DAY
 from bessvpp.params.market import MarketParams
 from bessvpp.price_files.external import read_external
@@ -46,7 +45,8 @@ def read_market(path: str | Path | Sequence[Path], rules: MarketParams) -> Marke
     >>> market.dates[0], market.dam_mcp.shape  # days, blocks
     (np.datetime64('2025-08-07'), (1, 96))
     """
-    paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(entry) for entry in path]
+    entries = [path] if isinstance(path, (str, Path)) else path
+    paths = [Path(entry).expanduser() for entry in entries]
     names = ", ".join(map(str, paths))
     notes: list[str] = []
     files = [file for entry in paths for file in price_files(entry, notes)]
@@ -112,18 +112,6 @@ def _external_columns(
         ]
         columns |= added
     return columns, notes
-
-
-def embedded_market(rules: MarketParams) -> Market:
-    """The synthetic market that the rules name, made on first use.
-
-    Examples
-    --------
-    >>> market = bv.embedded_market(bv.load_params(synthetic_days=3).market)
-    >>> market.is_synthetic, market.rtm_mcp.shape  # days, blocks
-    (True, (3, 96))
-    """
-    return read_market(embedded_market_files(rules), rules).require_both()
 
 
 def _gaps(dates: np.ndarray, missing_of: Mapping[str, np.ndarray]) -> list[str]:

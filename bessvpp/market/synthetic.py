@@ -38,6 +38,7 @@ from scipy.signal import lfilter
 from bessvpp.errors import DataError, StorageError
 from bessvpp.files import PROJECT_ROOT
 from bessvpp.market.history import Market
+from bessvpp.market.read import read_market
 from bessvpp.market.synthetic_tables import (
     BLOCKS,
     BY_DAY,
@@ -291,6 +292,18 @@ def _by_days(line: np.ndarray, blocks: int = BLOCKS) -> np.ndarray:
 NUMBERS = ("Purchase Bid (MW)", "Sell Bid (MW)", "MCV (MW)", "Final Scheduled Volume (MW)")
 NUMBERS += ("MCP (Rs/MWh) *",)
 PLACE = PROJECT_ROOT / "data" / "synthetic"
+
+
+def embedded_market(rules: MarketParams) -> Market:
+    """The synthetic market that the rules name, made on first use.
+
+    Examples
+    --------
+    >>> market = bv.embedded_market(bv.load_params(synthetic_days=3).market)
+    >>> market.is_synthetic, market.rtm_mcp.shape  # days, blocks
+    (True, (3, 96))
+    """
+    return read_market(embedded_market_files(rules), rules).require_both()
 
 
 def embedded_market_files(rules: MarketParams, place: Path = PLACE) -> Path:

@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "style": ["NAMES", "say", "say_source", "show_figures", "show_interactive"],
+        "style": ["NAMES", "say", "say_source", "show_checked", "show_figures", "show_interactive"],
         "market": [
             "price_history",
             "interactive_prices",
