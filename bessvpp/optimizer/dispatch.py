@@ -23,7 +23,18 @@ def programme(
 
 
 def plan_day(problem: Problem, scenarios: PriceScenarios, risk: Risk = RISK_NEUTRAL) -> Plan:
-    """Commitment and recourse of one day."""
+    """Commitment and recourse of one day.
+
+    Examples
+    --------
+    >>> dam = 4000 + 2000 * np.cos((np.arange(24) - 19) * np.pi / 12)
+    >>> rtm = np.stack([dam - 900, dam + 2500])  # mostly below the DAM, at times far above
+    >>> fan = bv.PriceScenarios(np.stack([dam, dam]), rtm, weights=np.array([0.8, 0.2]))
+    >>> problem = bv.Problem.of_day(bv.load_params(), e_start_mwh=[100], block_hours=1.0)
+    >>> plan = bv.plan_day(problem, fan, bv.Risk(aversion=0.1, alpha=0.05))
+    >>> round(plan.mean_rs / 1e5, 2), round(plan.cvar_rs / 1e5, 2)  # lakh Rs
+    (3.27, 3.19)
+    """
     return programme(problem, scenarios, risk.aversion > 0).solve(risk)
 
 
@@ -34,6 +45,16 @@ def sweep(
 
     Without burning blocks planned CVaR never falls as the aversion rises. Directions that a
     plan has to give up can cost it up to its ``relaxation_gap_rs``.
+
+    Examples
+    --------
+    >>> dam = 4000 + 2000 * np.cos((np.arange(24) - 19) * np.pi / 12)
+    >>> rtm = np.stack([dam - 900, dam + 2500])  # mostly below the DAM, at times far above
+    >>> fan = bv.PriceScenarios(np.stack([dam, dam]), rtm, weights=np.array([0.8, 0.2]))
+    >>> problem = bv.Problem.of_day(bv.load_params(), block_hours=1.0)
+    >>> plans = bv.sweep(problem, fan, lambdas=[0.0, 1.0], alpha=0.05)
+    >>> [(round(plan.mean_rs / 1e5, 2), round(plan.cvar_rs / 1e5, 2)) for plan in plans]
+    [(3.3, 2.84), (3.24, 3.24)]
     """
     day = programme(problem, scenarios, max(lambdas) > 0)
     plans = {aversion: day.solve(Risk(aversion, alpha)) for aversion in sorted(set(lambdas))}
