@@ -30,7 +30,7 @@ def refusals(cell: nbformat.NotebookNode) -> list[str]:
     """Why the outputs of an executed cell may not be pinned, a line for each reason."""
     kept = [output.get("metadata", {}).get("unrounded") for output in cell.outputs]
     if not kept or not all(kept):
-        return ["an output without its unrounded figures; show it by plots.show_checked"]
+        return ["an output without its unrounded figures; show it by bv.plots.show_checked"]
     return [
         f"{row}, {column}: {figure!r} is too near an edge for {decimals} decimals"
         for figures in kept
