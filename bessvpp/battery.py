@@ -1,19 +1,18 @@
-"""The one statement of the battery's physics and of money: fees, scheduling, wear, deviation.
+"""The one statement of the battery's physics: what a schedule needs, and what can be followed.
 
-The optimiser, the backtest and every audit use these functions; nothing else in the
-package knows what energy a schedule needs or what a trade costs. Powers are at the grid
+The optimiser, the backtest and every audit use these functions; nothing else in the package
+knows what energy a schedule needs. What it costs is the ``ledger``'s. Powers are at the grid
 side [MW], positive when they deliver to the grid; energies are stored [MWh].
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from bessvpp.params.bess import BessParams, ClockWindow, UnitParams
 from bessvpp.params.fields import MINUTES_PER_DAY
-from bessvpp.params.market import Costs
 
 FEASIBILITY_TOLERANCE_MWH = 0.01
 
@@ -169,123 +168,3 @@ def follow(
         energy[:, t] = stored
     undelivered = (unit_mw - discharge + charge).sum(axis=0)
     return Followed(charge, discharge, energy, undelivered)
-
-
-def deviation_rate_rs_per_mwh(costs: Costs, dam: np.ndarray, rtm: np.ndarray) -> np.ndarray:
-    """Price of a MWh not delivered as scheduled, shape of the prices.
-
-    CERC's normal rate is the highest of the DAM price, the RTM price and a combination with
-    the ancillary price; older tools use a mean of three. A block without an RTM price counts
-    its DAM price.
-    """
-    rtm = np.where(np.isfinite(rtm), rtm, dam)
-    rate = costs.dsm_rate
-    if rate.rule == "highest":
-        price = np.maximum(dam, rtm)
-    else:
-        price = (dam + rtm + rate.ancillary_rs_per_mwh) / 3
-    return np.minimum(price, rate.max_rs_per_mwh)
-
-
-def undelivered_rate_rs_per_mwh(costs: Costs, dam: np.ndarray, rtm: np.ndarray) -> np.ndarray:
-    """Price of a MWh of the schedule that the plant does not follow, shape of the prices.
-
-    The deviation rate or the DAM price, whichever is higher, plus the fee that trading it
-    would have cost: deviating must never pay.
-    """
-    rate = np.maximum(deviation_rate_rs_per_mwh(costs, dam, rtm), dam)
-    return rate + max(costs.fee_dam_rs_per_mwh, costs.fee_rtm_rs_per_mwh)
-
-
-def flow_cost_rs_per_mwh(costs: Costs, dam: np.ndarray, rtm: np.ndarray) -> np.ndarray:
-    """Cost of a MWh of physical flow (charge or discharge) besides wear, shape of the prices."""
-    expected_error = costs.dsm_share_of_flow * deviation_rate_rs_per_mwh(costs, dam, rtm)
-    return costs.fee_flow_rs_per_mwh + costs.scheduling_rs_per_mwh + expected_error
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """Money of a day in Rs, each entry of the leading shape of what was settled.
-
-    Revenues are positive when received, costs positive when paid.
-    """
-
-    dam_revenue_rs: np.ndarray
-    rtm_revenue_rs: np.ndarray
-    fee_dam_rs: np.ndarray
-    fee_rtm_rs: np.ndarray
-    fee_flow_rs: np.ndarray
-    scheduling_rs: np.ndarray
-    wear_rs: np.ndarray
-    deviation_rs: np.ndarray
-
-    @property
-    def net_rs(self) -> np.ndarray:
-        """Revenues minus all costs."""
-        costs = [getattr(self, f.name) for f in fields(self) if not f.name.endswith("revenue_rs")]
-        return self.dam_revenue_rs + self.rtm_revenue_rs - sum(costs)
-
-
-LEDGER_COLUMNS = tuple(field.name for field in fields(Ledger))
-"""The entries of a day's accounts, in their order."""
-
-
-def settle(
-    bess: BessParams,
-    costs: Costs,
-    block_hours: float,
-    *,
-    dam: np.ndarray,
-    rtm: np.ndarray,
-    dam_mw: np.ndarray,
-    rtm_mw: np.ndarray,
-    charge_mw: np.ndarray,
-    discharge_mw: np.ndarray,
-    undelivered_mw: np.ndarray | float = 0.0,
-    missing_mwh: float = 0.0,
-) -> Ledger:
-    """Settle one day, or S scenarios of a day at once.
-
-    Parameters
-    ----------
-    dam, rtm : (..., T) prices [Rs/MWh]; NaN in ``rtm`` only where ``rtm_mw`` is 0
-    dam_mw, rtm_mw : (..., T) sold (positive) or bought (negative) in each market
-    charge_mw, discharge_mw : (..., U, T) what each unit does at the grid side
-    undelivered_mw : (..., T) part of the schedule (DAM plus RTM) that was not followed,
-        priced at ``undelivered_rate_rs_per_mwh``
-    missing_mwh : energy drawn without a schedule at the end of the day to reach its target,
-        at the grid side, priced as undelivered energy and flow in the day's dearest block
-
-    Raises
-    ------
-    ValueError
-        where trades and flow do not balance, or a block without an RTM price has RTM trade.
-    """
-    net_mw = (discharge_mw - charge_mw).sum(axis=-2)
-    imbalance = np.abs(dam_mw + rtm_mw - undelivered_mw - net_mw).max()
-    if imbalance > 1e-5:
-        raise ValueError(f"trades and flow differ by {imbalance:.6f} MW")
-    if np.any((np.abs(rtm_mw) > 0) & ~np.isfinite(rtm)):
-        raise ValueError("RTM trade in a block without an RTM price")
-    rtm_price = np.where(np.isfinite(rtm), rtm, 0.0)
-    rate = deviation_rate_rs_per_mwh(costs, dam, rtm)
-    undelivered_rate = undelivered_rate_rs_per_mwh(costs, dam, rtm)
-    dearest = (undelivered_rate + flow_cost_rs_per_mwh(costs, dam, rtm)).max(axis=-1)
-    flow_mw = (discharge_mw + charge_mw).sum(axis=-2)
-    wear = np.array([[unit.wear_rs_per_mwh_discharged] for unit in bess.units])
-
-    def total(rs_per_h: np.ndarray) -> np.ndarray:
-        return block_hours * rs_per_h.sum(axis=-1)
-
-    return Ledger(
-        dam_revenue_rs=total(dam * dam_mw),
-        rtm_revenue_rs=total(rtm_price * rtm_mw),
-        fee_dam_rs=total(costs.fee_dam_rs_per_mwh * np.abs(dam_mw)),
-        fee_rtm_rs=total(costs.fee_rtm_rs_per_mwh * np.abs(rtm_mw)),
-        fee_flow_rs=total(costs.fee_flow_rs_per_mwh * flow_mw),
-        scheduling_rs=costs.scheduling_rs_per_day + total(costs.scheduling_rs_per_mwh * flow_mw),
-        wear_rs=total((wear * discharge_mw).sum(axis=-2)),
-        deviation_rs=total(rate * costs.dsm_share_of_flow * flow_mw)
-        + total(undelivered_rate * np.abs(undelivered_mw))
-        + dearest * missing_mwh,
-    )

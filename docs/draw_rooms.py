@@ -25,7 +25,7 @@ GROUND = ("params", "compute", "files", "errors", "prices", "risk")
 COLUMNS = {
     0: ("runs", "calibration", "forecasting", "market", "price_files", "params", "files", "errors"),
     1: ("__main__", "plots", "desk", "scenarios", "compute", "prices"),
-    2: ("backtest", "settlement", "optimizer", "battery", "risk"),
+    2: ("backtest", "settlement", "optimizer", "ledger", "battery", "risk", "price_tick"),
 }
 COLUMN_OF = {room: column for column, rooms in COLUMNS.items() for room in rooms}
 TINTS = {0: ("#e8f1fa", "#2f6ea5"), 1: ("#eef5ec", "#4b7f3f"), 2: ("#fdf1e4", "#b3661a")}

@@ -8,15 +8,13 @@ from small_cases import CAP, SECOND_UNIT, UNIT, fleet, make_params
 
 from bessvpp.battery import (
     allowed_blocks,
-    deviation_rate_rs_per_mwh,
     energies_with_a_target,
     energy_path,
-    flow_cost_rs_per_mwh,
     follow,
     power_limits,
     schedule_violations,
-    settle,
 )
+from bessvpp.ledger import deviation_rate_rs_per_mwh, flow_cost_rs_per_mwh, settle
 from bessvpp.params.bess import ClockWindow
 from bessvpp.params.market import DeviationRate
 

@@ -26,8 +26,9 @@ from bessvpp.backtest.policies import (
     policies,
 )
 from bessvpp.backtest.window import Window
-from bessvpp.battery import LEDGER_COLUMNS, start_energy
+from bessvpp.battery import start_energy
 from bessvpp.compute.workers import ONE, Workers
+from bessvpp.ledger import LEDGER_COLUMNS
 from bessvpp.market import clock
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.problem import Plan, Problem

@@ -23,7 +23,7 @@ from bessvpp.files import PACKAGE, atomic_file
 
 FORMAT = 1
 _DIGEST_BYTES = 32
-_DECIDING_ROOMS = ("battery", "prices", "risk", "optimizer", "backtest")
+_DECIDING_ROOMS = ("battery", "ledger", "price_tick", "prices", "risk", "optimizer", "backtest")
 _DECIDING_PACKAGES = ("highspy", "pulp", "numpy", "scipy")
 Arrays = dict[str, np.ndarray]
 

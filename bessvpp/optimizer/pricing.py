@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from bessvpp import battery
+from bessvpp import ledger
 from bessvpp.optimizer.highs import Model
 from bessvpp.optimizer.problem import (
     PAST_TOLERANCE_MW,
@@ -69,7 +69,7 @@ class PricedStructure:
         s, costs, h = self.s, self.problem.costs, self.problem.block_hours
         dam, rtm = self.scenarios.dam, self.scenarios.rtm
         price = np.where(np.isfinite(rtm), rtm, 0.0)
-        flow_cost = battery.flow_cost_rs_per_mwh(costs, dam, rtm)[:, None]
+        flow_cost = ledger.flow_cost_rs_per_mwh(costs, dam, rtm)[:, None]
         wear = np.array([u.wear_rs_per_mwh_discharged for u in self.problem.bess.units])[:, None]
         terms = [
             (np.broadcast_to(s.sale, dam.shape), h * (dam - costs.fee_dam_rs_per_mwh)),
@@ -80,7 +80,7 @@ class PricedStructure:
             (s.discharge, -h * (flow_cost + wear)),
         ]
         if self.shape.is_recourse:
-            rate = -h * battery.undelivered_rate_rs_per_mwh(costs, dam, rtm)
+            rate = -h * ledger.undelivered_rate_rs_per_mwh(costs, dam, rtm)
             terms += [(s.short, rate), (s.excess, rate)]
         return terms
 

@@ -35,7 +35,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pulp
 
-from bessvpp import battery
+from bessvpp import ledger
 from bessvpp.optimizer.paths import Statement, new_column, run_solver, solution
 from bessvpp.optimizer.problem import (
     PAST_TOLERANCE_MW,
@@ -170,8 +170,8 @@ class TwoStageProgramme(Statement):
         v, costs, h = self.v, self.problem.costs, self.problem.block_hours
         dam, rtm = self.scenarios.dam[s], self.scenarios.rtm[s]
         price = np.where(np.isfinite(rtm), rtm, 0.0)
-        flow_cost = battery.flow_cost_rs_per_mwh(costs, dam, rtm)
-        rate = battery.undelivered_rate_rs_per_mwh(costs, dam, rtm)
+        flow_cost = ledger.flow_cost_rs_per_mwh(costs, dam, rtm)
+        rate = ledger.undelivered_rate_rs_per_mwh(costs, dam, rtm)
         terms = {}
         for t in range(self.n_blocks):
             terms[v.sale[t]] = h * (dam[t] - costs.fee_dam_rs_per_mwh)

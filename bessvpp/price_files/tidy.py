@@ -16,7 +16,7 @@ import numpy as np
 
 from bessvpp.params.fields import MINUTES_PER_DAY
 from bessvpp.params.market import MarketParams
-from bessvpp.price_files.snapshot import snapshot_table
+from bessvpp.price_files.exchange_layout import snapshot_table
 from bessvpp.price_files.tables import (
     ENOUGH_HOURS,
     VOLUMES,

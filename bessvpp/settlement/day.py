@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from bessvpp import battery
-from bessvpp.battery import Ledger
+from bessvpp import battery, ledger
+from bessvpp.ledger import Ledger
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.problem import Past, Plan, Problem
 from bessvpp.prices import PriceScenarios
@@ -92,10 +92,10 @@ def booked(
 ) -> SettledDay:
     """A day's flows with their ledger."""
     dam, rtm = prices.dam[0], prices.rtm[0]
-    ledger = battery.settle(
+    books = ledger.settle(
         problem.bess, problem.costs, problem.block_hours, dam=dam, rtm=rtm, **flows
     )
-    return SettledDay(ledger, **flows, e_start_mwh=e_start_mwh, e_end_mwh=e_end_mwh)
+    return SettledDay(books, **flows, e_start_mwh=e_start_mwh, e_end_mwh=e_end_mwh)
 
 
 def settle_causally(

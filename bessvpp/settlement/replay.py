@@ -1,8 +1,8 @@
 """Settle somebody's DAM schedule against realised prices, under that desk's own rules.
 
-The physics and the money are those of ``battery``, as everywhere; only the parameters are the
-desk's. Where the schedule comes with the power that was really run, that is settled as it was;
-otherwise the RTM recourse is optimised with the day's prices known, which is hindsight.
+The physics and the money are those of ``battery`` and ``ledger``, as everywhere; only the
+parameters are the desk's. Where the schedule comes with the power that was really run, that is
+settled as it was; otherwise the RTM recourse is optimised with the day's prices known, which is hindsight.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bessvpp import battery
-from bessvpp.battery import FEASIBILITY_TOLERANCE_MWH, LEDGER_COLUMNS
+from bessvpp import battery, ledger
+from bessvpp.battery import FEASIBILITY_TOLERANCE_MWH
 from bessvpp.errors import DataError
+from bessvpp.ledger import LEDGER_COLUMNS
 from bessvpp.market.read import read_market
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.problem import Problem
@@ -130,17 +131,17 @@ def _settled(
         left = done.e_end_mwh
     else:
         flows, left = _as_run(problem, prices, schedule, day)
-    ledger = battery.settle(
+    books = ledger.settle(
         desk.bess, desk.booked, h, dam=prices.dam[0], rtm=prices.rtm[0], dam_mw=dam_mw, **flows
     )
-    money = {name: float(getattr(ledger, name)) for name in LEDGER_COLUMNS}
+    money = {name: float(getattr(books, name)) for name in LEDGER_COLUMNS}
     discharged = h * float(flows["discharge_mw"].sum())
     nameplate = sum(unit.e_nameplate_mwh for unit in desk.bess.units)
     entry = {
         "date": str(schedule.dates[day]),
         "gross_rs": money["dam_revenue_rs"] + money["rtm_revenue_rs"],
         **money,
-        "net_rs": float(ledger.net_rs),
+        "net_rs": float(books.net_rs),
         "traded_mwh": h * float((np.abs(dam_mw) + np.abs(flows["rtm_mw"])).sum()),
         "physical_mwh": h * float(flows["charge_mw"].sum()) + discharged,
         "undelivered_mwh": h * float(np.abs(flows["undelivered_mw"]).sum()),

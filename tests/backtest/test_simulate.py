@@ -17,7 +17,7 @@ from small_cases import (
     make_window,
 )
 
-from bessvpp import battery
+from bessvpp import battery, ledger
 from bessvpp.backtest import policies, simulate
 from bessvpp.backtest.policies import BASELINE
 from bessvpp.backtest.simulate import CEILING, commit_chain, run_backtest, settle_chain
@@ -273,7 +273,7 @@ def test_energy_is_carried_from_day_to_day_and_every_ledger_is_the_accounts(comm
                 if terminal == "hard":
                     assert energy >= 100 - 1e-6
                 row = window.market.index_of(window.days[day])
-                ledger = battery.settle(
+                books = ledger.settle(
                     params.bess,
                     params.market,
                     1.0,
@@ -286,7 +286,7 @@ def test_energy_is_carried_from_day_to_day_and_every_ledger_is_the_accounts(comm
                     undelivered_mw=done.undelivered_mw,
                     missing_mwh=done.missing_mwh,
                 )
-                assert float(done.ledger.net_rs) == pytest.approx(float(ledger.net_rs), abs=1e-6)
+                assert float(done.ledger.net_rs) == pytest.approx(float(books.net_rs), abs=1e-6)
 
 
 def test_recourse_never_earns_less_than_following_the_schedule():

@@ -17,7 +17,7 @@ from small_cases import (
     price_scenarios,
 )
 
-from bessvpp import battery
+from bessvpp import battery, ledger
 from bessvpp.errors import InfeasibleError
 from bessvpp.optimizer import bid_steps, dispatch, energy_value
 from bessvpp.optimizer.dispatch import plan_day, sweep
@@ -82,7 +82,7 @@ def settled(problem, scenarios, plan, **changes):
         "discharge_mw": plan.discharge_mw,
         "undelivered_mw": plan.undelivered_mw,
     }
-    return battery.settle(
+    return ledger.settle(
         problem.bess,
         problem.costs,
         problem.block_hours,

@@ -93,7 +93,7 @@ def test_a_change_anywhere_in_the_rooms_that_judge_is_another_entry(tmp_path, mo
     shutil.copytree(PACKAGE, tmp_path / "bessvpp")
     monkeypatch.setattr(cache_module, "PACKAGE", tmp_path / "bessvpp")
     seen = {judge._code.__wrapped__()}
-    for name in ("workbook", "tables", "snapshot", "checksum", "tidy", "judge", "merge"):
+    for name in ("workbook", "tables", "exchange_layout", "checksum", "tidy", "judge", "merge"):
         (tmp_path / "bessvpp" / "price_files" / f"{name}.py").write_text("other")
         seen.add(judge._code.__wrapped__())
     (tmp_path / "bessvpp" / "params" / "market.py").write_text("other")
