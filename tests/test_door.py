@@ -110,6 +110,22 @@ def test_each_dependency_is_pinned_to_a_version_that_it_allows():
             assert requirement.specifier.contains(pins[requirement.name.lower()]), line
 
 
+def test_readme_and_book_name_all_that_is_at_the_door():
+    readme = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("## From Python")[2].partition("\n## ")[0]
+    assert set(bv.__all__) <= set(re.findall(r"`(\w+)`", table))
+    page = (PROJECT_ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\.\. auto\w+:: bessvpp\.(\w+)$", page, re.MULTILINE)
+    assert sorted(shown) == sorted(NAMES)
+
+
+def test_the_example_of_the_readme_runs(place, monkeypatch):
+    readme = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    monkeypatch.chdir(place)
+    assert " Rs on average" in in_a_process("-c", code).stdout
+
+
 def test_without_a_command_it_says_what_there_is():
     told = in_a_process("-m", "bessvpp").stdout
     for command in ("run", "book", "plan", "check", "replay"):

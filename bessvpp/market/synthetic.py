@@ -15,7 +15,7 @@ The tables below were fitted once, over seeds 1 to 20. Tightness started as the 
 hour of log purchase over sell bids in the DAM of 2024 and was corrected until the mean prices
 by month and hour were met; the curve was then laid through the quantiles of that year's prices.
 The bias and size of the surprise were corrected by hour until the published spread of February
-to June 2025 was met (module ``market_statistics``). The other constants minimise the distance
+to June 2025 was met (module ``statistics``). The other constants minimise the distance
 of all published statistics from the simulated ones in units of their tolerance.
 """
 

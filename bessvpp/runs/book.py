@@ -35,7 +35,7 @@ from bessvpp.runs.headline import (
 from bessvpp.runs.manifest import artefacts_of, read_manifest
 
 PICTURES = ("coverage.png", "frontier.png")
-PAGES = ("_config.yml", "_toc.yml", "intro.md", "_static/book.css")
+FIXED = ("_config.yml", "_toc.yml", "intro.md", "_static/book.css", "docs/api_docstrings.py")
 README_BLOCK = re.compile(r"(<!-- headline:[^\n]*-->\n).*?(<!-- /headline -->)", re.DOTALL)
 FOR_LAB = "application/vnd.plotly.v1+json"  # a page shows the HTML beside it
 PROMPT = "Parameters of this run"
@@ -140,7 +140,7 @@ def _complete_manifest(outputs: Path) -> dict[str, Any]:
 
 def _assemble(outputs: Path, source: Path, manifest: dict[str, Any], project: Path) -> None:
     (source / "notebooks").mkdir(parents=True)
-    for name in PAGES:
+    for name in (*FIXED, *_written_pages(project)):
         (source / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(project / name, source / name)
     for picture in PICTURES:
@@ -167,6 +167,13 @@ def _assemble(outputs: Path, source: Path, manifest: dict[str, Any], project: Pa
     script = source / "_extra" / "_static" / "plotly.min.js"
     script.parent.mkdir(parents=True)
     script.write_text(get_plotlyjs(), encoding="utf-8")
+
+
+def _written_pages(project: Path) -> list[str]:
+    """Pages of the table of contents that are written and not run."""
+    toc = yaml.safe_load((project / "_toc.yml").read_text(encoding="utf-8"))
+    chapters = [f"{chapter['file']}.md" for part in toc["parts"] for chapter in part["chapters"]]
+    return [name for name in chapters if (project / name).is_file()]
 
 
 def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 The physics and the money are those of ``battery`` and ``ledger``, as everywhere; only the
 parameters are the desk's. Where the schedule comes with the power that was really run, that is
-settled as it was; otherwise the RTM recourse is optimised with the day's prices known, which is hindsight.
+settled as it was; otherwise the RTM recourse is optimised with the day's prices known, which is
+hindsight.
 """
 
 from __future__ import annotations
