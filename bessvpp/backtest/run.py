@@ -88,7 +88,7 @@ class Run(RunFolder):
 
     @cached_property
     def frontier(self) -> pd.DataFrame:
-        """One row for each fan and risk weight."""
+        """One row for each fan and risk aversion."""
         return self.read_frame("frontier.parquet")
 
 
