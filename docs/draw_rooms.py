@@ -20,7 +20,7 @@ import grimp
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGE = PROJECT / "bessvpp"
 PICTURE = PROJECT / "docs" / "architecture.svg"
-GROUND = ("params", "compute", "files", "errors", "prices", "risk")
+GROUND = ("params", "compute", "files", "errors", "prices", "price_tick", "risk")
 """Rooms that any other may stand on: arrows to them are kept, and not drawn."""
 COLUMNS = {
     0: ("runs", "calibration", "forecasting", "market", "price_files", "params", "files", "errors"),

@@ -13,7 +13,7 @@ from small_cases import fleet, make_market, make_params, make_problem, make_stud
 from bessvpp import battery
 from bessvpp.__main__ import parse_date, parse_energy
 from bessvpp.backtest import policies, simulate
-from bessvpp.desk import plan
+from bessvpp.desk import tomorrow
 from bessvpp.desk.bids import bid_sheet, in_bid_steps
 from bessvpp.desk.plan import next_delivery_day, plan_day_ahead
 from bessvpp.desk.report import describe_plan, track_record, write_plan
@@ -294,7 +294,7 @@ def test_no_day_is_forecast_by_models_that_were_trained_on_it(refitted, tmp_path
         made[name] = dates
         return walk_forward.forecast_days(models, features, name, dates, *rest)
 
-    monkeypatch.setattr(plan, "forecast_days", watched)
+    monkeypatch.setattr(tomorrow, "forecast_days", watched)
     plan_day_ahead(run, study.market, study.params)
     for name in ("dam", "rtm"):
         trained = study.models[name][0].last_train_day

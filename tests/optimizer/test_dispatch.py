@@ -294,10 +294,10 @@ def test_the_blocks_that_burn_most_are_barred_first_by_hand():
     """Those that burn at least half of what the worst one does, and none of a good schedule."""
     charge = np.array([[9.0, 4.0, 0.0, 1.9], [6.0, 50.0, 2.0, 3.0]])
     discharge = np.array([[4.0, 9.0, 30.0, 1.9], [0.0, 2.1, 2.0, 1.7]])
-    units, blocks = worst_burning(1.0, charge, discharge)
-    assert list(zip(units, blocks, strict=True)) == [(0, 0), (0, 1), (1, 1), (1, 2)]
+    worst = worst_burning(1.0, charge, discharge)
+    assert np.argwhere(worst).tolist() == [[0, 0], [0, 1], [1, 1], [1, 2]]
     tolerance = battery.FEASIBILITY_TOLERANCE_MWH
-    assert len(worst_burning(tolerance, charge, discharge)[0]) == 0
+    assert not worst_burning(tolerance, charge, discharge).any()
     with pytest.raises(InfeasibleError, match="without burning energy"):
         worst_burning(1.0, charge, 0 * discharge)
 
