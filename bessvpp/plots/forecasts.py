@@ -105,8 +105,8 @@ def reliability(
 
     Parameters
     ----------
-    coverage : market to fan to the entries of ``metrics.coverage_table``
-    bands : market to fan to the (2, 2, L) bands of ``scores.coverage_bands``
+    coverage : market to fan to the entries of ``calibration.coverage.coverage_table``
+    bands : market to fan to the (2, 2, L) bands of ``calibration.coverage.coverage_bands``
     """
     figure, axes = new_figure(1, 2, 3.8, sharey=True)
     for axis, (market, fans) in zip(axes[0], coverage.items(), strict=True):
