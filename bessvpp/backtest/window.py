@@ -26,8 +26,8 @@ class Window:
     """What a backtest needs of its days.
 
     ``days`` (D,) are settled; ``fans`` hold each day's scenarios, ``medians`` its sure path.
-    ``expected_rtm`` (D, G, T) is what each gate within a day expects, see ``forecasting.intraday``; without
-    it days are not settled causally.
+    ``expected_rtm`` (D, G, T) is what each gate within a day expects, see
+    ``forecasting.intraday``; without it days are not settled causally.
     Finished plans are kept in the ``cache``.
     """
 
