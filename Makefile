@@ -61,5 +61,5 @@ bench: $(READY)  ## the benchmarks
 
 clean:  ## start afresh; runs of your own in outputs/ stay
 	rm -rf $(VENV) outputs/book outputs/test outputs/nbval data/synthetic data/.cache build
-	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

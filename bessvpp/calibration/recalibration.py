@@ -17,7 +17,7 @@ import pandas as pd
 from bessvpp.calibration.conformal import DayShifts
 from bessvpp.calibration.coverage import hour_groups, mean_miscoverage, mean_pinball
 from bessvpp.calibration.gate import Gate, groups_over_days, regimes
-from bessvpp.calibration.methods import method_named, method_names
+from bessvpp.calibration.methods import Method, method_named, method_names
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast
 from bessvpp.market.clock import gate_time
@@ -52,8 +52,7 @@ def recalibrate(
     Parameters
     ----------
     forecast : out-of-sample forecasts, of ``dates`` and of the days before
-    static_days : days whose residuals ``static`` uses for good; those marked "calibration" by
-        default
+    static_days : days whose residuals ``static`` uses for good; the calibration days by default
 
     Raises
     ------
@@ -85,13 +84,8 @@ def recalibrate(
         for name, method in made.items():
             if not (wanted or method.memory_days):
                 continue
-            try:
-                shifts = method.shifts(gate)
-            except DataError:
-                if wanted:
-                    raise
-                continue  # too early for a first shift
-            if wanted:
+            shifts = _shifts(method, gate, wanted)
+            if wanted and shifts is not None:
                 values[name].append(gate.apply(shifts.delta))
                 tables[name].append(_table(date, forecast, shifts))
     p_floor, p_cap = np.array(chances).transpose(1, 0, 2)
@@ -103,6 +97,16 @@ def recalibrate(
         )
         for name in methods
     }
+
+
+def _shifts(method: Method, gate: Gate, wanted: bool) -> DayShifts | None:
+    """A day's shifts; None on a day that is only learnt from, if it is too early for a first."""
+    try:
+        return method.shifts(gate)
+    except DataError:
+        if wanted:
+            raise
+        return None
 
 
 def recalibrate_day(
