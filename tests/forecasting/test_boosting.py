@@ -404,7 +404,7 @@ def test_a_training_window_holds_so_many_days_before_the_refit(monkeypatch):
         seen.append(np.unique(clock.day_of(rows)))
         return fitted(name, rows, *rest)
 
-    monkeypatch.setattr(boosting, "train", watched)
+    monkeypatch.setattr(walk_forward, "train_quantile_models", watched)
     walk_forward.walk_forward("dam", features, market, splits, params, rules)
     first = splits.out_of_sample[0]
     np.testing.assert_array_equal(seen[0], np.arange(splits.train[0], first))

@@ -294,7 +294,7 @@ def test_where_a_distance_has_too_few_residuals_those_of_its_quarter_of_the_day_
     fans = intraday.GateFans(market.dates, starts, levels, values)
     params = make_params(min_group_size=24).forecast
     seen = with_rtm(market, rtm)
-    found = intraday.recalibrated_days(fans, seen, market.dates[5:], RULES, params)
+    found = recalibrated_days(fans, seen, market.dates[5:], RULES, params)
     expected = 3000.0 + 1000 * quarter[:, None] + np.array([10, 30, 40])
     np.testing.assert_allclose(found.values[0, 0], expected)
     np.testing.assert_allclose(found.values[0, 1, 12:], expected[12:])
