@@ -1,4 +1,4 @@
-"""Judged tables are kept by what was read, and an entry that is damaged is made again."""
+"""What is no price is refused; judged tables are kept by what was read, or made again."""
 
 from __future__ import annotations
 
@@ -7,11 +7,25 @@ import shutil
 
 import numpy as np
 import pytest
-from price_cases import DAY, FIRST, PRICE, prices, snapshot, write, write_xlsx
+from price_cases import (
+    DAY,
+    FIRST,
+    GREEN_PRICES,
+    PRICE,
+    green,
+    prices,
+    refused,
+    snapshot,
+    tidy,
+    tidy_frame,
+    write,
+    write_xlsx,
+)
 
 from bessvpp.compute import cache as cache_module
 from bessvpp.errors import DataError
 from bessvpp.files import PACKAGE
+from bessvpp.market.read import read_market
 from bessvpp.params.load import load_params
 from bessvpp.params.market import PriceCap
 from bessvpp.price_files import judge
@@ -156,3 +170,86 @@ def test_the_cache_lies_beside_the_data_and_holds_no_code():
     makefile = (judge.PROJECT_ROOT / "Makefile").read_text(encoding="utf-8")
     assert "data/.cache" in makefile
     assert "data/.cache/" in (judge.PROJECT_ROOT / ".gitignore").read_text(encoding="utf-8")
+
+
+def test_zeros_are_no_trade_but_zero_with_volume_is_a_price(tmp_path, day):
+    write(tmp_path, day[0], "DAM.csv")
+    values = prices(96, 1)
+    values[[10, 11, 20]] = 0
+    rows = snapshot([DAY], values, market="RTM")
+    for block in (10, 11):
+        rows[FIRST + block][4:] = ["0.00"] * 5
+    write(tmp_path, rows, "RTM.csv")
+    market = read_market(tmp_path, RULES)
+    assert np.flatnonzero(market.rtm_no_trade[0]).tolist() == [10, 11]
+    assert np.isnan(market.rtm_mcp[0, [10, 11]]).all()
+    assert market.rtm_mcp[0, 20] == 0
+    assert not market.excluded[0]
+
+
+def test_a_price_of_0_without_a_cleared_volume_is_missing_and_never_a_price(tmp_path, day):
+    write(tmp_path, day[0], "DAM.csv")
+    values = prices(96, 1)
+    values[[10, 20]] = 0
+    rows = snapshot([DAY], values, market="RTM", summary=False)
+    rows[FIRST + 10][4:] = ["0.00"] * 5
+    for row in rows[4:]:
+        del row[6]  # the MCV
+    market = read_market(write(tmp_path, rows, "RTM.csv").parent, RULES)
+    assert np.flatnonzero(market.rtm_no_trade[0]).tolist() == [10]  # its bids are zeros
+    assert np.isnan(market.rtm_mcp[0, [10, 20]]).all()
+    assert market.excluded[0]
+    assert any("1 prices of 0 without a cleared volume" in note for note in market.notes)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda mcp: mcp / 1000, ["GDAM price", "Rs/kWh"]),
+        (lambda mcp: np.where(np.arange(96) == 4, 10_001, mcp), ["row 10", "GDAM", "the cap"]),
+        (lambda mcp: np.where(np.arange(96) == 4, -1, mcp), ["row 10", "GDAM", "the floor"]),
+    ],
+)
+def test_green_prices_are_judged_as_those_of_the_dam(tmp_path, day, spoil, words):
+    write(tmp_path, day[0])
+    write(tmp_path, green(mcp=spoil(GREEN_PRICES)), "GDAM.csv")
+    refused(tmp_path, "GDAM.csv", *words)
+
+
+def test_green_blocks_of_zeros_are_no_price_and_a_zero_with_volume_is_one(tmp_path, day):
+    write(tmp_path, day[0])
+    rows = green(summary=False)
+    rows[FIRST + 8][3:] = ["0.00"] * 5
+    rows[FIRST + 9][PRICE] = "0.00"  # with the volume in "Total MCV (MW)"
+    write(tmp_path, rows, "GDAM.csv")
+    market = read_market(tmp_path, RULES)
+    found = market.extras["gdam_mcp"][0]
+    assert np.flatnonzero(np.isnan(found)).tolist() == [8]
+    assert found[9] == 0
+    assert any("GDAM.csv: 1 blocks of zeros, taken as no price" in n for n in market.notes)
+    assert not market.rtm_no_trade.any()
+
+
+def test_the_cap_is_that_of_the_date(tmp_path):
+    values = prices(192)
+    values[50] = 12000
+    read_market(write(tmp_path, snapshot(["02-04-2023", "03-04-2023"], values)), RULES)
+    values[150] = 12000
+    path = write(tmp_path, snapshot(["03-04-2023", "04-04-2023"], values))
+    refused(path, "above the cap of 10000", "2023-04-04", "price_caps")
+
+
+def test_prices_in_rs_per_kwh_are_refused(tmp_path):
+    path = write(tmp_path, snapshot([DAY], prices(96) / 1000))
+    refused(path, "Rs/kWh", "multiply them by 1000")
+
+
+def test_some_days_in_rs_per_kwh_are_found_in_a_year_that_is_not(tmp_path):
+    frame = tidy_frame(5)
+    frame["dam_mcp_rs_mwh"] = frame["dam_mcp_rs_mwh"].where(frame.index < 3 * 96, 0)
+    frame["mcv_mw"] = 10.0
+    assert read_market(tidy(tmp_path, frame), RULES).dam_mcp[4].tolist() == [0.0] * 96
+    frame.loc[96:191, "rtm_mcp_rs_mwh"] /= 1000
+    frame.loc[[97, 98], "rtm_mcp_rs_mwh"] = 6000.0
+    words = ("prices.csv, row 98", "RTM price of 2024-03-02", "Rs/kWh", "1 of 5 days")
+    assert "multiply" not in refused(tidy(tmp_path, frame), *words)

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from price_cases import RULES, write
 from small_cases import PATIENCE_S
 
 from bessvpp.errors import DataError
+from bessvpp.market.read import read_market
 from bessvpp.price_files.workbook import (
     MAX_CELLS,
     MAX_FILE_BYTES,
@@ -285,3 +287,13 @@ def test_the_limits_leave_room_for_decades():
     assert blocks * 9 < MAX_CELLS  # ten years of one market in one file
     assert blocks * 70 < MAX_FILE_BYTES
     assert MAX_UNPACKED_BYTES <= 500_000_000
+
+
+@pytest.mark.parametrize(
+    ("encoding", "separator"),
+    [("utf-8-sig", ","), ("utf-16", "\t"), ("utf-16-le", ","), ("utf-8", ";")],
+)
+def test_encodings_and_separators_are_recognised(tmp_path, day, encoding, separator):
+    rows, values = day
+    path = write(tmp_path, rows, encoding=encoding, separator=separator)
+    assert read_market(path, RULES).dam_mcp[0].tolist() == values.tolist()

@@ -15,7 +15,13 @@ from bessvpp.optimizer.dispatch import plan_day
 from bessvpp.optimizer.problem import Past
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import Risk
-from bessvpp.settlement.day import CAUSAL, HINDSIGHT, settle_causally, settle_with_recourse
+from bessvpp.settlement.day import (
+    CAUSAL,
+    HINDSIGHT,
+    settle_as_committed,
+    settle_causally,
+    settle_with_recourse,
+)
 
 EVERY_BLOCK = np.arange(24)
 CASES = {"one": make_params(), "fleet": fleet(), "free": make_params(terminal="free")}
@@ -215,3 +221,38 @@ def test_a_backtest_with_expectations_settles_every_policy_a_third_way():
     assert without["policies"]["yesterday"]["net_rs_causal"] is None
     assert without["lead"]["settlement"] == HINDSIGHT
     assert CAUSAL not in run_backtest(window).daily["settlement"].unique()
+
+
+def test_a_short_battery_pays_for_what_it_does_not_deliver_by_hand():
+    # 100 MWh stored give 73.6 at the grid; sold are 2 * 50 in blocks 18 and 19.
+    params = make_params(terminal="free", dsm_share_of_flow=0.0)
+    dam, rtm = np.full(24, 5000.0), np.full(24, 4000.0)
+    rtm[19] = 6500.0
+    unit_mw = np.zeros((1, 24))
+    unit_mw[0, [18, 19]] = 50.0
+    problem = make_problem(params)
+    done = settle_as_committed(problem, PriceScenarios.single(dam, rtm), unit_mw)
+    assert done.undelivered_mw[19] == pytest.approx(26.4)
+    assert done.e_end_mwh == pytest.approx(20)
+    costs = 100 * 20 + 73.6 * (7 + 1.8 + 310) + 2000 + 26.4 * (6500 + 33)
+    assert float(done.ledger.net_rs) == pytest.approx(100 * 5000 - costs)
+
+
+def test_what_is_missing_from_the_target_is_bought_at_the_days_dearest_rate_by_hand():
+    # 73.6 MWh are sold and none bought: 80 MWh stored are missing, 80 / .96 at the grid.
+    params = make_params(dsm_share_of_flow=0.0)
+    dam, rtm = np.full(24, 5000.0), np.full(24, 4000.0)
+    dam[3], rtm[19] = 5500.0, 6500.0
+    unit_mw = np.zeros((1, 24))
+    unit_mw[0, [18, 19]] = 50.0, 23.6
+    done = settle_as_committed(make_problem(params), PriceScenarios.single(dam, rtm), unit_mw)
+    assert done.missing_mwh == pytest.approx(80 / 0.96)
+    assert done.e_end_mwh == pytest.approx(100)
+    # The dearest price, with the fee of a purchase and the cost of its flow.
+    costs = 73.6 * (20 + 7 + 1.8 + 310) + 2000 + 80 / 0.96 * (6500 + 33 + 7 + 1.8)
+    assert float(done.ledger.net_rs) == pytest.approx(73.6 * 5000 - costs)
+    # Under another rule nothing is missing.
+    free = make_problem(make_params(dsm_share_of_flow=0.0, terminal="free"))
+    done = settle_as_committed(free, PriceScenarios.single(dam, rtm), unit_mw)
+    assert done.missing_mwh == 0
+    assert done.e_end_mwh == pytest.approx(20)

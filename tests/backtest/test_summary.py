@@ -1,0 +1,135 @@
+"""The figures of a backtest are what its days add up to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from backtest_cases import MARKETS, POLICIES, changed
+from small_cases import fleet, make_market, make_params, make_window
+
+from bessvpp.backtest import simulate
+from bessvpp.backtest.policies import BASELINE
+from bessvpp.backtest.simulate import CEILING, run_backtest
+from bessvpp.backtest.summary import _lead, rules, summarise
+from bessvpp.risk import cvar
+from bessvpp.runs.folder import RunFolder
+from bessvpp.settlement.day import AS_COMMITTED, HINDSIGHT
+
+
+def test_the_summary_is_what_the_daily_rows_add_up_to():
+    params = fleet(alpha=0.4)
+    window = make_window(params, MARKETS["ordinary"])
+    result = run_backtest(window)
+    summary = summarise(window, result)
+    daily = result.daily
+    assert len(daily) == (len(POLICIES) + 1) * 2 * 4
+    costs = [name for name in simulate.LEDGER_COLUMNS if not name.endswith("revenue_rs")]
+    revenue = daily["dam_revenue_rs"] + daily["rtm_revenue_rs"]
+    np.testing.assert_allclose(daily["net_rs"], revenue - daily[costs].sum(axis=1))
+    np.testing.assert_allclose(daily["cycles"], daily["discharged_mwh"] / 240)
+
+    def rows(policy, settlement):
+        return daily[(daily["policy"] == policy) & (daily["settlement"] == settlement)]
+
+    for name, entry in summary["policies"].items():
+        own, alone = rows(name, HINDSIGHT), rows(name, AS_COMMITTED)
+        total = own["net_rs"].sum()
+        assert entry["net_rs"] == pytest.approx(total)
+        assert entry["net_rs_dam_only"] == pytest.approx(alone["net_rs"].sum())
+        baseline = rows(BASELINE, HINDSIGHT)["net_rs"].sum()
+        assert entry["gain_over_nothing_rs"] == pytest.approx(total - baseline)
+        assert entry["capture"] == pytest.approx(total / rows(CEILING, HINDSIGHT)["net_rs"].sum())
+        assert entry["capture_dam_only"] == pytest.approx(
+            alone["net_rs"].sum() / rows(CEILING, AS_COMMITTED)["net_rs"].sum()
+        )
+        # 60 MW of connection, four days.
+        assert entry["net_rs_per_mw_year"] == pytest.approx(total / 60 / 4 * 365)
+        assert entry["worst_day_rs"] == own["net_rs"].min()
+        assert entry["cvar_rs"] == pytest.approx(cvar(own["net_rs"].to_numpy(), 0.4))
+        assert entry["cycles_per_day"] == pytest.approx(own["discharged_mwh"].mean() / 240)
+    assert summary["policies"][BASELINE]["gain_over_nothing_rs"] == 0
+    assert summary["policies"][CEILING]["capture"] == 1
+    assert summary["days_times_alpha"] == pytest.approx(1.6)
+    assert set(summary["ceiling_gap_rs"]) == {AS_COMMITTED, HINDSIGHT}
+
+
+def test_the_lead_is_what_the_best_policy_earned_more_by_hand():
+    """The best net minus that of each two-stage policy, with a band over the days."""
+    net = pd.DataFrame(
+        {
+            BASELINE: [1.0, 1.0, 1.0, 1.0],
+            "yesterday": [90.0, 120.0, 95.0, 130.0],
+            "two_stage_original": [80.0, 110.0, 100.0, 90.0],
+            "two_stage_recalibrated": [85.0, 115.0, 90.0, 125.0],
+        }
+    )
+    lead = _lead(net)
+    assert lead["policy"] == "yesterday"
+    assert list(lead["over"]) == ["two_stage_original", "two_stage_recalibrated"]
+    original, recalibrated = lead["over"].values()
+    assert original["ahead_rs"] == 10 + 10 - 5 + 40
+    # Four days drawn of 10, 10, -5 and 40: never less than -20, never more than 160.
+    assert -20 <= original["low_rs"] < original["ahead_rs"] < original["high_rs"] <= 160
+    # Ahead by 5 every day, so by 20 whichever days are drawn.
+    assert recalibrated == {"ahead_rs": 20.0, "low_rs": 20.0, "high_rs": 20.0}
+    # A two-stage policy that is best has no lead over itself.
+    lead = _lead(net.assign(two_stage_original=net["yesterday"] + 3))
+    assert lead["policy"] == "two_stage_original"
+    assert list(lead["over"]) == ["two_stage_recalibrated"]
+    assert lead["over"]["two_stage_recalibrated"]["low_rs"] == 32.0
+
+
+def test_the_lead_is_counted_under_causal_recourse_where_that_was_settled():
+    params = make_params(policies=["yesterday", "two_stage"])
+    window = make_window(params, MARKETS["ordinary"], first=10)
+    rows = [window.market.index_of(day) for day in window.days]
+    expected = np.repeat(window.market.dam_mcp[rows][:, None], 24, axis=1)  # no spread foreseen
+    for key, seen in (
+        ("net_rs", window),
+        ("net_rs_causal", replace(window, expected_rtm=expected)),
+    ):
+        summary = summarise(seen, run_backtest(seen))
+        lead, table = summary["lead"], summary["policies"]
+        earned = {name: row[key] for name, row in table.items() if name != CEILING}
+        assert lead["policy"] == max(earned, key=earned.get)
+        for name, found in lead["over"].items():
+            ahead = earned[lead["policy"]] - earned[name]
+            assert found["ahead_rs"] == pytest.approx(ahead)
+            assert found["ahead_rs"] >= 0
+
+
+def test_undelivered_energy_of_a_policy_is_told_for_each_way_of_settling():
+    """As committed a financial plan fails to deliver; with recourse it delivers."""
+    window = make_window(make_params(commitment="financial"), MARKETS["ordinary"])
+    entry = summarise(window, run_backtest(window))["policies"]["two_stage_original"]
+    assert entry["undelivered_mwh"] < 0.01
+    assert entry["undelivered_mwh_dam_only"] > 10
+    assert entry["undelivered_mwh_causal"] is None  # the window expects nothing within the day
+
+
+def test_a_window_in_which_nothing_pays_can_be_summarised_and_written(tmp_path):
+    """No spread, no daily charge: the ceiling itself is 0."""
+    flat = changed(
+        make_market(10), dam=(slice(0, 10), slice(0, 24), 5000.0), rtm=(9, slice(0, 24), 5000.0)
+    )
+    params = make_params(scheduling_rs_per_day=0.0, policies=["yesterday"])
+    window = make_window(params, flat, first=9)
+    summary = summarise(window, run_backtest(window))
+    RunFolder(tmp_path).write_json("backtest_summary.json", summary)
+    assert summary["policies"][CEILING]["net_rs"] == 0
+
+
+def test_the_rules_are_told_with_the_figures():
+    window = make_window(make_params(commitment="financial", terminal="value"), MARKETS["no trade"])
+    told = rules(window)
+    assert told["commitment"] == "financial"
+    assert told["terminal"] == "value"
+    assert "hindsight" in told["recourse"]
+    assert told["fee_dam_rs_per_mwh_traded"] == 20
+    assert told["fee_rtm_rs_per_mwh_traded"] == 33
+    assert told["n_days"] == 4
+    assert told["alpha"] == 0.4
+    assert told["wear_rs_per_mwh_discharged"] == [310]

@@ -1,0 +1,119 @@
+"""Batteries, days and accounts that the tests of the optimizer share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pulp
+import pytest
+from small_cases import day_shape, fleet, make_params
+
+from bessvpp import battery, ledger
+from bessvpp.optimizer import energy_value
+from bessvpp.optimizer.problem import tie_break
+from bessvpp.optimizer.statement import TwoStageProgramme
+from bessvpp.prices import PriceScenarios
+from bessvpp.risk import RISK_NEUTRAL
+
+NARROW = {
+    "charge_windows": [{"start": "01:00", "end": "06:00"}, {"start": "10:00", "end": "15:00"}],
+    "discharge_windows": [{"start": "06:00", "end": "10:00"}, {"start": "17:00", "end": "23:00"}],
+    "max_cycles_per_day": 0.4,
+}
+CASES = {
+    "one unit": (make_params(), 24, {}),
+    "quarter hours": (make_params(), 96, {}),
+    "two units": (fleet(), 24, {}),
+    "two units, quarter hours": (fleet(), 96, {}),
+    "windows and cycles": (make_params(NARROW), 96, {}),
+    "start off target": (make_params({"e_start_mwh": 60.0, "e_target_mwh": 130.0}), 24, {}),
+    "no trade": (make_params(), 24, {"no_trade": (0, 7, 18, 19)}),
+    "weighted": (fleet(), 24, {"weighted": True}),
+    "financial": (make_params(commitment="financial"), 24, {"no_trade": (7, 18)}),
+    "financial, two units": (fleet(commitment="financial"), 96, {}),
+    "free end": (fleet(terminal="free"), 24, {}),
+    "valued end": (fleet(terminal="value"), 24, {"weighted": True}),
+    "off-DAM penalty": (make_params(off_dam_penalty_rs_per_mwh=210.0), 24, {}),
+}
+
+
+def with_values(problem):
+    if problem.terminal != "value":
+        return problem
+    dam = day_shape(problem.blocks_per_day)
+    return replace(problem, energy_values=energy_value.energy_values(problem, dam))
+
+
+def settled(problem, scenarios, plan, **changes):
+    """Profits of a plan by the accounts, (S,)."""
+    flows = {
+        "dam_mw": np.tile(plan.dam_mw, (len(scenarios.weights), 1)),
+        "rtm_mw": plan.rtm_mw,
+        "charge_mw": plan.charge_mw,
+        "discharge_mw": plan.discharge_mw,
+        "undelivered_mw": plan.undelivered_mw,
+    }
+    return ledger.settle(
+        problem.bess,
+        problem.costs,
+        problem.block_hours,
+        dam=scenarios.dam,
+        rtm=scenarios.rtm,
+        **(flows | changes),
+    ).net_rs
+
+
+def tied(problem, scenarios, plan) -> float:
+    """What the published tie-break takes from the objective [Rs]."""
+    n_blocks, n_units = plan.dam_mw.size, len(problem.bess.units)
+
+    def taken(side: str, mw: np.ndarray) -> np.ndarray:
+        return np.maximum(mw, 0) @ tie_break(side, n_blocks)
+
+    rest = taken("rtm_sale", plan.rtm_mw) + taken("rtm_purchase", -plan.rtm_mw)
+    for i in range(n_units):
+        rest += plan.charge_mw[:, i] @ tie_break("charge", n_blocks, i)
+        rest += plan.discharge_mw[:, i] @ tie_break("discharge", n_blocks, i)
+    dam = taken("dam_sale", plan.dam_mw) + taken("dam_purchase", -plan.dam_mw)
+    return float(problem.block_hours * (dam + scenarios.weights @ rest))
+
+
+def strict(problem, plan) -> float:
+    """Greatest violation of the DAM schedule's strict path [MWh]."""
+    return battery.schedule_violations(
+        problem.bess,
+        plan.unit_dam_mw,
+        problem.schedule_start_mwh,
+        problem.block_hours,
+        problem.schedule_end_mwh,
+    ).max()
+
+
+def cheap_day_ahead(n_blocks: int, seed: int = 0) -> PriceScenarios:
+    """The RTM is dearer all day, so the programme would buy in the DAM without end."""
+    rng = np.random.default_rng(seed)
+    dam = 2500 + 200 * rng.normal(size=(4, n_blocks))
+    return PriceScenarios(dam, dam + 3000 + 300 * rng.normal(size=dam.shape), np.full(4, 0.25))
+
+
+BURNING = [
+    pytest.param(make_params(), 24, id="one unit"),
+    pytest.param(make_params(), 96, id="quarter hours"),
+    pytest.param(fleet(), 24, id="two units"),
+    pytest.param(fleet(terminal="free"), 96, id="free end"),
+]
+
+
+def best_directions(problem, scenarios) -> float:
+    """Objective of the best plan over all choices of one direction a block (exact, slow)."""
+    programme = TwoStageProgramme(problem, scenarios)
+    lp, v = programme.lp, programme.v
+    lp.setObjective(programme._objective(RISK_NEUTRAL))
+    for i, unit in enumerate(problem.bess.units):
+        for t in range(programme.n_blocks):
+            charging = pulp.LpVariable(f"charging_{i}_{t}", cat=pulp.LpBinary)
+            lp.addConstraint(v.schedule_charge[i][t] <= unit.p_max_mw * charging)
+            lp.addConstraint(v.schedule_discharge[i][t] <= unit.p_max_mw * (1 - charging))
+    assert lp.solve(pulp.HiGHS(msg=False, threads=1, gapRel=1e-6)) == pulp.LpStatusOptimal
+    return pulp.value(lp.objective)
