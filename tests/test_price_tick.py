@@ -31,6 +31,7 @@ from bessvpp.optimizer.engine import ArrayProgramme
 from bessvpp.optimizer.problem import tie_break
 from bessvpp.price_tick import first_least, on_chance_step, on_price_tick
 from bessvpp.prices import PriceScenarios
+from bessvpp.risk import Risk
 from bessvpp.scenarios import copula, draw, quality
 
 MAKERS = (baselines, conformal, quality, boosting, intraday, recalibration, copula)
@@ -300,7 +301,7 @@ def test_dust_on_the_prices_moves_no_commitment_and_no_bid(
             problem, day = make_problem(params, n_blocks), capped(n_scenarios, n_blocks, seed)
             other = dusted(day, np.random.default_rng(seed))
             first, again = (
-                ArrayProgramme(problem, prices).solve(weight, 0.4) for prices in (day, other)
+                ArrayProgramme(problem, prices).solve(Risk(weight, 0.4)) for prices in (day, other)
             )
             np.testing.assert_allclose(again.dam_mw, first.dam_mw, rtol=0, atol=1e-3)
             _, bids = in_bid_steps(problem, first, 0.1)
@@ -317,10 +318,10 @@ def test_dust_decides_nothing_where_every_block_but_the_evening_costs_the_same(
     day = PriceScenarios(prices, prices, np.full(4, 0.25))
     for params in (make_params(commitment=commitment), fleet(commitment=commitment)):
         problem = make_problem(params, n_blocks)
-        first = ArrayProgramme(problem, day).solve(0.3, 0.4)
+        first = ArrayProgramme(problem, day).solve(Risk(0.3, 0.4))
         for seed in range(3):
             other = dusted(day, np.random.default_rng(seed))
-            again = ArrayProgramme(problem, other).solve(0.3, 0.4)
+            again = ArrayProgramme(problem, other).solve(Risk(0.3, 0.4))
             np.testing.assert_allclose(again.dam_mw, first.dam_mw, rtol=0, atol=1e-3)
 
 
