@@ -52,14 +52,14 @@ def planned_end(problem: Problem, e_end_mwh: np.ndarray) -> np.ndarray:
 def commitment_of(problem: Problem, plan: Plan) -> Commitment:
     """A plan's commitment, and the energy that it plans for the end of the day.
 
-    A physical commitment plans for what its own schedule leaves, so that the next one can
-    be delivered without the RTM too; a financial one for what it expects after recourse. The
-    latter is shared over units by their power.
+    Where a schedule is on its own at ``midnight``, a physical commitment plans for what it
+    leaves by itself, so that the next one can be delivered without the RTM too. Any other
+    plans for what it expects after recourse; a financial one is shared over units by power.
     """
     units, unit_mw, e_end = problem.bess.units, plan.unit_dam_mw, plan.e_end_mwh
     if unit_mw is None:
         unit_mw = battery.share_by_power(problem.bess, plan.dam_mw)
-    else:
+    elif problem.midnight == "own":
         paths = [
             battery.energy_path(unit, mw, start, problem.block_hours)
             for unit, mw, start in zip(units, unit_mw, problem.e_start_mwh, strict=True)

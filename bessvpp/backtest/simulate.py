@@ -45,6 +45,8 @@ from bessvpp.settlement.day import (
 )
 
 CEILING = "ceiling"
+SHORT_MWH = 0.01
+"""Energy missing at midnight that counts as short; the tolerance of a strict path."""
 
 
 # ---------------------------------------------------------------------- settlement
@@ -122,7 +124,7 @@ def _ceiling_problem(window: Window) -> Problem:
         base,
         costs=base.costs.model_copy(update={"off_dam_penalty_rs_per_mwh": 0.0}),
         schedule_start_mwh=daily,
-        schedule_end_mwh=daily,
+        schedule_end_mwh=daily if base.midnight == "own" else None,
         terminal="hard" if hard else "free",
     )
 
@@ -173,11 +175,17 @@ def run_backtest(window: Window, workers: Workers = ONE) -> Backtest:
     bounds, *chains = workers.run([(ceilings, bare), *tasks], "settlement")
     rows = []
     for (name, settlement), days in zip(keys, chains, strict=True):
-        rows += _rows(window, name, settlement, days)
+        rows += _rows(window, name, settlement, days, planned_starts(window, committed[name]))
     for settlement, (days, _) in bounds.items():
-        rows += _rows(window, CEILING, settlement, days)
+        rows += _rows(window, CEILING, settlement, days, [day.e_start_mwh for day in days])
     gaps = {settlement: gap for settlement, (_, gap) in bounds.items()}
     return Backtest(pd.DataFrame(rows), gaps)
+
+
+def planned_starts(window: Window, commitments: Sequence[Commitment]) -> list[np.ndarray]:
+    """(U,) energy that each day's schedule begins with: the one planned for its midnight."""
+    ends = [commitment.e_end_mwh for commitment in commitments[:-1]]
+    return [start_energy(window.params.bess), *ends]
 
 
 def ways(window: Window) -> tuple[str, ...]:
@@ -211,12 +219,17 @@ def _commit(
 
 
 def _rows(
-    window: Window, policy: str, settlement: str, days: Sequence[SettledDay]
+    window: Window,
+    policy: str,
+    settlement: str,
+    days: Sequence[SettledDay],
+    planned: Sequence[np.ndarray],
 ) -> list[dict[str, str | float]]:
     h = window.market.block_hours
     nameplate = sum(unit.e_nameplate_mwh for unit in window.params.bess.units)
     rows = []
-    for date, day in zip(window.days, days, strict=True):
+    for date, day, start in zip(window.days, days, planned, strict=True):
+        short = np.maximum(start - day.e_start_mwh, 0)
         discharged = float(h * day.discharge_mw.sum())
         row: dict[str, str | float] = {"date": str(date), "policy": policy}
         row["settlement"] = settlement
@@ -231,6 +244,7 @@ def _rows(
             "discharged_mwh": discharged,
             "undelivered_mwh": float(h * np.abs(day.undelivered_mw).sum() + day.missing_mwh),
             "cycles": discharged / nameplate,
+            "midnight_short_mwh": float(short[short > SHORT_MWH].sum()),
             "e_start_mwh": float(day.e_start_mwh.sum()),
             "e_end_mwh": float(day.e_end_mwh.sum()),
         }

@@ -35,6 +35,9 @@ class WithRecourse:
     cvar_rs: float = _also_causal("cvar_causal_rs")
     cycles_per_day: float = _also_causal("cycles_per_day_causal")
     undelivered_mwh: float = _also_causal("undelivered_mwh_causal")
+    midnight_short_days: int = _also_causal("midnight_short_days_causal")
+    midnight_short_mwh: float = _also_causal("midnight_short_mwh_causal")
+    midnight_short_cost_rs: float = _also_causal("midnight_short_cost_causal_rs")
 
     @classmethod
     def of(cls, days: DailyFigures, policy: str, way: str, alpha: float) -> WithRecourse:
@@ -48,6 +51,9 @@ class WithRecourse:
             cvar_rs=cvar(net.to_numpy(), alpha),
             cycles_per_day=float(days.flows["cycles"][way, policy]) / len(net),
             undelivered_mwh=float(days.flows["undelivered_mwh"][way, policy]),
+            midnight_short_days=int(days.flows["midnight_short"][way, policy]),
+            midnight_short_mwh=float(days.flows["midnight_short_mwh"][way, policy]),
+            midnight_short_cost_rs=float(days.flows["midnight_short_cost_rs"][way, policy]),
         )
 
     @classmethod
@@ -82,7 +88,8 @@ class DailyFigures:
     """A backtest's days by settlement and policy.
 
     net : (D rows) net [Rs], a column a settlement and policy
-    flows : ``cycles`` and ``undelivered_mwh`` of all days, a row a settlement and policy
+    flows : ``cycles``, ``undelivered_mwh`` and what was short at midnight, of all days, a row a
+        settlement and policy; the cost of a short midnight is that day's cost of deviation
     """
 
     net: pd.DataFrame
@@ -93,8 +100,13 @@ class DailyFigures:
         net = daily.pivot_table(
             index="date", columns=["settlement", "policy"], values="net_rs", sort=False
         )
-        flows = daily.groupby(["settlement", "policy"])[["cycles", "undelivered_mwh"]].sum()
-        return cls(net, flows)
+        short = daily["midnight_short_mwh"] > 0
+        daily = daily.assign(
+            midnight_short=short, midnight_short_cost_rs=daily["deviation_rs"].where(short, 0.0)
+        )
+        of_all = ["cycles", "undelivered_mwh", "midnight_short_mwh"]
+        of_all += ["midnight_short", "midnight_short_cost_rs"]
+        return cls(net, daily.groupby(["settlement", "policy"])[of_all].sum())
 
     def total_rs(self, way: str, policy: str) -> float:
         """Net of all days [Rs]."""
@@ -112,6 +124,7 @@ def rules(window: Window) -> dict[str, object]:
         "synthetic_market": window.market.is_synthetic,
         "commitment": params.backtest.commitment,
         "terminal": params.backtest.terminal,
+        "midnight": params.backtest.midnight,
         "recourse": "hindsight: the day's RTM prices known"
         if window.expected_rtm is None
         else "causal: each session on what its gate knows; hindsight: the day's RTM known",

@@ -18,7 +18,7 @@ from bessvpp.battery import start_energy
 from bessvpp.params.bess import BessParams
 from bessvpp.params.load import Params
 from bessvpp.params.market import Costs
-from bessvpp.params.study import CommitmentRule, SolverName, TerminalRule
+from bessvpp.params.study import CommitmentRule, MidnightRule, SolverName, TerminalRule
 
 TIE_BREAK_RS_PER_MWH = 0.01
 SIDES = ("dam_sale", "dam_purchase", "rtm_sale", "rtm_purchase", "charge", "discharge")
@@ -78,6 +78,7 @@ class Problem:
     e_start_mwh: np.ndarray
     commitment: CommitmentRule = "physical"
     terminal: TerminalRule = "hard"
+    midnight: MidnightRule = "own"
     energy_values: Sequence[EnergyValue] = ()
     fixed_dam_mw: np.ndarray | None = None
     rtm_allowed: bool = True
@@ -234,8 +235,11 @@ def day_problem(params: Params, block_hours: float, e_start_mwh: np.ndarray) -> 
         e_start_mwh=e_start_mwh,
         commitment=params.backtest.commitment,
         terminal=params.backtest.terminal,
+        midnight=params.backtest.midnight,
         schedule_start_mwh=e_start_mwh,
         solver=params.backtest.solver,
         solver_time_limit_s=params.backtest.solver_time_limit_s,
     )
+    if params.backtest.midnight == "plan":
+        return problem
     return replace(problem, schedule_end_mwh=problem.e_end_min_mwh)

@@ -11,6 +11,7 @@ from bessvpp.risk import Risk
 
 CommitmentRule = Literal["physical", "financial"]
 TerminalRule = Literal["hard", "free", "value"]
+MidnightRule = Literal["plan", "own"]
 SolverName = Literal["engine", "highs", "cbc"]
 FanName = Literal["original", "recalibrated"]
 PolicyName = Literal[
@@ -37,10 +38,16 @@ class ScenarioParams(Section):
 
 
 class BacktestParams(Section):
-    """How days are planned and settled (``params/backtest.yaml``)."""
+    """How days are planned and settled (``params/backtest.yaml``).
+
+    ``midnight`` says what a physical DAM schedule may count on for the energy that the next one
+    starts from: ``own``, what it would leave by itself; ``plan``, what the plan as a whole
+    expects, RTM trades included (the target under ``hard``), so that it may end anywhere.
+    """
 
     commitment: CommitmentRule
     terminal: TerminalRule
+    midnight: MidnightRule = "own"  # what parameter folders without it were planned by
     policies: Annotated[tuple[PolicyName, ...], Field(min_length=1)]
     fan: Literal["original", "recalibrated", "both"]
     solver: SolverName

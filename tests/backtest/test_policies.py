@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from backtest_cases import MARKETS, POLICIES, changed
-from small_cases import fleet, make_market, make_params, make_study, make_window
+from small_cases import UNIT, fleet, make_market, make_params, make_study, make_window
 
 from bessvpp import battery
 from bessvpp.backtest import policies, simulate
@@ -50,6 +50,46 @@ def test_under_the_hard_rule_every_policy_plans_to_end_at_the_target(name):
     window = replace(window, medians=[free, free])
     planned = [commitment.e_end_mwh.tolist() for commitment in commit_chain(window, POLICIES[name])]
     assert planned == [[100.0], [100.0]]
+
+
+def dear_day_ahead(params) -> object:
+    """A window whose sure path pays more in the DAM than the RTM asks, in every block."""
+    window = make_window(params, MARKETS["ordinary"], first=9)
+    dam = np.full(24, 6000.0)
+    return replace(window, medians=[PriceScenarios.single(dam, dam - 3000.0)] * len(window.days))
+
+
+@pytest.mark.parametrize("terminal", ["hard", "value"])
+def test_a_schedule_that_may_count_on_the_rtm_sells_all_that_it_could_deliver_by_hand(terminal):
+    """80 MWh above the least energy, less what discharging loses; bought back in the RTM."""
+    own, plan = (
+        commit_chain(dear_day_ahead(make_params(terminal=terminal, midnight=rule)), policies.median)
+        for rule in ("own", "plan")
+    )
+    if terminal == "hard":
+        assert own[0].dam_mw.sum() <= 0.01
+        for commitment in plan:
+            assert commitment.dam_mw.sum() == pytest.approx(80 * UNIT["eta_discharge"], abs=0.01)
+            assert commitment.e_end_mwh.tolist() == [100.0]  # the target, by the RTM
+    unit = make_params().bess.units[0]
+    energy = 100.0
+    for commitment in plan:  # each by itself deliverable, from the energy planned for it
+        path = battery.energy_path(unit, commitment.unit_mw[0], energy, 1.0)
+        assert path.min() >= 20 - 0.01
+        assert path.max() <= 180 + 0.01
+        energy = commitment.e_end_mwh[0]
+
+
+def test_under_value_a_midnight_by_plan_is_what_the_whole_plan_expects():
+    params = make_params(terminal="value", midnight="plan")
+    window = make_window(params, MARKETS["ordinary"], first=9)
+    problem = window.problem(np.array([100.0]), 0)
+    commitment = policies.TwoStage("original")(window, 0, problem)
+    valued = window.with_energy_value(problem, 0)
+    plan = dispatch.plan_day(valued, window.fans["original"][0], params.risk.risk)
+    np.testing.assert_allclose(commitment.e_end_mwh, plan.e_end_mwh, atol=1e-6)
+    alone = battery.energy_path(params.bess.units[0], commitment.unit_mw[0], 100.0, 1.0)[-1]
+    assert abs(alone - commitment.e_end_mwh[0]) > 1
 
 
 def test_nothing_committed_is_nothing():
@@ -230,10 +270,13 @@ def unknown_at_gate(market: Market, place: int, seed: int) -> Market:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("commitment", "terminal"), [("physical", "hard"), ("financial", "value")])
-def test_prices_after_the_gate_change_no_decision_before_it(commitment, terminal):
+@pytest.mark.parametrize(
+    ("commitment", "terminal", "midnight"),
+    [("physical", "hard", "own"), ("physical", "value", "plan"), ("financial", "value", "own")],
+)
+def test_prices_after_the_gate_change_no_decision_before_it(commitment, terminal, midnight):
     """Over two chained days: features, forecasts, recalibration, scenarios, commitments."""
-    params = make_params(commitment=commitment, terminal=terminal)
+    params = make_params(commitment=commitment, terminal=terminal, midnight=midnight)
     market = make_market(70, bids=True)
     study = make_study(params, market)
     for day in (0, 1):

@@ -35,6 +35,48 @@ def test_the_ceiling_is_never_beaten(name, commitment, terminal):
     assert_never_beaten(make_window(params, MARKETS[name]))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("terminal", ["hard", "free", "value"])
+@pytest.mark.parametrize("name", MARKETS)
+def test_the_ceiling_is_never_beaten_by_schedules_that_count_on_the_rtm(name, terminal):
+    params = make_params(terminal=terminal, midnight="plan", risk_aversion=0.5)
+    assert_never_beaten(make_window(params, MARKETS[name]))
+
+
+def test_the_ceiling_has_the_freedom_of_the_midnight_rule():
+    """A DAM dearer than the RTM all day is worth more to who may empty the battery at night."""
+    flat = changed(
+        MARKETS["ordinary"],
+        dam=(slice(9, 12), slice(0, 24), 6000.0),
+        rtm=(slice(9, 12), slice(0, 24), 3000.0),
+    )
+    worth = {}
+    for midnight in ("own", "plan"):
+        window = make_window(make_params(midnight=midnight), flat, first=9)
+        days, _ = simulate.ceilings(window)[HINDSIGHT]
+        worth[midnight] = net_of(days).sum() / len(days)
+    # 80 MWh in store, sold dear and bought back cheap, more than a schedule on its own sells
+    sold_mwh = 80 * UNIT["eta_discharge"]
+    assert worth["plan"] >= worth["own"] + 0.9 * sold_mwh * (3000 - 40)
+
+
+def test_energy_missing_at_midnight_is_told_by_hand():
+    """Planned from 150 MWh on the second day, when 100 are there and two blocks are sold."""
+    window = make_window(make_params(terminal="free"), MARKETS["ordinary"], first=9)
+    sold = np.zeros((1, 24))
+    sold[0, [18, 19]] = 50.0
+    first = policies.Commitment(np.zeros((1, 24)), np.array([150.0]))
+    later = [policies.Commitment(sold, np.array([20.0]))] * (len(window.days) - 1)
+    commitments = [first, *later]
+    starts = simulate.planned_starts(window, commitments)
+    assert [float(start[0]) for start in starts[:3]] == [100.0, 150.0, 20.0]
+    days = settle_chain(window, commitments, AS_COMMITTED)
+    rows = simulate._rows(window, "x", AS_COMMITTED, days, starts)
+    assert [row["midnight_short_mwh"] for row in rows[:2]] == [0.0, 50.0]
+    assert rows[1]["undelivered_mwh"] == pytest.approx(100 - 80 * UNIT["eta_discharge"])
+    assert rows[1]["deviation_rs"] > 0
+
+
 @pytest.mark.parametrize("terminal", ["hard", "free"])
 def test_the_ceiling_of_a_fleet_is_never_beaten(terminal):
     unit = UNIT | {"e_start_mwh": 150.0, "max_cycles_per_day": 0.8}
@@ -301,7 +343,7 @@ def test_what_was_not_delivered_and_what_was_not_taken_add_up():
     undelivered = np.zeros(24)
     undelivered[[3, 9]] = 3.0, -2.0
     day = replace(day, undelivered_mw=undelivered, missing_mwh=4.0)
-    (row,) = simulate._rows(window, "a policy", AS_COMMITTED, [day])
+    (row,) = simulate._rows(window, "a policy", AS_COMMITTED, [day], [day.e_start_mwh])
     assert row["undelivered_mwh"] == 9.0
 
 
