@@ -13,7 +13,7 @@ from small_cases import fleet, make_market, make_params, make_window
 from bessvpp.backtest import simulate
 from bessvpp.backtest.policies import BASELINE
 from bessvpp.backtest.simulate import CEILING, run_backtest
-from bessvpp.backtest.summary import _lead, rules, summarise
+from bessvpp.backtest.summary import DailyFigures, _lead, rules, summarise
 from bessvpp.risk import cvar
 from bessvpp.runs.folder import RunFolder
 from bessvpp.settlement.day import AS_COMMITTED, HINDSIGHT
@@ -133,3 +133,22 @@ def test_the_rules_are_told_with_the_figures():
     assert told["n_days"] == 4
     assert told["alpha"] == 0.4
     assert told["wear_rs_per_mwh_discharged"] == [310]
+
+
+def test_what_was_short_at_midnight_costs_the_deviation_of_those_days_by_hand():
+    days = pd.DataFrame(
+        {
+            "date": ["2024-01-01", "2024-01-02", "2024-01-03"],
+            "settlement": HINDSIGHT,
+            "policy": "x",
+            "net_rs": 1.0,
+            "cycles": 0.5,
+            "undelivered_mwh": [0.0, 2.0, 4.0],
+            "midnight_short_mwh": [0.0, 30.0, 0.0],
+            "deviation_rs": [5.0, 700.0, 90.0],
+        }
+    )
+    found = DailyFigures.of(days).flows.loc[HINDSIGHT, "x"]
+    assert found["midnight_short"] == 1
+    assert found["midnight_short_mwh"] == 30
+    assert found["midnight_short_cost_rs"] == 700
