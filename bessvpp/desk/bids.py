@@ -11,11 +11,10 @@ from bessvpp.optimizer import bid_steps
 from bessvpp.optimizer.bid_steps import whole_steps
 from bessvpp.optimizer.problem import Plan, Problem
 from bessvpp.params.market import MarketParams
+from bessvpp.price_tick import SLACK
 
 BID_BLOCKS = 96
 """The exchange takes bids by the quarter of an hour."""
-_SLACK_STEPS = 1e-4
-"""Of a bid step: what lies so little below half a step goes up with it."""
 
 
 def in_bid_steps(
@@ -28,7 +27,7 @@ def in_bid_steps(
     """
     if plan.unit_dam_mw is None:
         most = whole_steps(problem.bess.connection_limit_mw, step_mw)
-        half_up = np.floor(_clean(plan.dam_mw) / step_mw + (0.5 + _SLACK_STEPS))
+        half_up = np.floor(_clean(plan.dam_mw) / step_mw + (0.5 + SLACK))
         steps = np.clip(half_up, -most, most)
         return None, _clean(steps * step_mw)
     unit_mw = bid_steps.round_to_steps(problem, _clean(plan.unit_dam_mw), step_mw)
