@@ -35,3 +35,8 @@ class PriceScenarios:
     def single(cls, dam: np.ndarray, rtm: np.ndarray) -> PriceScenarios:
         """One sure path, (T,) each."""
         return cls(dam[None], rtm[None], np.ones(1))
+
+    @property
+    def mean(self) -> PriceScenarios:
+        """The expected path as one that is sure."""
+        return PriceScenarios.single(self.weights @ self.dam, self.weights @ self.rtm)

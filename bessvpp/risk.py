@@ -61,35 +61,48 @@ def cvar(profit: np.ndarray, alpha: float, weights: np.ndarray | None = None) ->
     >>> bv.cvar(profit, alpha=0.5), bv.cvar(profit, alpha=1.0)
     (-10.0, 10.0)
     """
-    ordered, cumulated = _sorted_tail(profit, weights)
-    in_tail = np.diff(np.minimum(cumulated, alpha), prepend=0.0)
-    return float(in_tail @ ordered / in_tail.sum())
+    return float(cvars(profit, alpha, weights))
+
+
+def cvars(profits: np.ndarray, alpha: float, weights: np.ndarray | None = None) -> np.ndarray:
+    """``cvar`` of many sets of profits at once, (..., S), over the last axis."""
+    ordered, cumulated = _sorted_tail(profits, weights)
+    in_tail = np.diff(np.minimum(cumulated, alpha), prepend=0.0, axis=-1)
+    return np.asarray((in_tail * ordered).sum(axis=-1) / in_tail.sum(axis=-1))
 
 
 def _sorted_tail(profit: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """(..., S) profits from the worst up, and the share of each and all before it."""
     profit = np.asarray(profit, dtype=float)
     if weights is None:
-        weights = np.full(profit.size, 1 / profit.size)
-    order = np.argsort(profit, kind="stable")
-    cumulated = np.cumsum(weights[order])
-    cumulated[-1] = 1.0
-    return profit[order], cumulated
+        weights = np.full(profit.shape[-1], 1 / profit.shape[-1])
+    order = np.argsort(profit, axis=-1, kind="stable")
+    cumulated = np.cumsum(weights[order], axis=-1)
+    cumulated[..., -1] = 1.0
+    return np.take_along_axis(profit, order, axis=-1), cumulated
 
 
 def bootstrap_band(
     days: np.ndarray,
-    statistic: Callable[[np.ndarray], float],
+    statistic: Callable[[np.ndarray], np.ndarray],
     rng: np.random.Generator,
-    n_draws: int = 1000,
+    n_draws: int = 20_000,
 ) -> tuple[float, float]:
-    """5 % and 95 % points of a statistic over days drawn with replacement.
+    """5 % and 95 % points of a statistic over days, drawn anew in blocks.
+
+    Days in a row hang together, through the weather and the energy that one leaves to the next, so
+    runs of ``D ** (1/3)`` days are drawn, the last day being followed by the first (circular
+    block bootstrap, Politis and Romano, 1992).
 
     Parameters
     ----------
-    days : (D,) one value a day
-    statistic : of a (D,) array
+    days : (D,) one value a day, in their order; of a paired comparison, the differences
+    statistic : of (..., D) values, over the last axis
     """
-    draws = rng.integers(0, len(days), size=(n_draws, len(days)))
-    values = [statistic(days[draw]) for draw in draws]
+    n = len(days)
+    length = max(round(n ** (1 / 3)), 1)
+    first = rng.integers(0, n, size=(n_draws, -(-n // length)))
+    places = (first[:, :, None] + np.arange(length)) % n
+    values = statistic(days[places.reshape(n_draws, -1)[:, :n]])
     low, high = np.quantile(values, [0.05, 0.95])
     return float(low), float(high)

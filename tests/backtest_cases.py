@@ -16,7 +16,10 @@ POLICIES = {
     "fixed_windows": policies.fixed_windows,
     "yesterday": policies.yesterday,
     "seven_day_mean": policies.seven_day_mean,
+    "typical_day": policies.typical_day,
     "median": policies.median,
+    "mean_original": policies.OnMean("original"),
+    "mean_recalibrated": policies.OnMean("recalibrated"),
     "two_stage_original": policies.TwoStage("original"),
     "two_stage_recalibrated": policies.TwoStage("recalibrated"),
 }

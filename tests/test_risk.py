@@ -14,7 +14,7 @@ from bessvpp.calibration.coverage import (
     miscoverage_by_hour,
     pinball_loss,
 )
-from bessvpp.risk import bootstrap_band, cvar, value_at_risk
+from bessvpp.risk import bootstrap_band, cvar, cvars, value_at_risk
 
 
 def cvar_by_definition(profit, alpha, weights) -> float:
@@ -136,11 +136,30 @@ def test_miscoverage_by_hour_looks_at_its_own_hour_alone(n_blocks):
 
 def test_the_bootstrap_band_is_the_middle_ninety_per_cent():
     days = np.random.default_rng(4).normal(10, 2, 400)
-    low, high = bootstrap_band(days, np.mean, np.random.default_rng(0), n_draws=4000)
+    low, high = bootstrap_band(days, daily_mean, np.random.default_rng(0))
     error = days.std() / np.sqrt(len(days))  # 90 % of a normal lies within 1.645 errors
     assert low == pytest.approx(days.mean() - 1.645 * error, abs=0.1 * error)
     assert high == pytest.approx(days.mean() + 1.645 * error, abs=0.1 * error)
-    assert (low, high) == bootstrap_band(days, np.mean, np.random.default_rng(0), n_draws=4000)
+    assert (low, high) == bootstrap_band(days, daily_mean, np.random.default_rng(0))
+
+
+def daily_mean(days):
+    return days.mean(axis=-1)
+
+
+def test_days_that_hang_together_widen_the_band():
+    """Runs of eight like days among 512: as many free days as runs, so a band of root 8."""
+    runs = np.random.default_rng(5).normal(0, 1, 64)
+    alike = bootstrap_band(np.repeat(runs, 8), daily_mean, np.random.default_rng(0))
+    error = runs.std() / np.sqrt(64)
+    # of runs drawn at random eight days long, two thirds of the covariance of a run is kept
+    assert alike[1] - alike[0] == pytest.approx(2 * 1.645 * np.sqrt(2 / 3) * error, rel=0.15)
+
+
+def test_the_band_of_a_tail_is_that_of_each_draw_by_itself():
+    days = np.random.default_rng(6).normal(0, 1, (5, 30))
+    for alpha in (0.05, 0.3, 1.0):
+        assert cvars(days, alpha) == pytest.approx([cvar(row, alpha) for row in days])
 
 
 def test_an_hour_without_an_outcome_is_missing_from_the_miscoverage_by_hour():

@@ -19,7 +19,7 @@ from bessvpp.backtest.summary import rules
 from bessvpp.backtest.window import Window
 from bessvpp.battery import start_energy
 from bessvpp.compute.workers import ONE, Workers
-from bessvpp.risk import bootstrap_band, cvar
+from bessvpp.risk import bootstrap_band, cvar, cvars
 from bessvpp.settlement.day import HINDSIGHT
 
 
@@ -119,8 +119,8 @@ def _frontier_row(
         "days_times_alpha": n_days * alpha,
     }
     for name, statistic in (
-        ("realised_mean", np.mean),
-        ("realised_cvar", lambda profit: cvar(profit, alpha)),
+        ("realised_mean", lambda profit: profit.mean(axis=-1)),
+        ("realised_cvar", lambda profit: cvars(profit, alpha)),
     ):
         low, high = bootstrap_band(realised, statistic, np.random.default_rng(seed))
         row |= {f"{name}_low_rs": low, f"{name}_high_rs": high}

@@ -15,7 +15,7 @@ from bessvpp import battery
 from bessvpp.backtest.window import Window
 from bessvpp.battery import start_energy
 from bessvpp.compute.cache import Arrays, Cache
-from bessvpp.market.history import week_mean, whole_days
+from bessvpp.market.history import mean_spread, week_mean, whole_days
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.optimizer.problem import Plan, Problem
@@ -172,6 +172,21 @@ def seven_day_mean(window: Window, day: int, problem: Problem) -> Commitment:
     return _on_dam_prices(with_energy_value(problem, mean), mean)
 
 
+def typical_day(window: Window, day: int, problem: Problem) -> Commitment:
+    """Both markets at typical prices as if sure: the rule of thumb with every freedom.
+
+    The DAM as the mean of the last seven days, the RTM as that plus its mean spread by hour
+    over four weeks.
+    """
+    known = window.known_at_gate(day)
+    dam = week_mean(known)
+    rules = window.params.market
+    cap = rules.cap_rs_per_mwh(window.days[day].item())
+    rtm = np.clip(dam + mean_spread(known), rules.price_floor_rs_per_mwh, cap)
+    problem = with_energy_value(problem, dam)
+    return commitment_of(problem, dispatch.plan_day(problem, PriceScenarios.single(dam, rtm)))
+
+
 def median(window: Window, day: int, problem: Problem) -> Commitment:
     """Both markets planned on their median forecasts as if these were sure."""
     problem = window.with_energy_value(problem, day)
@@ -180,10 +195,23 @@ def median(window: Window, day: int, problem: Problem) -> Commitment:
 
 
 @dataclass(frozen=True)
-class TwoStage:
-    """The two-stage programme on a fan's scenarios."""
+class OnFan:
+    """A policy that plans on a fan."""
 
     fan: str
+
+
+class OnMean(OnFan):
+    """Both markets planned on the fan's mean prices as if these were sure."""
+
+    def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
+        problem = window.with_energy_value(problem, day)
+        plan = dispatch.plan_day(problem, window.fans[self.fan][day].mean)
+        return commitment_of(problem, plan)
+
+
+class TwoStage(OnFan):
+    """The two-stage programme on a fan's scenarios."""
 
     def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
         problem = window.with_energy_value(problem, day)
@@ -197,20 +225,22 @@ _SIMPLE: dict[str, Policy] = {
     "fixed_windows": fixed_windows,
     "yesterday": yesterday,
     "seven_day_mean": seven_day_mean,
+    "typical_day": typical_day,
     "median": median,
 }
+_ON_FAN: dict[str, type[OnMean] | type[TwoStage]] = {"mean": OnMean, "two_stage": TwoStage}
 
 
 def policies(window: Window) -> dict[str, Policy]:
-    """The policies that the parameters name; ``two_stage`` once for each fan.
+    """The policies that the parameters name; ``mean`` and ``two_stage`` once for each fan.
 
     Committing nothing is always among them: it is what the others are measured against.
     """
     wanted = window.params.backtest.policies
     chosen: dict[str, Policy] = {BASELINE: nothing_committed}
     for name in wanted:
-        if name == "two_stage":
-            chosen |= {f"two_stage_{fan}": TwoStage(fan) for fan in window.fans}
+        if name in _ON_FAN:
+            chosen |= {f"{name}_{fan}": _ON_FAN[name](fan) for fan in window.fans}
         else:
             chosen[name] = _SIMPLE[name]
     return chosen

@@ -17,8 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from bessvpp.backtest import daily
 from bessvpp.backtest.policies import (
     Commitment,
+    OnFan,
     Policy,
     TwoStage,
     day_tasks,
@@ -28,7 +30,6 @@ from bessvpp.backtest.policies import (
 from bessvpp.backtest.window import Window
 from bessvpp.battery import start_energy
 from bessvpp.compute.workers import ONE, Workers
-from bessvpp.ledger import LEDGER_COLUMNS
 from bessvpp.market import clock
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.problem import Plan, Problem
@@ -45,8 +46,6 @@ from bessvpp.settlement.day import (
 )
 
 CEILING = "ceiling"
-SHORT_MWH = 0.01
-"""Energy missing at midnight that counts as short; the tolerance of a strict path."""
 
 
 # ---------------------------------------------------------------------- settlement
@@ -88,14 +87,17 @@ def commit_chain(window: Window, policy: Policy) -> list[Commitment]:
     return commitments
 
 
-def ceilings(window: Window) -> dict[str, tuple[list[SettledDay], float]]:
-    """The window's upper bounds: both markets (hindsight), and the DAM alone (as committed).
+@dataclass(frozen=True)
+class Ceiling:
+    """An upper bound on every policy of a window, under the policies' own rule for midnights."""
 
-    Returns
-    -------
-    for each way of settling, the days, and how much a plan that keeps the one-direction
-    clause of the DAM schedule falls short of the bound [Rs].
-    """
+    days: list[SettledDay]
+    gap_rs: float  # how much a plan that keeps the one-direction clause falls short of it
+    across_midnights_rs: float  # the freer bound: the target binds after the last day alone
+
+
+def ceilings(window: Window) -> dict[str, Ceiling]:
+    """The window's bounds by settlement: both markets (hindsight), the DAM alone (as committed)."""
     realised = [window.realised(day) for day in range(len(window.days))]
     prices = PriceScenarios.single(
         np.concatenate([p.dam[0] for p in realised]), np.concatenate([p.rtm[0] for p in realised])
@@ -104,9 +106,13 @@ def ceilings(window: Window) -> dict[str, tuple[list[SettledDay], float]]:
     bounds = {}
     for settlement, rtm_allowed in ((HINDSIGHT, True), (AS_COMMITTED, False)):
         name = f"the ceiling {settlement}"
-        plan = dispatch.ceiling(replace(problem, rtm_allowed=rtm_allowed, name=name), prices)
+        bounded = replace(problem, rtm_allowed=rtm_allowed, name=name)
+        plan = dispatch.ceiling(bounded, prices)
         days = [_slice_day(window, plan, prices, day) for day, prices in enumerate(realised)]
-        bounds[settlement] = days, plan.relaxation_gap_rs
+        freer = plan
+        if bounded.terminal == "hard":
+            freer = dispatch.ceiling(replace(bounded, target_each_day=False), prices)
+        bounds[settlement] = Ceiling(days, plan.relaxation_gap_rs, freer.mean_rs)
     return bounds
 
 
@@ -122,7 +128,7 @@ def _ceiling_problem(window: Window) -> Problem:
     daily = base.e_end_min_mwh if hard and (start == base.e_end_min_mwh).all() else None
     return replace(
         base,
-        costs=base.costs.model_copy(update={"off_dam_penalty_rs_per_mwh": 0.0}),
+        costs=base.costs.booked,
         schedule_start_mwh=daily,
         schedule_end_mwh=daily if base.midnight == "own" else None,
         terminal="hard" if hard else "free",
@@ -152,10 +158,10 @@ def _slice_day(window: Window, plan: Plan, prices: PriceScenarios, day: int) -> 
 
 @dataclass(frozen=True)
 class Backtest:
-    """All policies over all days, and the ceiling's distance from a strict plan."""
+    """All policies over all days, and the bounds on them."""
 
     daily: pd.DataFrame  # a row per policy, settlement and day
-    ceiling_gap_rs: Mapping[str, float]  # by settlement
+    ceilings: Mapping[str, Ceiling]  # by settlement
 
 
 def run_backtest(window: Window, workers: Workers = ONE) -> Backtest:
@@ -175,11 +181,11 @@ def run_backtest(window: Window, workers: Workers = ONE) -> Backtest:
     bounds, *chains = workers.run([(ceilings, bare), *tasks], "settlement")
     rows = []
     for (name, settlement), days in zip(keys, chains, strict=True):
-        rows += _rows(window, name, settlement, days, planned_starts(window, committed[name]))
-    for settlement, (days, _) in bounds.items():
-        rows += _rows(window, CEILING, settlement, days, [day.e_start_mwh for day in days])
-    gaps = {settlement: gap for settlement, (_, gap) in bounds.items()}
-    return Backtest(pd.DataFrame(rows), gaps)
+        rows += daily.rows(window, name, settlement, days, planned_starts(window, committed[name]))
+    for settlement, bound in bounds.items():
+        starts = [day.e_start_mwh for day in bound.days]
+        rows += daily.rows(window, CEILING, settlement, bound.days, starts)
+    return Backtest(pd.DataFrame(rows), bounds)
 
 
 def planned_starts(window: Window, commitments: Sequence[Commitment]) -> list[np.ndarray]:
@@ -209,44 +215,11 @@ def _commit(
             lambdas = [window.params.risk.risk_aversion]
             tasks += [(plan_lambdas, *task) for task in day_tasks(window, apart[name], lambdas)]
         else:
-            fans = {policy.fan: window.fans[policy.fan]} if isinstance(policy, TwoStage) else {}
+            wanted = policy.fan if isinstance(policy, OnFan) else None
+            fans = {fan: days for fan, days in window.fans.items() if fan == wanted}
             tasks.append((commit_chain, replace(window, fans=fans), policy))
     found = iter(workers.run(tasks, "commitments"))
     return {
         name: [next(found)[0].commitment for _ in window.days] if name in apart else next(found)
         for name in chosen
     }
-
-
-def _rows(
-    window: Window,
-    policy: str,
-    settlement: str,
-    days: Sequence[SettledDay],
-    planned: Sequence[np.ndarray],
-) -> list[dict[str, str | float]]:
-    h = window.market.block_hours
-    nameplate = sum(unit.e_nameplate_mwh for unit in window.params.bess.units)
-    rows = []
-    for date, day, start in zip(window.days, days, planned, strict=True):
-        short = np.maximum(start - day.e_start_mwh, 0)
-        discharged = float(h * day.discharge_mw.sum())
-        row: dict[str, str | float] = {"date": str(date), "policy": policy}
-        row["settlement"] = settlement
-        row |= {name: float(getattr(day.ledger, name)) for name in LEDGER_COLUMNS}
-        row |= {
-            "net_rs": float(day.ledger.net_rs),
-            "dam_sold_mwh": float(h * np.maximum(day.dam_mw, 0).sum()),
-            "dam_bought_mwh": float(h * np.maximum(-day.dam_mw, 0).sum()),
-            "rtm_sold_mwh": float(h * np.maximum(day.rtm_mw, 0).sum()),
-            "rtm_bought_mwh": float(h * np.maximum(-day.rtm_mw, 0).sum()),
-            "charged_mwh": float(h * day.charge_mw.sum()),
-            "discharged_mwh": discharged,
-            "undelivered_mwh": float(h * np.abs(day.undelivered_mw).sum() + day.missing_mwh),
-            "cycles": discharged / nameplate,
-            "midnight_short_mwh": float(short[short > SHORT_MWH].sum()),
-            "e_start_mwh": float(day.e_start_mwh.sum()),
-            "e_end_mwh": float(day.e_end_mwh.sum()),
-        }
-        rows.append(row)
-    return rows

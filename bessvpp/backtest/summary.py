@@ -24,8 +24,9 @@ def _also_causal(key: str) -> Any:
 class WithRecourse:
     """A policy over all days with recourse in the RTM, causal or hindsight alike.
 
-    The ceiling is one for both: both markets known. In the JSON a key that does not say
-    ``causal`` means hindsight.
+    The ceiling is one for both: both markets known. Net is that of the dispatch at RTM prices and
+    of the position between the markets, ``closed_mwh`` of which are closed out against the DAM
+    trade of the same block. In the JSON a key that does not say ``causal`` means hindsight.
     """
 
     net_rs: float = _also_causal("net_rs_causal")
@@ -34,6 +35,9 @@ class WithRecourse:
     worst_day_rs: float = _also_causal("worst_day_causal_rs")
     cvar_rs: float = _also_causal("cvar_causal_rs")
     cycles_per_day: float = _also_causal("cycles_per_day_causal")
+    dispatch_rs: float = _also_causal("dispatch_causal_rs")
+    position_rs: float = _also_causal("position_causal_rs")
+    closed_mwh_per_day: float = _also_causal("closed_mwh_per_day_causal")
     undelivered_mwh: float = _also_causal("undelivered_mwh_causal")
     midnight_short_days: int = _also_causal("midnight_short_days_causal")
     midnight_short_mwh: float = _also_causal("midnight_short_mwh_causal")
@@ -50,6 +54,9 @@ class WithRecourse:
             worst_day_rs=float(net.min()),
             cvar_rs=cvar(net.to_numpy(), alpha),
             cycles_per_day=float(days.flows["cycles"][way, policy]) / len(net),
+            dispatch_rs=float(days.flows["dispatch_rs"][way, policy]),
+            position_rs=total - float(days.flows["dispatch_rs"][way, policy]),
+            closed_mwh_per_day=float(days.flows["closed_mwh"][way, policy]) / len(net),
             undelivered_mwh=float(days.flows["undelivered_mwh"][way, policy]),
             midnight_short_days=int(days.flows["midnight_short"][way, policy]),
             midnight_short_mwh=float(days.flows["midnight_short_mwh"][way, policy]),
@@ -72,6 +79,7 @@ class AsCommitted:
     net_rs_dam_only: float
     capture_dam_only: float | None
     undelivered_mwh_dam_only: float
+    dam_turns_per_day: float
 
     @classmethod
     def of(cls, days: DailyFigures, policy: str) -> AsCommitted:
@@ -80,6 +88,7 @@ class AsCommitted:
             net_rs_dam_only=total,
             capture_dam_only=_share(total, days.total_rs(AS_COMMITTED, CEILING)),
             undelivered_mwh_dam_only=float(days.flows["undelivered_mwh"][AS_COMMITTED, policy]),
+            dam_turns_per_day=float(days.flows["dam_turns"][AS_COMMITTED, policy]) / len(days.net),
         )
 
 
@@ -88,7 +97,7 @@ class DailyFigures:
     """A backtest's days by settlement and policy.
 
     net : (D rows) net [Rs], a column a settlement and policy
-    flows : ``cycles``, ``undelivered_mwh`` and what was short at midnight, of all days, a row a
+    flows : cycles, energies and what was short at midnight, summed over all days, a row a
         settlement and policy; the cost of a short midnight is that day's cost of deviation
     """
 
@@ -104,8 +113,8 @@ class DailyFigures:
         daily = daily.assign(
             midnight_short=short, midnight_short_cost_rs=daily["deviation_rs"].where(short, 0.0)
         )
-        of_all = ["cycles", "undelivered_mwh", "midnight_short_mwh"]
-        of_all += ["midnight_short", "midnight_short_cost_rs"]
+        of_all = ["cycles", "undelivered_mwh", "dispatch_rs", "closed_mwh", "dam_turns"]
+        of_all += ["midnight_short_mwh", "midnight_short", "midnight_short_cost_rs"]
         return cls(net, daily.groupby(["settlement", "policy"])[of_all].sum())
 
     def total_rs(self, way: str, policy: str) -> float:
@@ -134,6 +143,8 @@ def rules(window: Window) -> dict[str, object]:
         "fee_rtm_rs_per_mwh_traded": params.market.fee_rtm_rs_per_mwh,
         "fee_flow_rs_per_mwh": params.market.fee_flow_rs_per_mwh,
         "scheduling_rs_per_day": params.market.scheduling_rs_per_day,
+        "hurdle_dam_rs_per_mwh": params.market.hurdle_dam_rs_per_mwh,
+        "hurdle_rtm_rs_per_mwh": params.market.hurdle_rtm_rs_per_mwh,
         "scheduling_rs_per_mwh_flow": params.market.scheduling_rs_per_mwh,
         "dsm_share_of_flow": params.market.dsm_share_of_flow,
         "wear_rs_per_mwh_discharged": [u.wear_rs_per_mwh_discharged for u in params.bess.units],
@@ -150,13 +161,18 @@ def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
     """
     days, alpha = DailyFigures.of(backtest.daily), window.params.risk.alpha
     headline = CAUSAL if window.expected_rtm is not None else HINDSIGHT
+    net = days.net[headline].drop(columns=CEILING, errors="ignore")
+    planned = net.columns[net.columns.str.startswith("two_stage")]
     return {
         "rules": rules(window),
-        "ceiling_gap_rs": dict(backtest.ceiling_gap_rs),
+        "ceiling_gap_rs": {way: bound.gap_rs for way, bound in backtest.ceilings.items()},
+        "ceiling_across_midnights_rs": {
+            way: bound.across_midnights_rs for way, bound in backtest.ceilings.items()
+        },
         "days_times_alpha": len(window.days) * alpha,
         "policies": {name: _policy_figures(window, days, name) for name in days.net[HINDSIGHT]},
-        "lead": {"settlement": headline}
-        | _lead(days.net[headline].drop(columns=CEILING, errors="ignore")),
+        "lead": {"settlement": headline} | _lead(net),
+        "two_stage_over": {name: leads(net, name) for name in planned},
     }
 
 
@@ -187,12 +203,28 @@ def _lead(net: pd.DataFrame) -> dict[str, object]:
     net : a row a day, a column a policy [Rs]
     """
     best = net.sum().idxmax()
-    over = {}
-    for name in net.columns[net.columns.str.startswith("two_stage")].drop(best, errors="ignore"):
-        ahead = (net[best] - net[name]).to_numpy()
-        low, high = bootstrap_band(ahead, np.sum, np.random.default_rng(0))
-        over[name] = {"ahead_rs": float(ahead.sum()), "low_rs": low, "high_rs": high}
-    return {"policy": best, "over": over}
+    planned = net.columns[net.columns.str.startswith("two_stage")].drop(best, errors="ignore")
+    return {"policy": best, "over": leads(net[[best, *planned]], best)}
+
+
+def leads(net: pd.DataFrame, policy: str) -> dict[str, dict[str, float]]:
+    """How far a policy is ahead of each other one over all days, with paired bands [Rs].
+
+    Parameters
+    ----------
+    net : a row a day, a column a policy [Rs]
+    """
+    return {
+        str(other): paired(net[policy].to_numpy(), net[other].to_numpy())
+        for other in net.columns.drop(policy)
+    }
+
+
+def paired(net_rs: np.ndarray, other_rs: np.ndarray) -> dict[str, float]:
+    """Sum of (D,) nets less that of others on the same days, with its 90 % band [Rs]."""
+    ahead = net_rs - other_rs
+    low, high = bootstrap_band(ahead, lambda days: days.sum(axis=-1), np.random.default_rng(0))
+    return {"ahead_rs": float(ahead.sum()), "low_rs": low, "high_rs": high}
 
 
 def _share(part: float, whole: float) -> float | None:

@@ -253,6 +253,25 @@ def week_mean(known: Market) -> np.ndarray:
     return whole_days(known)[-7:].mean(axis=0)
 
 
+def mean_spread(known: Market, n_days: int = 28) -> np.ndarray:
+    """(T,) mean of RTM minus DAM in each hour over the last days, as far as they are known.
+
+    Raises
+    ------
+    DataError
+        where an hour has no RTM price on any of these days.
+    """
+    spread = (known.rtm_mcp - known.dam_mcp)[-n_days:]
+    by_hour = mean_of_known(spread.reshape(len(spread), 24, -1), axis=(0, 2))
+    if np.isnan(by_hour).any():
+        hour = int(np.flatnonzero(np.isnan(by_hour))[0])
+        raise DataError(
+            f"no RTM price at {hour:02d}:00 on the last {len(spread)} days known on "
+            f"{known.dates[-1]}: add their RTM files, or leave typical_day out of policies"
+        )
+    return np.repeat(by_hour, known.n_blocks // 24)
+
+
 MARKETS = ("dam", "rtm")
 
 
@@ -267,8 +286,8 @@ def complete_days(market: Market, name: str) -> np.ndarray:
     return (known | market.rtm_no_trade if name == "rtm" else known).all(axis=1)
 
 
-def mean_of_known(values: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Mean over an axis of what is known; NaN, without a warning, where nothing is."""
+def mean_of_known(values: np.ndarray, axis: int | tuple[int, ...] = 0) -> np.ndarray:
+    """Mean over axes of what is known; NaN, without a warning, where nothing is."""
     known = np.isfinite(values)
     count = known.sum(axis=axis)
     total = np.where(known, values, 0.0).sum(axis=axis)

@@ -52,7 +52,7 @@ def _day_worth(problem: Problem, bess: BessParams, dam: np.ndarray, e_mwh: float
     """Profit of one day in the DAM alone from a starting energy [Rs]."""
     day = Problem(
         bess=bess,
-        costs=problem.costs,
+        costs=problem.costs.booked,
         block_hours=problem.block_hours,
         e_start_mwh=np.array([e_mwh]),
         commitment="financial",

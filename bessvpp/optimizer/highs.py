@@ -67,19 +67,31 @@ class Model:
             raise InfeasibleError(no_optimum(self.problem, risk_aversion, status, n_columns, path))
 
     def is_optimal(self) -> bool:
-        """Solve; whether HiGHS proves an optimum."""
+        """Solve; whether HiGHS proves an optimum.
+
+        On rare models the simplex method gets stuck on its way from the last basis, with neither
+        an optimum nor a proof that there is none; then the model is solved anew without it.
+        """
+        status = self._solved()
+        if status == highspy.HighsModelStatus.kUnknown:
+            self.highs.clearSolver()
+            self._perturb_costs(1.0)
+            status = self._solved()
+        if status != highspy.HighsModelStatus.kOptimal:
+            return False
+        self.values = np.array(self.highs.getSolution().col_value)
+        self._perturb_costs(0.0)
+        return True
+
+    def _solved(self) -> highspy.HighsModelStatus:
         limit = self.highs.getRunTime() + self.problem.solver_time_limit_s
         self.highs.setOptionValue("time_limit", limit)
         self.highs.run()
-        if self.highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            return False
-        self.values = np.array(self.highs.getSolution().col_value)
-        self._keep_costs()
-        return True
+        return self.highs.getModelStatus()
 
-    def _keep_costs(self) -> None:
-        """From here on there is a basis that is nearly optimal: perturb no costs."""
-        self.highs.setOptionValue("dual_simplex_cost_perturbation_multiplier", 0.0)
+    def _perturb_costs(self, share: float) -> None:
+        """Share of HiGHS's own perturbation: 0 where a basis is nearly optimal."""
+        self.highs.setOptionValue("dual_simplex_cost_perturbation_multiplier", share)
 
     def basis(self) -> tuple[Status, Status]:
         """Status of each row and of each column."""
@@ -91,7 +103,7 @@ class Model:
         basis = highspy.HighsBasis()
         basis.row_status, basis.col_status, basis.valid = rows, columns, True
         self.highs.setBasis(basis)
-        self._keep_costs()
+        self._perturb_costs(0.0)
 
     def set_costs(self, columns: np.ndarray, cost: np.ndarray) -> None:
         """Change the cost of columns."""

@@ -62,7 +62,8 @@ class Statement:
                 if np.isfinite(end):
                     energy[(day + 1) * per_day - 1].bounds(end, end)
         if not daily and problem.e_end_min_mwh is not None:
-            energy[-1].lowBound = problem.e_end_min_mwh[i]
+            for t in problem.target_blocks(len(energy)):
+                energy[t].lowBound = problem.e_end_min_mwh[i]
         if unit.max_cycles_per_day is not None:
             limit = unit.max_cycles_per_day * unit.e_nameplate_mwh
             for day in range(n_days):

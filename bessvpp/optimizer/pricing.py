@@ -13,6 +13,7 @@ from bessvpp.optimizer.problem import (
     UNDELIVERED_PENALTY_RS_PER_MWH,
     Past,
     Problem,
+    steering_rs_per_mwh,
     tie_break,
 )
 from bessvpp.optimizer.structure import Rows, Shape, limit_ends, set_starts, structure
@@ -95,7 +96,8 @@ class PricedStructure:
         if problem.past is not None:
             self._keep_past(problem.past, low, high)
         if problem.e_end_min_mwh is not None:
-            low[s.energy[:, :, -1]] = problem.e_end_min_mwh
+            ends = s.energy[:, :, list(problem.target_blocks(self.n_blocks))]
+            low[ends] = problem.e_end_min_mwh[:, None]
         if s.schedule is not None:
             limit_ends(problem, self.shape, s.schedule, low, high)
         return low, high
@@ -118,9 +120,9 @@ class PricedStructure:
             np.add.at(cost, columns, -weight * coefficient)
         weight = weights[:, None]
         ties = {side: h * tie_break(side, self.n_blocks) for side in SIDES[:4]}
-        cost[s.sale] += ties["dam_sale"]
-        cost[s.purchase] += ties["dam_purchase"]
-        penalty = h * problem.costs.off_dam_penalty_rs_per_mwh
+        hurdle, penalty = (h * rate for rate in steering_rs_per_mwh(problem.costs))
+        cost[s.sale] += ties["dam_sale"] + hurdle
+        cost[s.purchase] += ties["dam_purchase"] + hurdle
         cost[s.rtm_sale] += weight * (ties["rtm_sale"] + penalty)
         cost[s.rtm_purchase] += weight * (ties["rtm_purchase"] + penalty)
         for i in range(len(problem.bess.units)):

@@ -61,8 +61,9 @@ class Problem:
     ``rtm_allowed`` False leaves the DAM alone. ``schedule_start_mwh`` and ``schedule_end_mwh``,
     (U,) or (days, U), are where the DAM schedule of every day starts and ends (None or NaN:
     anywhere). Under ``hard`` a schedule ends exactly at the target, so that the next day's can
-    start there; the energy really stored ends at the target or above. ``past`` is what a recourse
-    can no longer change. ``name`` says which day, fan or policy it is, for a message.
+    start there; the energy really stored ends at the target or above, after each day or, without
+    ``target_each_day``, after the last one alone. ``past`` is what a recourse can no longer
+    change. ``name`` says which day, fan or policy it is, for a message.
 
     Examples
     --------
@@ -79,6 +80,7 @@ class Problem:
     commitment: CommitmentRule = "physical"
     terminal: TerminalRule = "hard"
     midnight: MidnightRule = "own"
+    target_each_day: bool = True
     energy_values: Sequence[EnergyValue] = ()
     fixed_dam_mw: np.ndarray | None = None
     rtm_allowed: bool = True
@@ -122,6 +124,16 @@ class Problem:
     def is_physical(self) -> bool:
         """Whether the programme chooses a DAM schedule that must be deliverable by itself."""
         return self.commitment == "physical" and self.fixed_dam_mw is None
+
+    @property
+    def at_sure_prices(self) -> Problem:
+        """The same without hurdles, which are for prices that are only expected."""
+        return replace(self, costs=self.costs.without_hurdles)
+
+    def target_blocks(self, n_blocks: int) -> range:
+        """Blocks after which energy must be at the target under ``hard``, of a horizon of T."""
+        each = self.blocks_per_day if self.target_each_day else n_blocks
+        return range(each - 1, n_blocks, each)
 
     @property
     def e_end_min_mwh(self) -> np.ndarray | None:
@@ -188,6 +200,12 @@ def tie_break(side: str, n_blocks: int, unit: int = 0) -> np.ndarray:
     """
     key = SIDES.index(side) + unit * len(SIDES)
     return TIE_BREAK_RS_PER_MWH * spread_out(key, n_blocks)
+
+
+def steering_rs_per_mwh(costs: Costs) -> tuple[float, float]:
+    """What a plan counts on top of booked costs for each MWh traded: in the DAM, in the RTM."""
+    in_rtm = costs.off_dam_penalty_rs_per_mwh + costs.hurdle_rtm_rs_per_mwh
+    return costs.hurdle_dam_rs_per_mwh, in_rtm
 
 
 # ---------------------------------------------------------------------- days

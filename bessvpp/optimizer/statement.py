@@ -46,6 +46,7 @@ from bessvpp.optimizer.problem import (
     Past,
     Plan,
     Problem,
+    steering_rs_per_mwh,
     tie_break,
 )
 from bessvpp.optimizer.strict import relaxed_and_strict
@@ -213,10 +214,10 @@ class TwoStageProgramme(Statement):
             side: [h * tie_break(side, self.n_blocks, i) for i in units]
             for side in ("charge", "discharge")
         }
+        hurdle, penalty = (h * rate for rate in steering_rs_per_mwh(self.problem.costs))
         for t in range(self.n_blocks):
-            terms[v.sale[t]] = -ties["dam_sale"][t]
-            terms[v.purchase[t]] = -ties["dam_purchase"][t]
-        penalty = h * self.problem.costs.off_dam_penalty_rs_per_mwh
+            terms[v.sale[t]] = -(ties["dam_sale"][t] + hurdle)
+            terms[v.purchase[t]] = -(ties["dam_purchase"][t] + hurdle)
         for s, w in enumerate(weights):
             terms[v.profit[s]] = w
             terms |= {value: w for value in v.value[s]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, Strict, model_validator
@@ -64,7 +64,9 @@ class Costs(Section):
     ``fee_dam`` and ``fee_rtm`` fall on each MWh traded in that market; ``fee_flow`` and
     ``scheduling_rs_per_mwh`` on each MWh of physical flow (charge plus discharge).
     ``dsm_share_of_flow`` is an expected execution error, priced at the deviation rate.
-    ``off_dam_penalty`` steers a plan towards its DAM schedule and is never booked.
+    Three terms steer plans and are never booked: ``off_dam_penalty`` towards the DAM schedule,
+    and the hurdles away from trades that live on a small expected spread. Where prices are
+    known for sure there is no hurdle.
     """
 
     fee_dam_rs_per_mwh: NonNegative
@@ -75,6 +77,18 @@ class Costs(Section):
     dsm_share_of_flow: Share
     dsm_rate: DeviationRate
     off_dam_penalty_rs_per_mwh: NonNegative
+    hurdle_dam_rs_per_mwh: NonNegative = 0.0
+    hurdle_rtm_rs_per_mwh: NonNegative = 0.0
+
+    @property
+    def without_hurdles(self) -> Self:
+        """The same for plans on prices that are known for sure."""
+        return self.model_copy(update={"hurdle_dam_rs_per_mwh": 0.0, "hurdle_rtm_rs_per_mwh": 0.0})
+
+    @property
+    def booked(self) -> Self:
+        """What is booked alone: nothing steers a plan away from profit."""
+        return self.without_hurdles.model_copy(update={"off_dam_penalty_rs_per_mwh": 0.0})
 
 
 class ExternalFile(Section):

@@ -19,7 +19,9 @@ PolicyName = Literal[
     "fixed_windows",
     "yesterday",
     "seven_day_mean",
+    "typical_day",
     "median",
+    "mean",
     "two_stage",
 ]
 

@@ -71,7 +71,7 @@ def settle_with_recourse(
     problem: Problem, prices: PriceScenarios, dam_mw: np.ndarray
 ) -> SettledDay:
     """The best RTM trade to a DAM commitment with the day's prices known."""
-    plan = dispatch.plan_day(replace(problem, fixed_dam_mw=dam_mw), prices)
+    plan = dispatch.plan_day(replace(problem.at_sure_prices, fixed_dam_mw=dam_mw), prices)
     flows = {
         "dam_mw": dam_mw,
         "rtm_mw": plan.rtm_mw[0],

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from backtest_cases import MARKETS, POLICIES, changed
-from small_cases import UNIT, fleet, make_market, make_params, make_study, make_window
+from small_cases import CAP, UNIT, fleet, make_market, make_params, make_study, make_window
 
 from bessvpp import battery
 from bessvpp.backtest import policies, simulate
@@ -209,6 +209,61 @@ def test_committing_nothing_is_always_among_the_policies():
         make_params(policies=["two_stage"], fan="original"), MARKETS["ordinary"], first=10
     )
     assert set(policies.policies(window)) == {BASELINE, "two_stage_original"}
+    window = make_window(make_params(policies=["mean"]), MARKETS["ordinary"], first=10)
+    assert set(policies.policies(window)) == {BASELINE, "mean_original", "mean_recalibrated"}
+
+
+def test_a_typical_day_is_a_weeks_dam_and_four_weeks_of_spread_by_hand():
+    """The RTM of the evening of the day before is not known at the gate, nor is day 10 itself."""
+    market = MARKETS["quarter hours"]
+    window = make_window(make_params(midnight="plan"), market, first=10)
+    problem = window.problem(np.array([100.0]), 0)
+    dam = market.dam_mcp[3:10].mean(axis=0)
+    spread = (market.rtm_mcp - market.dam_mcp)[:10].copy()
+    spread[9, 46:] = np.nan  # at 11:00 the session of 11:00, two blocks, is the last one known
+    by_hour = np.nanmean(spread.reshape(10, 24, 4), axis=(0, 2))
+    rtm = np.clip(dam + np.repeat(by_hour, 4), 0, CAP)
+    expected = dispatch.plan_day(problem, PriceScenarios.single(dam, rtm))
+    found = policies.typical_day(window, 0, problem)
+    np.testing.assert_allclose(found.dam_mw, expected.dam_mw, atol=1e-6)
+    assert np.abs(found.dam_mw).sum() > 10
+
+
+def test_a_plan_on_mean_prices_takes_the_weighted_mean_of_each_block():
+    window = make_window(make_params(midnight="plan"), MARKETS["ordinary"], first=11)
+    fan = replace(window.fans["original"][0], weights=np.array([0.7, 0.2, 0.1]))
+    window = replace(window, fans=window.fans | {"original": [fan]})
+    problem = window.problem(np.array([100.0]), 0)
+    mean = [0.7 * each[0] + 0.2 * each[1] + 0.1 * each[2] for each in (fan.dam, fan.rtm)]
+    expected = dispatch.plan_day(problem, PriceScenarios.single(*mean))
+    found = policies.OnMean("original")(window, 0, problem)
+    np.testing.assert_allclose(found.dam_mw, expected.dam_mw, atol=1e-6)
+
+
+@pytest.mark.parametrize(("hurdle", "sells"), [(450.0, True), (460.0, False)])
+def test_a_hurdle_keeps_a_plan_from_a_trade_that_earns_less_by_hand(hurdle, sells):
+    """Sold in the DAM at 500 above the RTM in which it is bought back: less fees of 20 and 33."""
+    params = make_params({"wear_rs_per_mwh_discharged": 3000.0}, midnight="plan")
+    costs = {"hurdle_dam_rs_per_mwh": hurdle - 60, "hurdle_rtm_rs_per_mwh": 50.0}
+    market = params.market.model_copy(update=costs)
+    params = params.model_copy(update={"market": market})
+    window = make_window(params, MARKETS["ordinary"], first=11)
+    dam = np.full(24, 6000.0)
+    window = replace(window, medians=[PriceScenarios.single(dam, dam - 500.0)])
+    found = policies.median(window, 0, window.problem(np.array([100.0]), 0))
+    assert (found.dam_mw.sum() > 1) == sells
+
+
+def test_a_hurdle_is_neither_booked_nor_in_the_ceiling_nor_in_hindsight():
+    settled = {}
+    for hurdle in (0.0, 400.0):
+        changes = {"hurdle_dam_rs_per_mwh": hurdle, "hurdle_rtm_rs_per_mwh": hurdle}
+        window = make_window(make_params(**changes), MARKETS["ordinary"], first=10)
+        chain = commit_chain(window, policies.nothing_committed)
+        days = simulate.settle_chain(window, chain, simulate.HINDSIGHT)
+        bound = simulate.ceilings(window)[simulate.HINDSIGHT].days
+        settled[hurdle] = [float(day.ledger.net_rs) for day in (*days, *bound)]
+    assert settled[0.0] == pytest.approx(settled[400.0], abs=0.01)
 
 
 # ------------------------------------------------------------------------------ odd days

@@ -11,7 +11,7 @@ from backtest_cases import MARKETS, POLICIES, assert_never_beaten, changed
 from small_cases import UNIT, fleet, make_market, make_params, make_window
 
 from bessvpp import battery, ledger
-from bessvpp.backtest import policies, simulate
+from bessvpp.backtest import daily, policies, simulate
 from bessvpp.backtest.simulate import commit_chain, run_backtest, settle_chain
 from bessvpp.compute.workers import Workers
 from bessvpp.optimizer import dispatch
@@ -53,7 +53,7 @@ def test_the_ceiling_has_the_freedom_of_the_midnight_rule():
     worth = {}
     for midnight in ("own", "plan"):
         window = make_window(make_params(midnight=midnight), flat, first=9)
-        days, _ = simulate.ceilings(window)[HINDSIGHT]
+        days = simulate.ceilings(window)[HINDSIGHT].days
         worth[midnight] = net_of(days).sum() / len(days)
     # 80 MWh in store, sold dear and bought back cheap, more than a schedule on its own sells
     sold_mwh = 80 * UNIT["eta_discharge"]
@@ -71,7 +71,7 @@ def test_energy_missing_at_midnight_is_told_by_hand():
     starts = simulate.planned_starts(window, commitments)
     assert [float(start[0]) for start in starts[:3]] == [100.0, 150.0, 20.0]
     days = settle_chain(window, commitments, AS_COMMITTED)
-    rows = simulate._rows(window, "x", AS_COMMITTED, days, starts)
+    rows = daily.rows(window, "x", AS_COMMITTED, days, starts)
     assert [row["midnight_short_mwh"] for row in rows[:2]] == [0.0, 50.0]
     assert rows[1]["undelivered_mwh"] == pytest.approx(100 - 80 * UNIT["eta_discharge"])
     assert rows[1]["deviation_rs"] > 0
@@ -99,8 +99,8 @@ def without_the_energy(commitment="financial", **changes):
 def test_selling_energy_that_must_be_kept_does_not_beat_the_ceiling():
     """A financial plan under the hard rule, settled without the recourse it counted on."""
     window = without_the_energy()
-    daily = assert_never_beaten(window)
-    assert daily.query("policy == 'median'")["dam_sold_mwh"].max() == 100
+    found = assert_never_beaten(window)
+    assert found.query("policy == 'median'")["dam_sold_mwh"].max() == 100
 
 
 @pytest.mark.parametrize("rule", ["mean_of_three", "highest"])
@@ -145,7 +145,8 @@ def test_filling_up_without_a_trade_does_not_beat_the_ceiling():
 def test_the_ceiling_uses_the_same_start_end_and_rules():
     params = make_params({"e_start_mwh": 130.0} | {"max_cycles_per_day": 0.6})
     window = make_window(params, MARKETS["ordinary"])
-    for settlement, (days, gap) in simulate.ceilings(window).items():
+    for settlement, bound in simulate.ceilings(window).items():
+        days, gap = bound.days, bound.gap_rs
         assert gap >= -1
         assert days[0].e_start_mwh == pytest.approx(130)
         assert days[-1].e_end_mwh == pytest.approx(100)
@@ -164,7 +165,7 @@ def test_the_ceiling_uses_the_same_start_end_and_rules():
 def test_the_ceiling_is_one_programme_and_above_a_chain_of_days():
     params = make_params()
     window = make_window(params, MARKETS["ordinary"])
-    bound = net_of(simulate.ceilings(window)[HINDSIGHT][0]).sum()
+    bound = net_of(simulate.ceilings(window)[HINDSIGHT].days).sum()
     problem = window.problem(simulate.start_energy(params.bess))
     chain = [
         dispatch.plan_day(problem, window.realised(day)).mean_rs for day in range(len(window.days))
@@ -324,9 +325,9 @@ def test_an_excluded_day_is_left_out_and_the_energy_is_carried_over_it():
         params = make_params({"e_start_mwh": 60.0}, terminal=terminal)
         window = make_window(params, holed)
         np.testing.assert_array_equal(window.days, holed.dates[[8, 9, 11]])
-        daily = run_backtest(window).daily
-        assert set(daily["date"]) == {str(day) for day in window.days}
-        for _, rows in daily.groupby(["policy", "settlement"], sort=False):
+        found = run_backtest(window).daily
+        assert set(found["date"]) == {str(day) for day in window.days}
+        for _, rows in found.groupby(["policy", "settlement"], sort=False):
             starts, ends = rows["e_start_mwh"].to_numpy(), rows["e_end_mwh"].to_numpy()
             assert starts[0] == 60
             np.testing.assert_allclose(starts[1:], ends[:-1])
@@ -343,8 +344,59 @@ def test_what_was_not_delivered_and_what_was_not_taken_add_up():
     undelivered = np.zeros(24)
     undelivered[[3, 9]] = 3.0, -2.0
     day = replace(day, undelivered_mw=undelivered, missing_mwh=4.0)
-    (row,) = simulate._rows(window, "a policy", AS_COMMITTED, [day], [day.e_start_mwh])
+    (row,) = daily.rows(window, "a policy", AS_COMMITTED, [day], [day.e_start_mwh])
     assert row["undelivered_mwh"] == 9.0
+
+
+def test_a_days_net_is_its_dispatch_and_its_position_by_hand():
+    """Sold 30 MW at 20 h at 9,000 and bought 10 of them back at 4,000; 25 MW bought at 3 h."""
+    params = make_params(dsm_share_of_flow=0.0)
+    market = changed(MARKETS["ordinary"], dam=(11, 20, 9000.0), rtm=(11, slice(0, 24), 4000.0))
+    window = make_window(params, market, first=11)
+    (day,) = settle_chain(window, commit_chain(window, policies.nothing_committed), AS_COMMITTED)
+    flows = {name: np.zeros(24) for name in ("dam_mw", "rtm_mw", "undelivered_mw")}
+    charge, discharge = np.zeros((1, 24)), np.zeros((1, 24))
+    flows["dam_mw"][20], flows["rtm_mw"][20], discharge[0, 20] = 30.0, -10.0, 20.0
+    flows["rtm_mw"][3], charge[0, 3] = -25.0, 25.0
+    flows |= {"charge_mw": charge, "discharge_mw": discharge, "missing_mwh": 0.0}
+    day = simulate.booked(
+        window.problem(day.e_start_mwh), window.realised(0), day.e_start_mwh, day.e_end_mwh, flows
+    )
+    (row,) = daily.rows(window, "a policy", HINDSIGHT, [day], [day.e_start_mwh])
+    # 20 MWh sold and 25 bought at 4,000; RTM fee 33 on both; flow cost 8.8, wear 310, day 2,000
+    assert row["dispatch_rs"] == pytest.approx(-5 * 4000 - 45 * (33 + 8.8) - 20 * 310 - 2000)
+    # 30 MWh at 9,000 less 4,000, the DAM's fee 20 on them; the RTM's on 10 of 20 MWh fewer
+    assert row["net_rs"] - row["dispatch_rs"] == pytest.approx(30 * (5000 - 20) + 10 * 33)
+    assert row["closed_mwh"] == 10.0
+    assert row["dam_turns"] == 0
+
+
+def test_turns_count_changes_of_side_and_no_pauses():
+    assert daily.turns(np.array([0, 5, 5, 0, -3, -1e-7, 0, -2, 4, 0])) == 2
+    assert daily.turns(np.zeros(4)) == 0
+
+
+# ------------------------------------------------------------------------------ two ceilings
+
+
+def test_under_hard_the_ceiling_too_is_at_its_target_at_each_midnight():
+    """Dear before midnight, cheap after it: the freer bound lends 50 MWh to the dear hour."""
+    params = make_params(terminal="hard")
+    market = changed(
+        MARKETS["ordinary"],
+        dam=(slice(9, 11), slice(0, 24), 5000.0),
+        rtm=(slice(9, 11), slice(0, 24), 5000.0),
+    )
+    market = changed(market, dam=(9, 23, 9000.0), rtm=(9, 23, 9000.0))
+    market = changed(market, dam=(10, 0, 1000.0), rtm=(10, 0, 1000.0))
+    window = make_window(params, market, first=9)
+    window = replace(window, days=window.days[:2])
+    bound = simulate.ceilings(window)[HINDSIGHT]
+    assert all(day.e_end_mwh[0] >= 100 - 1e-6 for day in bound.days)
+    assert bound.across_midnights_rs > net_of(bound.days).sum() + 50 * 1000
+    free = make_window(make_params(terminal="free"), market, first=9)
+    bound = simulate.ceilings(replace(free, days=free.days[:2]))[HINDSIGHT]
+    assert bound.across_midnights_rs == pytest.approx(net_of(bound.days).sum())
 
 
 @pytest.mark.slow
@@ -353,6 +405,7 @@ def test_one_worker_and_two_give_the_same_backtest(terminal):
     window = make_window(fleet(terminal=terminal), MARKETS["ordinary"], first=9)
     one, two = (run_backtest(window, Workers(jobs)) for jobs in (1, 2))
     pd.testing.assert_frame_equal(one.daily, two.daily, check_exact=True)
-    assert one.ceiling_gap_rs == two.ceiling_gap_rs
+    gaps = [{way: of.gap_rs for way, of in each.ceilings.items()} for each in (one, two)]
+    assert gaps[0] == gaps[1]
     again = run_backtest(window)
     pd.testing.assert_frame_equal(one.daily, again.daily, check_exact=True)

@@ -10,10 +10,10 @@ import pytest
 from backtest_cases import MARKETS, POLICIES, changed
 from small_cases import fleet, make_market, make_params, make_window
 
-from bessvpp.backtest import simulate
 from bessvpp.backtest.policies import BASELINE
 from bessvpp.backtest.simulate import CEILING, run_backtest
 from bessvpp.backtest.summary import DailyFigures, _lead, rules, summarise
+from bessvpp.ledger import LEDGER_COLUMNS
 from bessvpp.risk import cvar
 from bessvpp.runs.folder import RunFolder
 from bessvpp.settlement.day import AS_COMMITTED, HINDSIGHT
@@ -25,8 +25,10 @@ def test_the_summary_is_what_the_daily_rows_add_up_to():
     result = run_backtest(window)
     summary = summarise(window, result)
     daily = result.daily
+    # the policies of the parameters, those on a fan for each, and the ceiling
+    assert set(daily["policy"]) == {*POLICIES, CEILING}
     assert len(daily) == (len(POLICIES) + 1) * 2 * 4
-    costs = [name for name in simulate.LEDGER_COLUMNS if not name.endswith("revenue_rs")]
+    costs = [name for name in LEDGER_COLUMNS if not name.endswith("revenue_rs")]
     revenue = daily["dam_revenue_rs"] + daily["rtm_revenue_rs"]
     np.testing.assert_allclose(daily["net_rs"], revenue - daily[costs].sum(axis=1))
     np.testing.assert_allclose(daily["cycles"], daily["discharged_mwh"] / 240)
@@ -50,10 +52,22 @@ def test_the_summary_is_what_the_daily_rows_add_up_to():
         assert entry["worst_day_rs"] == own["net_rs"].min()
         assert entry["cvar_rs"] == pytest.approx(cvar(own["net_rs"].to_numpy(), 0.4))
         assert entry["cycles_per_day"] == pytest.approx(own["discharged_mwh"].mean() / 240)
+        assert entry["dispatch_rs"] + entry["position_rs"] == pytest.approx(total)
+        assert entry["dispatch_rs"] == pytest.approx(own["dispatch_rs"].sum())
+        assert entry["closed_mwh_per_day"] == pytest.approx(own["closed_mwh"].mean())
+        assert entry["dam_turns_per_day"] == pytest.approx(alone["dam_turns"].mean())
     assert summary["policies"][BASELINE]["gain_over_nothing_rs"] == 0
     assert summary["policies"][CEILING]["capture"] == 1
     assert summary["days_times_alpha"] == pytest.approx(1.6)
     assert set(summary["ceiling_gap_rs"]) == {AS_COMMITTED, HINDSIGHT}
+    for way, freer in summary["ceiling_across_midnights_rs"].items():
+        assert freer >= rows(CEILING, way)["net_rs"].sum() - 1
+    for name, over in summary["two_stage_over"].items():
+        assert set(over) == {*POLICIES} - {name}
+        for other, lead in over.items():
+            ahead = rows(name, HINDSIGHT)["net_rs"].sum() - rows(other, HINDSIGHT)["net_rs"].sum()
+            assert lead["ahead_rs"] == pytest.approx(ahead)
+            assert lead["low_rs"] <= ahead <= lead["high_rs"]
 
 
 def test_the_lead_is_what_the_best_policy_earned_more_by_hand():
@@ -143,6 +157,9 @@ def test_what_was_short_at_midnight_costs_the_deviation_of_those_days_by_hand():
             "policy": "x",
             "net_rs": 1.0,
             "cycles": 0.5,
+            "dispatch_rs": 0.5,
+            "closed_mwh": 0.0,
+            "dam_turns": 2,
             "undelivered_mwh": [0.0, 2.0, 4.0],
             "midnight_short_mwh": [0.0, 30.0, 0.0],
             "deviation_rs": [5.0, 700.0, 90.0],

@@ -18,6 +18,7 @@ from bessvpp import battery
 from bessvpp.errors import InfeasibleError
 from bessvpp.optimizer import dispatch, energy_value, engine, structure
 from bessvpp.optimizer.engine import ArrayProgramme
+from bessvpp.optimizer.highs import Model
 from bessvpp.optimizer.statement import TwoStageProgramme
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import RISK_NEUTRAL, Risk
@@ -64,6 +65,8 @@ def programmes(draw) -> tuple:
         commitment=draw(st.sampled_from(["physical", "physical", "financial"])),
         terminal=terminal,
         off_dam_penalty_rs_per_mwh=draw(st.sampled_from([0.0, 10.0])),
+        hurdle_dam_rs_per_mwh=draw(st.sampled_from([0.0, 120.0])),
+        hurdle_rtm_rs_per_mwh=draw(st.sampled_from([0.0, 60.0])),
         scheduling_rs_per_day=draw(st.sampled_from([0.0, 2000.0])),
     )
     prices = price_scenarios(
@@ -254,3 +257,23 @@ def test_the_energy_balances_of_a_plan_hold_to_the_tolerance_told():
         net = plan.discharge_mw[s, 0] - plan.charge_mw[s, 0]
         path = battery.energy_path(unit, net, 100.0, 0.25)
         np.testing.assert_allclose(plan.energy_mwh[s, 0], path, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("stuck", [1, 2, 3])
+def test_a_basis_that_leads_nowhere_is_thrown_away(monkeypatch, stuck):
+    """HiGHS now and then ends with neither an optimum nor a proof that there is none."""
+    problem, scenarios = make_problem(make_params()), price_scenarios(4, seed=5)
+    expected = dispatch.sweep(problem, scenarios, [0.0, 0.5], 0.4)
+    solved, runs, cleared = Model._solved, [], []
+
+    def stuck_once(model):
+        runs.append(model)
+        return highspy.HighsModelStatus.kUnknown if len(runs) == stuck else solved(model)
+
+    monkeypatch.setattr(Model, "_solved", stuck_once)
+    monkeypatch.setattr(Model, "_perturb_costs", lambda model, share: cleared.append(share))
+    found = dispatch.sweep(problem, scenarios, [0.0, 0.5], 0.4)
+    assert cleared.count(1.0) == 1
+    for one, other in zip(expected, found, strict=True):
+        assert one.objective_rs == pytest.approx(other.objective_rs, abs=1e-3)
+        np.testing.assert_allclose(one.dam_mw, other.dam_mw, atol=1e-4)

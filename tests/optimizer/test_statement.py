@@ -34,7 +34,9 @@ def test_the_objective_is_mean_and_value_and_risk_less_penalty_and_tie_break(sol
     )
     away = problem.block_hours * scenarios.weights @ np.abs(plan.rtm_mw).sum(axis=1)
     expected = plan.mean_rs + value + 0.6 * cvar(plan.profit_rs, 0.3, scenarios.weights)
-    expected -= problem.costs.off_dam_penalty_rs_per_mwh * away
+    costs = problem.costs
+    expected -= (costs.off_dam_penalty_rs_per_mwh + costs.hurdle_rtm_rs_per_mwh) * away
+    expected -= costs.hurdle_dam_rs_per_mwh * problem.block_hours * np.abs(plan.dam_mw).sum()
     expected -= tied(problem, scenarios, plan)
     assert plan.objective_rs == pytest.approx(expected, abs=0.02)
 
