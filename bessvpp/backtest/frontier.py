@@ -22,6 +22,8 @@ from bessvpp.compute.workers import ONE, Workers
 from bessvpp.risk import bootstrap_band, cvar, cvars
 from bessvpp.settlement.day import HINDSIGHT
 
+LAMBDAS_TOGETHER = 4
+
 
 def sweep_frontier(window: Window, workers: Workers = ONE, seed: int = 0) -> pd.DataFrame:
     """One row per fan and lambda; the same whatever the ``workers``.
@@ -40,9 +42,9 @@ def sweep_frontiers(
 ) -> list[pd.DataFrame]:
     """The frontier of each window, such as one for each battery or set of parameters.
 
-    Under the ``hard`` rule every day is planned from the target energy, so days are
-    independent and all lambdas of a day share one programme. Otherwise each lambda is a
-    chain of its own. Finished days are kept in each window's cache.
+    All lambdas of a day share one programme. Under the ``hard`` rule every day is planned from
+    the target energy, so days are independent; otherwise each lambda is a chain of its own,
+    and some go on side by side. Finished days are kept in each window's cache.
     """
     tasks: list[tuple[object, ...]] = []
     for window in windows:
@@ -53,7 +55,7 @@ def sweep_frontiers(
                 tasks += [(plan_lambdas, *task) for task in day_tasks(window, fan, lambdas)]
             else:
                 seen = replace(window, fans={fan: window.fans[fan]}, medians=())
-                tasks += [(_plan_chain, seen, fan, aversion) for aversion in lambdas]
+                tasks += [(_plan_chains, seen, fan, some) for some in batched(lambdas)]
     found = iter(workers.run(tasks, "plans"))
     rows: list[tuple[object, ...]] = []
     for window in windows:
@@ -63,7 +65,7 @@ def sweep_frontiers(
             if window.days_are_independent:
                 chains = list(zip(*(next(found) for _ in window.days), strict=True))
             else:
-                chains = [next(found) for _ in lambdas]
+                chains = [chain for _ in batched(lambdas) for chain in next(found)]
             share = np.concatenate([day.weights for day in scenarios]) / len(window.days)
             rows += [
                 (_frontier_row, bare, fan, aversion, share, chain, seed)
@@ -74,17 +76,23 @@ def sweep_frontiers(
     return [pd.DataFrame([next(settled) for _ in range(n)]) for n in n_rows]
 
 
-def _plan_chain(window: Window, fan: str, aversion: float) -> list[DayPlan]:
-    """One lambda over all days, each from the energy planned for the end of the last."""
-    energy = start_energy(window.params.bess)
-    chain = []
+def batched(lambdas: Sequence[float]) -> list[Sequence[float]]:
+    """Risk aversions that share the programmes of their days: enough batches for some cores."""
+    return [lambdas[k : k + LAMBDAS_TOGETHER] for k in range(0, len(lambdas), LAMBDAS_TOGETHER)]
+
+
+def _plan_chains(window: Window, fan: str, lambdas: Sequence[float]) -> list[list[DayPlan]]:
+    """Some lambdas over all days, each day from the energy planned for the end of the last."""
+    start = start_energy(window.params.bess)
+    energies = [start] * len(lambdas)
+    days = []
     for day, scenarios in enumerate(window.fans[fan]):
-        problem = window.with_energy_value(window.problem(energy, day), day)
+        problem = window.with_energy_value(window.problem(start, day), day)
         alpha = window.params.risk.alpha
-        plan = plan_lambdas(window.cache, problem, scenarios, [aversion], alpha)[0]
-        chain.append(plan)
-        energy = plan.commitment.e_end_mwh
-    return chain
+        plans = plan_lambdas(window.cache, problem, scenarios, lambdas, alpha, energies)
+        energies = [plan.commitment.e_end_mwh for plan in plans]
+        days.append(plans)
+    return [list(chain) for chain in zip(*days, strict=True)]
 
 
 def _frontier_row(

@@ -84,12 +84,22 @@ def plan_lambdas(
     scenarios: PriceScenarios,
     lambdas: Sequence[float],
     alpha: float,
+    starts_mwh: Sequence[np.ndarray] | None = None,
 ) -> list[DayPlan]:
-    """Plans of one day for several risk aversions, solved unless they were before."""
+    """Plans of one day for several risk aversions, solved unless they were before.
+
+    Parameters
+    ----------
+    starts_mwh : (U,) energy that each plan starts from; by default the problem's for all
+    """
+    starts = [problem.e_start_mwh] * len(lambdas) if starts_mwh is None else starts_mwh
 
     def compute() -> Arrays:
-        plans = dispatch.sweep(problem, scenarios, lambdas, alpha)
-        commitments = [commitment_of(problem, plan) for plan in plans]
+        plans = dispatch.sweep(problem, scenarios, lambdas, alpha, starts_mwh)
+        commitments = [
+            commitment_of(problem.starting_with(start), plan)
+            for start, plan in zip(starts, plans, strict=True)
+        ]
         return {
             "unit_mw": np.array([commitment.unit_mw for commitment in commitments]),
             "e_end_mwh": np.array([commitment.e_end_mwh for commitment in commitments]),
@@ -97,7 +107,7 @@ def plan_lambdas(
             "relaxation_gap_rs": np.array([plan.relaxation_gap_rs for plan in plans]),
         }
 
-    found = cache.arrays((problem, scenarios, tuple(lambdas), alpha), compute)
+    found = cache.arrays((problem, scenarios, tuple(lambdas), alpha, starts_mwh), compute)
     names = ("unit_mw", "e_end_mwh", "profit_rs", "relaxation_gap_rs")
     return [
         DayPlan(Commitment(unit_mw, e_end), profit, float(gap))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from bessvpp.optimizer.engine import ArrayProgramme
 from bessvpp.optimizer.problem import Plan, Problem
 from bessvpp.optimizer.statement import TwoStageProgramme
@@ -39,12 +41,21 @@ def plan_day(problem: Problem, scenarios: PriceScenarios, risk: Risk = RISK_NEUT
 
 
 def sweep(
-    problem: Problem, scenarios: PriceScenarios, lambdas: Sequence[float], alpha: float
+    problem: Problem,
+    scenarios: PriceScenarios,
+    lambdas: Sequence[float],
+    alpha: float,
+    starts_mwh: Sequence[np.ndarray] | None = None,
 ) -> list[Plan]:
     """Plans of one day for several risk aversions, each as ``plan_day`` would give it.
 
-    Without burning blocks planned CVaR never falls as the aversion rises. Directions that a
-    plan has to give up can cost it up to its ``relaxation_gap_rs``.
+    Without burning blocks planned CVaR never falls as the aversion rises, if all start alike.
+    Directions that a plan has to give up can cost it up to its ``relaxation_gap_rs``.
+
+    Parameters
+    ----------
+    starts_mwh : (U,) energies that the plan of each risk aversion starts from; by default those
+        of the problem for all
 
     Examples
     --------
@@ -57,8 +68,12 @@ def sweep(
     [(3.3, 2.84), (3.24, 3.24)]
     """
     day = programme(problem, scenarios, max(lambdas) > 0)
-    plans = {aversion: day.solve(Risk(aversion, alpha)) for aversion in sorted(set(lambdas))}
-    return [plans[aversion] for aversion in lambdas]
+    plans = {}
+    for k in np.argsort(lambdas, kind="stable").tolist():
+        if starts_mwh is not None:
+            day.start_with(starts_mwh[k])
+        plans[k] = day.solve(Risk(lambdas[k], alpha))
+    return [plans[k] for k in range(len(lambdas))]
 
 
 def ceiling(problem: Problem, scenarios: PriceScenarios) -> Plan:

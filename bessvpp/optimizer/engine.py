@@ -49,6 +49,15 @@ class ArrayProgramme:
         self._bars: frozenset[Bar] = frozenset()
         self._tail_cost = np.zeros(1 + self.n_scenarios)
 
+    def start_with(self, e_start_mwh: np.ndarray) -> None:
+        """Go on with the same day from other energies, (U,)."""
+        self.problem = self.problem.starting_with(e_start_mwh)
+        s = self.priced.s
+        starts = np.broadcast_to(e_start_mwh, s.start_rows.shape)
+        self.model.set_right_sides(s.start_rows, starts)
+        if s.schedule is not None and self.problem.schedule_start_mwh is not None:
+            self.model.set_right_sides(s.schedule.start_rows, e_start_mwh[:, None])
+
     def solve(self, risk: Risk = RISK_NEUTRAL) -> Plan:
         """The plan in which no unit charges and discharges at once.
 

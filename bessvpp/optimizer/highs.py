@@ -109,6 +109,11 @@ class Model:
         """Change the cost of columns."""
         self.highs.changeColsCost(columns.size, columns.astype(np.int32), cost)
 
+    def set_right_sides(self, rows: np.ndarray, values: np.ndarray) -> None:
+        """Change what equations are equal to, arrays of any one shape."""
+        for row, value in zip(rows.ravel().tolist(), values.ravel().tolist(), strict=True):
+            self.highs.changeRowBounds(row, value, value)
+
     def set_limits(self, columns: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
         """Change the bounds of columns."""
         self.highs.changeColsBounds(columns.size, columns.astype(np.int32), low, high)

@@ -125,6 +125,11 @@ class Problem:
         """Whether the programme chooses a DAM schedule that must be deliverable by itself."""
         return self.commitment == "physical" and self.fixed_dam_mw is None
 
+    def starting_with(self, e_start_mwh: np.ndarray) -> Problem:
+        """The same day from other energies, (U,)."""
+        schedule = None if self.schedule_start_mwh is None else e_start_mwh
+        return replace(self, e_start_mwh=e_start_mwh, schedule_start_mwh=schedule)
+
     @property
     def at_sure_prices(self) -> Problem:
         """The same without hurdles, which are for prices that are only expected."""

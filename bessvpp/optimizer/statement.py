@@ -241,6 +241,16 @@ class TwoStageProgramme(Statement):
 
     # ------------------------------------------------------------------ the solution
 
+    def start_with(self, e_start_mwh: np.ndarray) -> None:
+        """Go on with the same day from other energies, (U,)."""
+        self.problem = self.problem.starting_with(e_start_mwh)
+        paths = [f"s{s}" for s in range(self.n_scenarios)]
+        if self.problem.is_physical and self.problem.schedule_start_mwh is not None:
+            paths.append("schedule")
+        for i, energy in enumerate(e_start_mwh):
+            for path in paths:
+                self.lp.constraints[f"energy_{path}_{i}_0"].changeRHS(float(energy))
+
     def solve(self, risk: Risk = RISK_NEUTRAL) -> Plan:
         """The plan in which no unit charges and discharges at once.
 

@@ -401,3 +401,22 @@ def test_units_of_a_fleet_share_the_work_by_their_own_costs():
     plan = plan_day(make_problem(params), price_scenarios(1, seed=2))
     done = plan.discharge_mw[0].sum(axis=1)
     assert done[1] > done[0] + 50
+
+
+@pytest.mark.parametrize("solver", ["engine", "highs"])
+@pytest.mark.parametrize("name", ["two units", "financial", "valued end"])
+def test_a_sweep_from_several_energies_is_that_of_each_alone(name, solver):
+    params, n_blocks, prices = CASES[name]
+    problem = with_values(replace(make_problem(params, n_blocks), solver=solver))
+    scenarios = price_scenarios(5, n_blocks, **prices)
+    n_units, lambdas = len(params.bess.units), (0.0, 5.0, 0.4)
+    starts = [problem.e_start_mwh + 7.0 * k * np.ones(n_units) for k in (0, 1, 2)]
+    plans = sweep(problem, scenarios, lambdas, 0.3, starts)
+    for start, aversion, plan in zip(starts, lambdas, plans, strict=True):
+        changed = replace(problem, e_start_mwh=start)
+        if problem.schedule_start_mwh is not None:
+            changed = replace(changed, schedule_start_mwh=start)
+        alone = plan_day(changed, scenarios, Risk(aversion, 0.3))
+        assert plan.objective_rs == pytest.approx(alone.objective_rs, rel=1e-7)
+        np.testing.assert_allclose(plan.dam_mw, alone.dam_mw, atol=1e-4)
+    assert np.abs(plans[0].dam_mw - plans[2].dam_mw).max() > 1
