@@ -35,6 +35,7 @@ CASES = {
     "free end": (fleet(terminal="free"), 24, {}),
     "valued end": (fleet(terminal="value"), 24, {"weighted": True}),
     "off-DAM penalty": (make_params(off_dam_penalty_rs_per_mwh=210.0), 24, {}),
+    "backed": (fleet(unbacked_max_mwh_per_day=15.0, midnight="plan"), 24, {"weighted": True}),
     "hurdles": (
         make_params(hurdle_dam_rs_per_mwh=170.0, hurdle_rtm_rs_per_mwh=90.0, midnight="plan"),
         24,

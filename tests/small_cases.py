@@ -21,7 +21,7 @@ from bessvpp.forecasting.splits import Splits, split_days
 from bessvpp.market import history
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market
-from bessvpp.optimizer.problem import Problem
+from bessvpp.optimizer.problem import Problem, day_problem
 from bessvpp.params.load import SECTIONS, Params, section_of
 from bessvpp.prices import PriceScenarios
 from bessvpp.runs import contents
@@ -200,18 +200,7 @@ def price_scenarios(
 def make_problem(params: Params, n_blocks: int = 24, **changes: object) -> Problem:
     """The planning problem of a day that starts, and whose schedule starts, at ``e_start``."""
     start = np.array([unit.e_start_mwh for unit in params.bess.units])
-    problem = Problem(
-        bess=params.bess,
-        costs=params.market,
-        block_hours=24 / n_blocks,
-        e_start_mwh=start,
-        commitment=params.backtest.commitment,
-        terminal=params.backtest.terminal,
-        schedule_start_mwh=start,
-        solver=params.backtest.solver,
-        solver_time_limit_s=params.backtest.solver_time_limit_s,
-    )
-    problem = replace(problem, schedule_end_mwh=problem.e_end_min_mwh)
+    problem = day_problem(params, 24 / n_blocks, start)
     return replace(problem, **changes)
 
 

@@ -132,6 +132,7 @@ def _ceiling_problem(window: Window) -> Problem:
         schedule_start_mwh=daily,
         schedule_end_mwh=daily if base.midnight == "own" else None,
         terminal="hard" if hard else "free",
+        unbacked_max_mwh=None,
     )
 
 

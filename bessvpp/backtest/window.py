@@ -63,7 +63,11 @@ class Window:
         """A day's problem with V(e) from what its gate knows, under ``value``."""
         if problem.terminal != "value":
             return problem
-        return with_energy_value(problem, week_mean(self.known_at_gate(day)))
+        return with_energy_value(problem, self.expected_tomorrow(day))
+
+    def expected_tomorrow(self, day: int) -> np.ndarray:
+        """(T,) DAM prices expected at a day's gate for the day after it."""
+        return week_mean(self.known_at_gate(day))
 
     @property
     def days_are_independent(self) -> bool:

@@ -58,12 +58,13 @@ class Problem:
     """Everything a programme needs besides prices and risk aversion; ``of_day`` makes one.
 
     ``e_start_mwh`` is (U,). ``fixed_dam_mw``, (T,), makes it a recourse to a commitment.
-    ``rtm_allowed`` False leaves the DAM alone. ``schedule_start_mwh`` and ``schedule_end_mwh``,
-    (U,) or (days, U), are where the DAM schedule of every day starts and ends (None or NaN:
-    anywhere). Under ``hard`` a schedule ends exactly at the target, so that the next day's can
-    start there; the energy really stored ends at the target or above, after each day or, without
-    ``target_each_day``, after the last one alone. ``past`` is what a recourse can no longer
-    change. ``name`` says which day, fan or policy it is, for a message.
+    ``rtm_allowed`` False leaves the DAM alone. ``unbacked_max_mwh`` is the most energy of a day's
+    DAM trade that a scenario does not run in its own block. ``schedule_start_mwh`` and
+    ``schedule_end_mwh``, (U,) or (days, U), are where the DAM schedule of every day starts and
+    ends (None or NaN: anywhere). Under ``hard`` a schedule ends exactly at the target, so that
+    the next day's can start there; the energy really stored ends at the target or above, after
+    each day or, without ``target_each_day``, after the last one alone. ``past`` is what a
+    recourse can no longer change. ``name`` says which day, fan or policy it is, for a message.
 
     Examples
     --------
@@ -84,6 +85,7 @@ class Problem:
     energy_values: Sequence[EnergyValue] = ()
     fixed_dam_mw: np.ndarray | None = None
     rtm_allowed: bool = True
+    unbacked_max_mwh: float | None = None
     past: Past | None = None
     schedule_start_mwh: np.ndarray | None = None
     schedule_end_mwh: np.ndarray | None = None
@@ -139,6 +141,11 @@ class Problem:
         """Blocks after which energy must be at the target under ``hard``, of a horizon of T."""
         each = self.blocks_per_day if self.target_each_day else n_blocks
         return range(each - 1, n_blocks, each)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the programme chooses a DAM trade of which a part must be run."""
+        return self.unbacked_max_mwh is not None and self.fixed_dam_mw is None
 
     @property
     def e_end_min_mwh(self) -> np.ndarray | None:
@@ -260,6 +267,7 @@ def day_problem(params: Params, block_hours: float, e_start_mwh: np.ndarray) -> 
         terminal=params.backtest.terminal,
         midnight=params.backtest.midnight,
         schedule_start_mwh=e_start_mwh,
+        unbacked_max_mwh=params.backtest.unbacked_max_mwh_per_day,
         solver=params.backtest.solver,
         solver_time_limit_s=params.backtest.solver_time_limit_s,
     )

@@ -139,6 +139,8 @@ class TwoStageProgramme(Statement):
         if problem.fixed_dam_mw is not None:
             v.short.append([new_column(f"short_{s}_{t}", 0) for t in range(self.n_blocks)])
             v.excess.append([new_column(f"excess_{s}_{t}", 0) for t in range(self.n_blocks)])
+        if problem.is_limited and problem.unbacked_max_mwh is not None:
+            self._limit_unbacked(s, problem.unbacked_max_mwh)
         limit = problem.bess.connection_limit_mw
         for t in range(self.n_blocks):
             flow = {d[t]: 1 for d in v.discharge[s]} | {c[t]: -1 for c in v.charge[s]}
@@ -154,6 +156,19 @@ class TwoStageProgramme(Statement):
             if sum(unit.p_max_mw for unit in problem.bess.units) > limit:
                 self.add(f"export_{s}_{t}", flow, "<=", limit)
                 self.add(f"import_{s}_{t}", flow, ">=", -limit)
+
+    def _limit_unbacked(self, s: int, limit_mwh: float) -> None:
+        """unbacked_t >= x+_t - sum_i d_it and >= x-_t - sum_i c_it, each; h sum_t limited."""
+        v, h = self.v, self.problem.block_hours
+        total = {}
+        sides = ("sale", v.sale, v.discharge[s]), ("purchase", v.purchase, v.charge[s])
+        for side, trade, flows in sides:
+            for t in range(self.n_blocks):
+                unbacked = new_column(f"unbacked_{side}_{s}_{t}", 0)
+                terms = {unbacked: 1, trade[t]: -1} | {flow[t]: 1 for flow in flows}
+                self.add(f"unbacked_{side}_{s}_{t}", terms, ">=", 0)
+                total[unbacked] = h
+        self.add(f"unbacked_{s}", total, "<=", limit_mwh)
 
     def _keep_past(self, s: int, past: Past) -> None:
         """Trades that were made, exactly; flows that were run, but for their rounding."""

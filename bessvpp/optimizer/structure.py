@@ -81,6 +81,7 @@ class Shape:
     free_start: bool  # the DAM schedule may start anywhere
     is_risk_averse: bool  # with the tail of the profits
     n_lines: tuple[int, ...]  # of each unit's energy value
+    unbacked_max_mwh: float | None = None  # a day, of the DAM trade
 
     @property
     def blocks_per_day(self) -> int:
@@ -104,6 +105,7 @@ class Shape:
             problem.schedule_start_mwh is None,
             is_risk_averse,
             tuple(value.slope_rs_per_mwh.size for value in values),
+            problem.unbacked_max_mwh if problem.is_limited else None,
         )
 
 
@@ -283,6 +285,9 @@ def _recourse(
     rows.add(n_blocks, flow + trade, 0.0, 0.0)
     if sum(unit.p_max_mw for unit in shape.bess.units) > limit:
         rows.add(n_blocks, flow, -limit, limit)
+    if shape.unbacked_max_mwh is not None:
+        sides = (sale, paths.discharge), (purchase, paths.charge)
+        _limit_unbacked(shape, columns, rows, sides, shape.unbacked_max_mwh)
     named = {
         "rtm_sale": rtm_sale,
         "rtm_purchase": rtm_purchase,
@@ -294,6 +299,22 @@ def _recourse(
         "value": value,
     }
     return named, paths.start_rows[:, 0]
+
+
+def _limit_unbacked(
+    shape: Shape,
+    columns: Columns,
+    rows: Rows,
+    sides: Sequence[tuple[np.ndarray, np.ndarray]],
+    limit_mwh: float,
+) -> None:
+    """unbacked_t >= DAM trade of a side less the flow of all units, (U, T); their sum limited."""
+    unbacked = columns.add((len(sides), shape.n_blocks))
+    for part, (trade, flow) in zip(unbacked, sides, strict=True):
+        rows.add(shape.n_blocks, [(part, 1.0), (flow.T, 1.0), (trade, -1.0)], low=0.0)
+    by_day = unbacked.reshape(len(sides), shape.n_days, -1).swapaxes(0, 1)
+    energy = [(by_day.reshape(shape.n_days, -1), shape.block_hours)]
+    rows.add(shape.n_days, energy, high=limit_mwh)
 
 
 def _repeated(

@@ -45,6 +45,8 @@ class BacktestParams(Section):
     ``midnight`` says what a physical DAM schedule may count on for the energy that the next one
     starts from: ``own``, what it would leave by itself; ``plan``, what the plan as a whole
     expects, RTM trades included (the target under ``hard``), so that it may end anywhere.
+    ``unbacked_max_mwh_per_day`` bounds what a plan sells or buys in the DAM without running it in
+    the same block, in each scenario; the rest is a position between the markets.
     """
 
     commitment: CommitmentRule
@@ -52,6 +54,7 @@ class BacktestParams(Section):
     midnight: MidnightRule = "own"  # what parameter folders without it were planned by
     policies: Annotated[tuple[PolicyName, ...], Field(min_length=1)]
     fan: Literal["original", "recalibrated", "both"]
+    unbacked_max_mwh_per_day: NonNegative | None = None
     solver: SolverName
     solver_time_limit_s: Positive
 

@@ -420,3 +420,21 @@ def test_a_sweep_from_several_energies_is_that_of_each_alone(name, solver):
         assert plan.objective_rs == pytest.approx(alone.objective_rs, rel=1e-7)
         np.testing.assert_allclose(plan.dam_mw, alone.dam_mw, atol=1e-4)
     assert np.abs(plans[0].dam_mw - plans[2].dam_mw).max() > 1
+
+
+@pytest.mark.parametrize("limit_mwh", [0.0, 30.0])
+@pytest.mark.parametrize("n_blocks", [24, 96])
+def test_no_scenario_leaves_more_of_the_dam_trade_unrun_than_the_limit(limit_mwh, n_blocks):
+    """A DAM 3,000 above the RTM pays for selling what is bought back; the limit bounds that."""
+    params = fleet(unbacked_max_mwh_per_day=limit_mwh, midnight="plan", terminal="free")
+    problem = make_problem(params, n_blocks)
+    scenarios = price_scenarios(4, n_blocks, seed=2)
+    scenarios = replace(scenarios, rtm=np.maximum(scenarios.dam - 3000.0, 0))
+    plan = plan_day(problem, scenarios, Risk(0.2, 0.4))
+    sold, bought = np.maximum(plan.dam_mw, 0), np.maximum(-plan.dam_mw, 0)
+    run, charged = plan.discharge_mw.sum(axis=1), plan.charge_mw.sum(axis=1)
+    unrun = np.maximum(sold - run, 0) + np.maximum(bought - charged, 0)
+    unrun_mwh = problem.block_hours * unrun.sum(axis=1)
+    assert unrun_mwh.max() == pytest.approx(limit_mwh, abs=1e-5)
+    free = plan_day(replace(problem, unbacked_max_mwh=None), scenarios, Risk(0.2, 0.4))
+    assert free.objective_rs > plan.objective_rs + 10_000

@@ -68,6 +68,7 @@ def programmes(draw) -> tuple:
         hurdle_dam_rs_per_mwh=draw(st.sampled_from([0.0, 120.0])),
         hurdle_rtm_rs_per_mwh=draw(st.sampled_from([0.0, 60.0])),
         scheduling_rs_per_day=draw(st.sampled_from([0.0, 2000.0])),
+        unbacked_max_mwh_per_day=draw(st.sampled_from([None, None, 0.0, 12.0])),
     )
     prices = price_scenarios(
         n_scenarios,

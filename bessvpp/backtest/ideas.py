@@ -1,0 +1,207 @@
+"""What each idea of the plan is worth: the same days with it and without it, in pairs.
+
+Every variant is the two-stage plan on one fan with one thing changed, committed at its gates and
+settled with causal recourse, unless its name says otherwise. Rules for midnight leave different
+energy behind, so the last day also counts V of the energy that is left, the same V for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from bessvpp.backtest.policies import (
+    Commitment,
+    OnMean,
+    Policy,
+    TwoStage,
+    commitment_of,
+    nothing_committed,
+    typical_day,
+)
+from bessvpp.backtest.simulate import ceilings, commit_chain, settle_chain
+from bessvpp.backtest.summary import paired
+from bessvpp.backtest.window import Window
+from bessvpp.compute.workers import ONE, Workers
+from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.energy_value import energy_values
+from bessvpp.optimizer.problem import Problem
+from bessvpp.prices import PriceScenarios
+from bessvpp.settlement.day import AS_COMMITTED, CAUSAL, HINDSIGHT, SettledDay
+
+PLAN = "two-stage plan"
+CEILING = "ceiling"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A window with something changed, and how it is committed and settled."""
+
+    window: Window
+    policy: Policy
+    settlement: str = CAUSAL
+
+
+@dataclass(frozen=True)
+class Idea:
+    """One thing that a plan can do or know, and the two variants that differ in it."""
+
+    name: str
+    with_it: str
+    without: str
+
+
+IDEAS = (
+    Idea("the RTM", PLAN, "DAM alone, as committed"),
+    Idea("the DAM", PLAN, "RTM alone"),
+    Idea("scenarios in place of mean prices", PLAN, "mean prices"),
+    Idea("how blocks and markets hang together", PLAN, "each block by itself"),
+    Idea("CVaR in the objective", PLAN, "lambda 0"),
+    Idea("a schedule bound by the connection alone", "financial commitment", PLAN),
+    Idea("midnight by the whole plan", "hard target, midnight by plan", "hard target"),
+    Idea("V of the energy kept at midnight", "without hurdles", "hard target, midnight by plan"),
+    Idea("hurdles", PLAN, "without hurdles"),
+    Idea("knowing the DAM", "DAM known", PLAN),
+    Idea("knowing the RTM in recourse", "RTM known in recourse", PLAN),
+    Idea("knowing both markets", CEILING, PLAN),
+)
+"""What is compared; a gain may be a loss."""
+
+STAIRCASE = (
+    "RTM alone",
+    "simple rule",
+    "hard target",
+    "hard target, midnight by plan",
+    "without hurdles",
+    PLAN,
+    "RTM known in recourse",
+    CEILING,
+)
+"""From nothing committed to the ceiling, an idea a step."""
+
+
+def variants(window: Window, fan: str) -> dict[str, Variant]:
+    """The plan on a fan, and what it is compared with."""
+    plan = TwoStage(fan)
+    strict = with_rules(window, terminal="hard", midnight="own")
+    hard = with_rules(window, terminal="hard", midnight="plan")
+    bare = with_costs(window, hurdle_dam_rs_per_mwh=0.0, hurdle_rtm_rs_per_mwh=0.0)
+    return {
+        "RTM alone": Variant(window, nothing_committed),
+        "simple rule": Variant(strict, typical_day),
+        "hard target": Variant(strict, plan),
+        "hard target, midnight by plan": Variant(hard, plan),
+        "without hurdles": Variant(bare, plan),
+        PLAN: Variant(window, plan),
+        "RTM known in recourse": Variant(window, plan, HINDSIGHT),
+        "mean prices": Variant(window, OnMean(fan)),
+        "each block by itself": Variant(with_fan(window, fan, _each_block_by_itself), plan),
+        "lambda 0": Variant(with_risk(window, risk_aversion=0.0), plan),
+        "financial commitment": Variant(with_rules(window, commitment="financial"), plan),
+        "DAM known": Variant(with_fan(window, fan, _dam_known), plan),
+        "DAM alone, as committed": Variant(window, DamAlone(fan), AS_COMMITTED),
+    }
+
+
+@dataclass(frozen=True)
+class DamAlone:
+    """The best schedule on a fan's DAM paths where there is no RTM."""
+
+    fan: str
+
+    def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
+        alone = replace(window.with_energy_value(problem, day), rtm_allowed=False)
+        risk = window.params.risk.risk
+        return commitment_of(alone, dispatch.plan_day(alone, window.fans[self.fan][day], risk))
+
+
+def _each_block_by_itself(window: Window, day: int, fan: PriceScenarios) -> PriceScenarios:
+    """The same marginals with every block of either market drawn by itself."""
+    rng = np.random.default_rng([window.params.scenarios.seed, day])
+    return PriceScenarios(rng.permuted(fan.dam, axis=0), rng.permuted(fan.rtm, axis=0), fan.weights)
+
+
+def _dam_known(window: Window, day: int, fan: PriceScenarios) -> PriceScenarios:
+    """The day's own DAM in every scenario; the RTM moves along with it."""
+    dam = np.broadcast_to(window.realised(day).dam, fan.dam.shape)
+    cap = window.params.market.cap_rs_per_mwh(window.days[day].item())
+    floor = window.params.market.price_floor_rs_per_mwh
+    return PriceScenarios(dam, np.clip(dam + fan.rtm - fan.dam, floor, cap), fan.weights)
+
+
+def with_fan(
+    window: Window, fan: str, change: Callable[[Window, int, PriceScenarios], PriceScenarios]
+) -> Window:
+    """The window with another fan in place of one."""
+    days = [change(window, day, scenarios) for day, scenarios in enumerate(window.fans[fan])]
+    return replace(window, fans={fan: days})
+
+
+def with_rules(window: Window, **changes: str) -> Window:
+    return _with_section(window, "backtest", changes)
+
+
+def with_costs(window: Window, **changes: float) -> Window:
+    return _with_section(window, "market", changes)
+
+
+def with_risk(window: Window, **changes: float) -> Window:
+    return _with_section(window, "risk", changes)
+
+
+def _with_section(window: Window, name: str, changes: Mapping[str, object]) -> Window:
+    section = getattr(window.params, name).model_copy(update=changes)
+    return replace(window, params=window.params.model_copy(update={name: section}))
+
+
+def daily_nets(window: Window, fan: str, workers: Workers = ONE) -> pd.DataFrame:
+    """(D rows) net of each variant and of the ceiling [Rs], a column each.
+
+    Parameters
+    ----------
+    fan : of the plan
+    """
+    bare = replace(window, fans={fan: window.fans[fan]}, medians=())
+    chosen = variants(bare, fan)
+    found = workers.run([(_nets, variant) for variant in chosen.values()], "ideas")
+    bound = ceilings(replace(bare, fans={}))[HINDSIGHT].days
+    nets = dict(zip(chosen, found, strict=True)) | {CEILING: _with_what_is_left(window, bound)}
+    return pd.DataFrame(nets, index=window.days.astype(str))
+
+
+def _nets(variant: Variant) -> np.ndarray:
+    commitments = commit_chain(variant.window, variant.policy)
+    settled = settle_chain(variant.window, commitments, variant.settlement)
+    return _with_what_is_left(variant.window, settled)
+
+
+def _with_what_is_left(window: Window, days: Sequence[SettledDay]) -> np.ndarray:
+    """(D,) net of each day [Rs]; that of the last one with V of the energy left at its end."""
+    net = np.array([float(day.ledger.net_rs) for day in days])
+    last = len(days) - 1
+    problem = window.problem(days[last].e_start_mwh, last)
+    values = energy_values(problem, window.expected_tomorrow(last))
+    net[last] += sum(
+        float(value(energy)) for value, energy in zip(values, days[last].e_end_mwh, strict=True)
+    )
+    return net
+
+
+def worth(nets: pd.DataFrame) -> pd.DataFrame:
+    """A row an idea: what it earns over all days with a paired 90 % band [Rs].
+
+    Parameters
+    ----------
+    nets : as of ``daily_nets``
+    """
+    rows = []
+    for idea in IDEAS:
+        found = paired(nets[idea.with_it].to_numpy(), nets[idea.without].to_numpy())
+        gain, low, high = found.values()
+        beyond = low > 0 or high < 0
+        row = {"idea": idea.name, "with it": idea.with_it, "without": idea.without}
+        rows.append(row | {"gain_rs": gain, "low_rs": low, "high_rs": high, "beyond": beyond})
+    return pd.DataFrame(rows)
