@@ -22,13 +22,20 @@ from bessvpp.backtest.policies import (
     nothing_committed,
     typical_day,
 )
-from bessvpp.backtest.simulate import ceilings, commit_chain, settle_chain
+from bessvpp.backtest.simulate import (
+    as_days,
+    ceiling_problem,
+    commit_chain,
+    known_prices,
+    settle_chain,
+)
 from bessvpp.backtest.summary import paired
 from bessvpp.backtest.window import Window
+from bessvpp.battery import start_energy
 from bessvpp.compute.workers import ONE, Workers
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.energy_value import energy_values
-from bessvpp.optimizer.problem import Problem
+from bessvpp.optimizer.problem import EnergyValue, Problem
 from bessvpp.prices import PriceScenarios
 from bessvpp.settlement.day import AS_COMMITTED, CAUSAL, HINDSIGHT, SettledDay
 
@@ -167,9 +174,16 @@ def daily_nets(window: Window, fan: str, workers: Workers = ONE) -> pd.DataFrame
     bare = replace(window, fans={fan: window.fans[fan]}, medians=())
     chosen = variants(bare, fan)
     found = workers.run([(_nets, variant) for variant in chosen.values()], "ideas")
-    bound = ceilings(replace(bare, fans={}))[HINDSIGHT].days
-    nets = dict(zip(chosen, found, strict=True)) | {CEILING: _with_what_is_left(window, bound)}
+    nets = dict(zip(chosen, found, strict=True)) | {CEILING: _ceiling_nets(bare)}
     return pd.DataFrame(nets, index=window.days.astype(str))
+
+
+def _ceiling_nets(window: Window) -> np.ndarray:
+    """The most that any of the variants could reach, V of the energy left counted as theirs is."""
+    values = _last_values(window)
+    problem = replace(ceiling_problem(window), terminal="value", energy_values=values)
+    plan = dispatch.ceiling(replace(problem, name="the ceiling with V"), known_prices(window))
+    return _with_what_is_left(window, as_days(window, plan))
 
 
 def _nets(variant: Variant) -> np.ndarray:
@@ -181,13 +195,16 @@ def _nets(variant: Variant) -> np.ndarray:
 def _with_what_is_left(window: Window, days: Sequence[SettledDay]) -> np.ndarray:
     """(D,) net of each day [Rs]; that of the last one with V of the energy left at its end."""
     net = np.array([float(day.ledger.net_rs) for day in days])
-    last = len(days) - 1
-    problem = window.problem(days[last].e_start_mwh, last)
-    values = energy_values(problem, window.expected_tomorrow(last))
-    net[last] += sum(
-        float(value(energy)) for value, energy in zip(values, days[last].e_end_mwh, strict=True)
-    )
+    left = zip(_last_values(window), days[-1].e_end_mwh, strict=True)
+    net[-1] += sum(float(value(energy)) for value, energy in left)
     return net
+
+
+def _last_values(window: Window) -> tuple[EnergyValue, ...]:
+    """V of each unit as known at the gate of the last day."""
+    last = len(window.days) - 1
+    problem = window.problem(start_energy(window.params.bess), last)
+    return energy_values(problem, window.expected_tomorrow(last))
 
 
 def worth(nets: pd.DataFrame) -> pd.DataFrame:

@@ -98,17 +98,13 @@ class Ceiling:
 
 def ceilings(window: Window) -> dict[str, Ceiling]:
     """The window's bounds by settlement: both markets (hindsight), the DAM alone (as committed)."""
-    realised = [window.realised(day) for day in range(len(window.days))]
-    prices = PriceScenarios.single(
-        np.concatenate([p.dam[0] for p in realised]), np.concatenate([p.rtm[0] for p in realised])
-    )
-    problem = _ceiling_problem(window)
+    prices, problem = known_prices(window), ceiling_problem(window)
     bounds = {}
     for settlement, rtm_allowed in ((HINDSIGHT, True), (AS_COMMITTED, False)):
         name = f"the ceiling {settlement}"
         bounded = replace(problem, rtm_allowed=rtm_allowed, name=name)
         plan = dispatch.ceiling(bounded, prices)
-        days = [_slice_day(window, plan, prices, day) for day, prices in enumerate(realised)]
+        days = as_days(window, plan)
         freer = plan
         if bounded.terminal == "hard":
             freer = dispatch.ceiling(replace(bounded, target_each_day=False), prices)
@@ -116,7 +112,15 @@ def ceilings(window: Window) -> dict[str, Ceiling]:
     return bounds
 
 
-def _ceiling_problem(window: Window) -> Problem:
+def known_prices(window: Window) -> PriceScenarios:
+    """All days of a window as one sure path."""
+    days = [window.realised(day) for day in range(len(window.days))]
+    return PriceScenarios.single(
+        np.concatenate([day.dam[0] for day in days]), np.concatenate([day.rtm[0] for day in days])
+    )
+
+
+def ceiling_problem(window: Window) -> Problem:
     """All days in one programme, under rules that no policy's own can beat.
 
     Nothing steers it away from profit, and stored energy at its end is worth nothing.
@@ -136,8 +140,12 @@ def _ceiling_problem(window: Window) -> Problem:
     )
 
 
-def _slice_day(window: Window, plan: Plan, prices: PriceScenarios, day: int) -> SettledDay:
-    """One day of a plan over all days, booked at its own ``prices``."""
+def as_days(window: Window, plan: Plan) -> list[SettledDay]:
+    """A plan over all days with its prices known, day by day and booked."""
+    return [_slice_day(window, plan, day) for day in range(len(window.days))]
+
+
+def _slice_day(window: Window, plan: Plan, day: int) -> SettledDay:
     start = start_energy(window.params.bess)
     n_blocks = window.market.n_blocks
     span = slice(day * n_blocks, (day + 1) * n_blocks)
@@ -151,7 +159,8 @@ def _slice_day(window: Window, plan: Plan, prices: PriceScenarios, day: int) -> 
     }
     energy = plan.energy_mwh[0]
     e_start = start if day == 0 else energy[:, span.start - 1]
-    return booked(window.problem(start), prices, e_start, energy[:, span.stop - 1], flows)
+    e_end = energy[:, span.stop - 1]
+    return booked(window.problem(start), window.realised(day), e_start, e_end, flows)
 
 
 # ---------------------------------------------------------------------- the backtest
