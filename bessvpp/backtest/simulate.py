@@ -172,6 +172,7 @@ class Backtest:
 
     daily: pd.DataFrame  # a row per policy, settlement and day
     ceilings: Mapping[str, Ceiling]  # by settlement
+    settled: Mapping[tuple[str, str], Sequence[SettledDay]]  # by policy and settlement
 
 
 def run_backtest(window: Window, workers: Workers = ONE) -> Backtest:
@@ -195,7 +196,7 @@ def run_backtest(window: Window, workers: Workers = ONE) -> Backtest:
     for settlement, bound in bounds.items():
         starts = [day.e_start_mwh for day in bound.days]
         rows += daily.rows(window, CEILING, settlement, bound.days, starts)
-    return Backtest(pd.DataFrame(rows), bounds)
+    return Backtest(pd.DataFrame(rows), bounds, dict(zip(keys, chains, strict=True)))
 
 
 def planned_starts(window: Window, commitments: Sequence[Commitment]) -> list[np.ndarray]:

@@ -29,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "scenarios": ["scenario_paths", "spread_fan", "rank_histograms", "correlation_matrix"],
         "dispatch": ["commitment", "day_ahead", "recourse_and_energy", "profit_distribution"],
+        "backtest": ["traded_day", "waterfall", "staircase", "worth_of_ideas"],
         "results": ["policy_bars", "gain_over_nothing", "frontier", "interactive_frontier"],
     },
 )

@@ -1,0 +1,168 @@
+"""Pictures of a backtest: a day as it was traded, where the money came from, what ideas add."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bessvpp import battery
+from bessvpp.params.bess import BessParams
+from bessvpp.plots.style import (
+    COLOURS,
+    LAKH,
+    NAMES,
+    RUPEES,
+    clock_axis,
+    finished,
+    hours_of_blocks,
+    new_figure,
+)
+from bessvpp.prices import PriceScenarios
+from bessvpp.settlement.day import SettledDay
+
+
+def traded_day(
+    day: SettledDay,
+    prices: PriceScenarios,
+    at_gates: np.ndarray,
+    bess: BessParams,
+    synthetic: bool,
+) -> Figure:
+    """A day block by block: what was committed, traded again and run, and what was known.
+
+    Parameters
+    ----------
+    at_gates : (T,) RTM price that the gate of each block's session expected
+    """
+    figure, axes = new_figure(3, 1, 7.0, sharex=True, height_ratios=(3, 2, 2))
+    n_blocks = len(day.dam_mw)
+    hours, width = hours_of_blocks(n_blocks), 24 / n_blocks
+    net_mw = (day.discharge_mw - day.charge_mw).sum(axis=0)
+    trade, energy, known = axes[:, 0]
+    shown = {"width": width, "align": "edge"}
+    trade.bar(hours, day.dam_mw, color=COLOURS["dam"], alpha=0.55, label="committed, DAM", **shown)
+    trade.bar(hours, day.rtm_mw, color=COLOURS["rtm"], alpha=0.55, label="traded, RTM", **shown)
+    trade.step(hours, net_mw, where="post", color="black", lw=1.6, label="run by the battery")
+    trade.set_title("Sold above, bought below")
+    trade.set_ylabel("MW")
+    trade.legend(ncols=3, loc="upper left")
+    trade.set_ylim(*np.array(trade.get_ylim()) * [1.05, 1.35])
+    stored = np.append(day.e_start_mwh.sum(), _stored(bess, day))
+    energy.plot(np.append(0, hours + width), stored, color=COLOURS["recalibrated"], lw=2)
+    limits = [sum(getattr(u, name) for u in bess.units) for name in ("e_min_mwh", "e_max_mwh")]
+    for limit in limits:
+        energy.axhline(limit, color="black", lw=1, ls=":")
+    energy.set_title("Stored energy, between its limits")
+    energy.set_ylabel("MWh")
+    energy.set_ylim(0, limits[1] * 1.08)
+    known.step(hours, prices.dam[0], where="post", color=COLOURS["dam"], label=NAMES["dam"])
+    known.step(hours, prices.rtm[0], where="post", color=COLOURS["rtm"], label=NAMES["rtm"])
+    known.step(
+        hours,
+        at_gates,
+        where="post",
+        color=COLOURS["rtm"],
+        ls=":",
+        label="RTM expected at its gate",
+    )
+    known.set_title("Prices, and what each gate expected")
+    known.set_ylabel("Rs/MWh")
+    known.yaxis.set_major_formatter(RUPEES)
+    known.set_ylim(0, max(prices.dam.max(), np.nanmax(prices.rtm)) * 1.3)
+    known.legend(ncols=3, loc="upper left")
+    clock_axis(known)
+    return finished(figure, synthetic)
+
+
+def _stored(bess: BessParams, day: SettledDay) -> np.ndarray:
+    """(T,) energy of all units after each block."""
+    net_mw = day.discharge_mw - day.charge_mw
+    parts = zip(bess.units, net_mw, day.e_start_mwh, strict=True)
+    paths = [battery.energy_path(unit, mw, start, 24 / mw.size) for unit, mw, start in parts]
+    return np.sum(paths, axis=0)
+
+
+def waterfall(ledger_rs: Mapping[str, float], synthetic: bool) -> Figure:
+    """From revenue to net, an entry of the ledger a step.
+
+    Parameters
+    ----------
+    ledger_rs : revenues, positive when received, then costs, positive when paid
+    """
+    figure, axes = new_figure(1, 1, 3.6)
+    axis = axes[0, 0]
+    steps = {
+        name: value if name.endswith("revenue_rs") else -value
+        for name, value in ledger_rs.items()
+        if abs(value) > 0
+    }
+    names = [name.removesuffix("_rs").replace("_", " ").replace("dam", "DAM") for name in steps]
+    names = [name.replace("rtm", "RTM") for name in names]
+    values = np.array(list(steps.values())) / LAKH
+    ends = np.cumsum(values)
+    colour = np.where(values > 0, COLOURS["recalibrated"], COLOURS["discharge"])
+    axis.bar(range(len(values)), values, bottom=ends - values, color=colour)
+    axis.bar(len(values), ends[-1], color="black")
+    for place, (value, end) in enumerate(zip(values, ends, strict=True)):
+        axis.text(place, max(end, end - value), f"{value:+,.1f}", ha="center", va="bottom", size=9)
+    axis.text(len(values), max(ends[-1], 0), f"{ends[-1]:,.1f}", ha="center", va="bottom", size=9)
+    axis.set_xticks(range(len(values) + 1), [*names, "net"], rotation=20, ha="right")
+    axis.axhline(0, color="black", lw=0.8)
+    axis.set_title("From revenue to net")
+    axis.set_ylabel("lakh Rs")
+    axis.margins(y=0.12)
+    axis.grid(axis="x", visible=False)
+    return finished(figure, synthetic)
+
+
+def staircase(nets: pd.DataFrame, steps: Sequence[str], synthetic: bool) -> Figure:
+    """Net of all days from one step to the next, each with what it adds to the one below it.
+
+    Parameters
+    ----------
+    nets : a row a day, a column a step [Rs]
+    """
+    figure, axes = new_figure(1, 1, 4.2)
+    axis = axes[0, 0]
+    totals = nets[list(steps)].sum().to_numpy() / LAKH
+    before = np.append(0, totals[:-1])
+    low, high = np.minimum(before, totals), np.maximum(before, totals)
+    colour = np.where(totals >= before, COLOURS["recalibrated"], COLOURS["discharge"])
+    axis.barh(range(len(totals)), totals, color="#dfe4e6")
+    axis.barh(range(len(totals)), high - low, left=low, color=colour)
+    for place, (total, added) in enumerate(zip(totals, totals - before, strict=True)):
+        added_text = "" if place == 0 else f"  ({added:+,.1f})"
+        axis.text(high[place], place, f" {total:,.1f}{added_text}", va="center", size=9)
+    axis.set_yticks(range(len(totals)), steps)
+    axis.invert_yaxis()
+    axis.set_title("Net of all days, and what each step adds")
+    axis.set_xlabel("lakh Rs, what is left in the battery counted at V")
+    axis.set_xlim(min(0, totals.min()), totals.max() * 1.22)
+    axis.grid(axis="y", visible=False)
+    return finished(figure, synthetic)
+
+
+def worth_of_ideas(worth: pd.DataFrame, synthetic: bool) -> Figure:
+    """What each idea earns over all days, with its paired band; grey where that contains zero.
+
+    Parameters
+    ----------
+    worth : as of ``backtest.ideas.worth``
+    """
+    figure, axes = new_figure(1, 1, 0.8 + 0.34 * len(worth))
+    axis = axes[0, 0]
+    for place, row in enumerate(worth.itertuples()):
+        colour = COLOURS["recalibrated"] if row.gain_rs > 0 else COLOURS["discharge"]
+        colour = colour if row.beyond else COLOURS["original"]
+        axis.plot([row.low_rs / LAKH, row.high_rs / LAKH], [place] * 2, color=colour, lw=3)
+        axis.plot(row.gain_rs / LAKH, place, "o", color=colour, ms=7)
+    axis.axvline(0, color="black", lw=0.8)
+    axis.set_yticks(range(len(worth)), worth["idea"])
+    axis.invert_yaxis()
+    axis.set_title("What it earns on the same days, 90 % band")
+    axis.set_xlabel("lakh Rs")
+    axis.grid(axis="y", visible=False)
+    return finished(figure, synthetic)
