@@ -44,6 +44,7 @@ from bessvpp.settlement.day import (
     settle_causally,
     settle_with_recourse,
 )
+from bessvpp.settlement.recourse import Gates, settle_on_bids
 
 CEILING = "ceiling"
 
@@ -64,16 +65,29 @@ def settle_chain(
         elif settlement == HINDSIGHT:
             problem = window.with_energy_value(problem, day)
             result = settle_with_recourse(problem, prices, commitment.dam_mw)
-        elif window.expected_rtm is None:
-            raise ValueError("causal recourse needs what each gate expects: with_expected_rtm")
         else:
             problem = window.with_energy_value(problem, day)
-            starts = clock.session_starts(window.params.market, window.market.n_blocks)
-            expected = window.expected_rtm[day]
-            result = settle_causally(problem, prices, commitment.dam_mw, starts, expected)
+            result = _settle_day_causally(window, day, problem, commitment)
         settled.append(result)
         energy = result.e_end_mwh
     return settled
+
+
+def _settle_day_causally(
+    window: Window, day: int, problem: Problem, commitment: Commitment
+) -> SettledDay:
+    """A day's books by the recourse that the parameters name."""
+    if window.expected_rtm is None:
+        raise ValueError("causal recourse needs what each gate expects: with_expected_rtm")
+    prices, expected, rules = window.realised(day), window.expected_rtm[day], window.params.market
+    starts = clock.session_starts(rules, window.market.n_blocks)
+    if window.params.backtest.recourse == "expected":
+        return settle_causally(problem, prices, commitment.dam_mw, starts, expected)
+    if not window.laws:
+        raise ValueError("dynamic recourse needs how the RTM surprises: with_expected_rtm")
+    behind = clock.blocks_behind(rules, window.market.n_blocks)
+    gates = Gates(starts, expected[:, None], behind)
+    return settle_on_bids(problem, prices, commitment.unit_mw, gates, window.laws[day])
 
 
 def commit_chain(window: Window, policy: Policy) -> list[Commitment]:

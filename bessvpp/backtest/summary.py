@@ -138,6 +138,7 @@ def rules(window: Window) -> dict[str, object]:
         "recourse": "hindsight: the day's RTM prices known"
         if window.expected_rtm is None
         else "causal: each session on what its gate knows; hindsight: the day's RTM known",
+        "causal_recourse": params.backtest.recourse,
         "risk_aversion": params.risk.risk_aversion,
         "alpha": params.risk.alpha,
         "fee_dam_rs_per_mwh_traded": params.market.fee_dam_rs_per_mwh,

@@ -12,6 +12,7 @@ from bessvpp.risk import Risk
 CommitmentRule = Literal["physical", "financial"]
 TerminalRule = Literal["hard", "free", "value"]
 MidnightRule = Literal["plan", "own"]
+RecourseName = Literal["dynamic", "expected"]
 SolverName = Literal["engine", "highs", "cbc"]
 FanName = Literal["original", "recalibrated"]
 PolicyName = Literal[
@@ -47,11 +48,14 @@ class BacktestParams(Section):
     expects, RTM trades included (the target under ``hard``), so that it may end anywhere.
     ``unbacked_max_mwh_per_day`` bounds what a plan sells or buys in the DAM without running it in
     the same block, in each scenario; the rest is a position between the markets.
+    ``recourse`` is how the RTM is traded causally: ``expected``, quantities that are best on
+    expected prices; ``dynamic``, quantities by price that count with surprises.
     """
 
     commitment: CommitmentRule
     terminal: TerminalRule
     midnight: MidnightRule = "own"  # what parameter folders without it were planned by
+    recourse: RecourseName = "expected"  # what parameter folders without it were settled by
     policies: Annotated[tuple[PolicyName, ...], Field(min_length=1)]
     fan: Literal["original", "recalibrated", "both"]
     unbacked_max_mwh_per_day: NonNegative | None = None

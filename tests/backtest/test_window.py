@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from backtest_cases import MARKETS, changed
-from small_cases import make_params, make_window
+from small_cases import make_market, make_params, make_window
 
-from bessvpp.backtest.window import load_window, settled_days
+from bessvpp.backtest.policies import nothing_committed
+from bessvpp.backtest.simulate import settle_chain
+from bessvpp.backtest.window import load_window, settled_days, surprise_law
 from bessvpp.errors import DataError, ParameterError
+from bessvpp.settlement.day import CAUSAL
 
 
 def test_days_without_prices_to_settle_at_are_not_settled():
@@ -45,3 +51,61 @@ def test_the_window_of_a_run_is_the_one_that_was_written(study, study_run):
     assert list(window.fans) == ["original"]
     expected = study.original["dam"].on(window.days).level(0.5)
     np.testing.assert_array_equal([day.dam[0] for day in window.medians], expected)
+
+
+def gate_errors(market, spread_rs: float = 600.0, seed: int = 4) -> np.ndarray:
+    """(D, G, T) what hourly gates expect: the outcome, blurred alike at all gates of a day."""
+    rng = np.random.default_rng(seed)
+    blur = rng.normal(0, spread_rs, market.rtm_mcp.shape)
+    return np.repeat((market.rtm_mcp + blur)[:, None], 24, axis=1)
+
+
+def test_a_law_is_learnt_up_to_the_day_before_yesterday():
+    market, rules = make_market(40), make_params().market
+    expected, day = gate_errors(market), market.dates[30]
+    law = surprise_law(market, market.dates, expected, rules, day)
+    np.testing.assert_allclose(law.spread_rs.mean(), 600, rtol=0.1)
+    assert (law.low, law.high) == (0.0, 10_000.0)
+    later = expected.copy()
+    later[29:] = np.random.default_rng(1).uniform(0, 10_000, later[29:].shape)
+    other = surprise_law(market, market.dates, later, rules, day)
+    np.testing.assert_array_equal(law.transition, other.transition)
+    np.testing.assert_array_equal(law.spread_rs, other.spread_rs)
+    later[28] += 900
+    other = surprise_law(market, market.dates, later, rules, day)
+    assert np.abs(law.spread_rs - other.spread_rs).max() > 1
+    with pytest.raises(DataError, match="only 3 days out of sample"):
+        surprise_law(market, market.dates, expected, rules, market.dates[4])
+
+
+def test_days_are_settled_by_bids_each_from_what_the_last_one_left():
+    market = make_market(30)
+    params = make_params(recourse="dynamic", terminal="free")
+    window = make_window(params, market, first=24)
+    expected = gate_errors(market)
+    laws = [surprise_law(market, market.dates, expected, params.market, day) for day in window.days]
+    ready = replace(window, expected_rtm=expected[24:], laws=laws)
+    nothing = [nothing_committed(ready, day, ready.problem(np.array([100.0]))) for day in range(6)]
+    days = settle_chain(ready, nothing, CAUSAL)
+    for before, after in pairwise(days):
+        np.testing.assert_array_equal(before.e_end_mwh, after.e_start_mwh)
+    quantities = settle_chain(with_recourse(ready, "expected"), nothing, CAUSAL)
+    assert any(
+        np.abs(one.rtm_mw - two.rtm_mw).max() > 1 for one, two in zip(days, quantities, strict=True)
+    )
+    # what the fourth day brings changes nothing on the three before
+    other = replace(
+        ready,
+        market=changed(market, rtm=(27, slice(None), 9000.0)),
+    )
+    again = settle_chain(other, nothing, CAUSAL)
+    for one, two in zip(days[:3], again[:3], strict=True):
+        np.testing.assert_array_equal(one.rtm_mw, two.rtm_mw)
+    assert np.abs(days[3].rtm_mw - again[3].rtm_mw).max() > 1
+    with pytest.raises(ValueError, match="how the RTM surprises"):
+        settle_chain(replace(ready, laws=()), nothing, CAUSAL)
+
+
+def with_recourse(window, recourse: str):
+    backtest = window.params.backtest.model_copy(update={"recourse": recourse})
+    return replace(window, params=window.params.model_copy(update={"backtest": backtest}))

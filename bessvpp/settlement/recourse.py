@@ -1,0 +1,395 @@
+"""RTM trade session by session along many price paths at once, each on what its gates know.
+
+Two policies. *Expected*: at each gate the rest of the day is planned on expected prices as if
+they were sure, and the session's trades are bid as quantities (``trade_on_expectations``; for one
+unit what ``day.settle_causally`` does). *Dynamic*: the rest of the day is uncertain, and the
+session's trades are bid as quantities by price (``trade_on_bids``). A session's bids close before
+the outcome of the one before is known: energy counts as what those bids leave on average, and
+no outcome of theirs may make a bid undeliverable.
+
+Several units trade each by itself, with its own share of the schedule and of the connection: no
+unit knows of another, so that is feasible, and less than a joint plan can do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bessvpp import ledger
+from bessvpp.ledger import Ledger
+from bessvpp.optimizer.dynamic import energy_table, goals_mwh
+from bessvpp.optimizer.problem import Problem
+from bessvpp.optimizer.stored_energy import (
+    UnitDay,
+    Worth,
+    block_slopes,
+    earlier,
+    pieces_taken,
+    unit_days,
+)
+from bessvpp.optimizer.surprise import SurpriseLaw
+from bessvpp.params.market import Costs
+from bessvpp.prices import PriceScenarios
+from bessvpp.settlement.day import SettledDay, booked
+
+BISECTIONS = 16
+DEAREST_CYCLE_RS_PER_MWH = 2.0**15
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What the gates of a day expect: G gates, S paths, T blocks.
+
+    ``expected_rtm`` is (G, S, T), nothing before a gate's own block being read, or (1, S, T)
+    where one path of expectations serves the whole day. ``blocks_behind`` is the distance from a
+    gate's first block to the latest one whose price it knows (``market.clock``).
+    """
+
+    starts: np.ndarray  # (G,) first block of each gate's session, rising from 0
+    expected_rtm: np.ndarray  # (G, S, T) or (1, S, T) Rs/MWh
+    blocks_behind: int = 1
+
+    @property
+    def is_one_path(self) -> bool:
+        """Whether expectations do not move with what is seen within the day."""
+        return len(self.expected_rtm) == 1
+
+    def gate_of(self, t: int) -> int:
+        """Place of the gate that decides on a block."""
+        return int(np.searchsorted(self.starts, t, side="right")) - 1
+
+    def expected_of(self, t: int) -> np.ndarray:
+        """(S,) price of a block that its own gate expects."""
+        return self.expected_rtm[0 if self.is_one_path else self.gate_of(t), :, t]
+
+    def known_blocks(self, t: int) -> int:
+        """Blocks of the day whose outcome is known at the gate that decides on block t."""
+        return max(int(self.starts[self.gate_of(t)]) - self.blocks_behind + 1, 0)
+
+
+@dataclass(frozen=True)
+class Traded:
+    """A day traded along S paths: U units, T blocks."""
+
+    ledger: Ledger  # entries (S,)
+    dam_mw: np.ndarray  # (T,)
+    rtm_mw: np.ndarray  # (S, T)
+    charge_mw: np.ndarray  # (S, U, T)
+    discharge_mw: np.ndarray  # (S, U, T)
+    undelivered_mw: np.ndarray  # (S, T)
+    missing_mwh: np.ndarray  # (S,) drawn at the end, unscheduled, to reach a ``hard`` target
+    e_end_mwh: np.ndarray  # (S, U)
+
+
+def trade_on_expectations(
+    problem: Problem, paths: PriceScenarios, unit_dam_mw: np.ndarray, gates: Gates
+) -> Traded:
+    """Trade a day along each path, the rest of the day planned on expected prices as if sure.
+
+    Parameters
+    ----------
+    paths : realised or imagined prices; the RTM of a session is used after its gate alone, and
+        NaN leaves its trade undone: the battery follows what was sold before as far as it can
+    unit_dam_mw : (U, T) DAM schedule of each unit, positive sells
+    """
+
+    def bid(day: UnitDay, e_start_mwh: float) -> Flow:
+        return _follow_goals(day, problem.costs, paths, gates, e_start_mwh)
+
+    return _traded(problem, paths, unit_dam_mw, gates, bid)
+
+
+def trade_on_bids(
+    problem: Problem,
+    paths: PriceScenarios,
+    unit_dam_mw: np.ndarray,
+    gates: Gates,
+    law: SurpriseLaw,
+) -> Traded:
+    """Trade a day along each path by bids of quantities by price, the rest of the day uncertain.
+
+    Parameters
+    ----------
+    paths, unit_dam_mw : as for ``trade_on_expectations``
+    law : of the surprises around what ``gates`` expect
+    """
+
+    def bid(day: UnitDay, e_start_mwh: float) -> Flow:
+        return _Bidder(day, problem, paths, gates, law).run(e_start_mwh)
+
+    return _traded(problem, paths, unit_dam_mw, gates, bid)
+
+
+def settle_on_bids(
+    problem: Problem,
+    prices: PriceScenarios,
+    unit_dam_mw: np.ndarray,
+    gates: Gates,
+    law: SurpriseLaw,
+) -> SettledDay:
+    """A day's books with dynamic recourse; parameters of ``trade_on_bids``, one path."""
+    done = trade_on_bids(problem, prices, unit_dam_mw, gates, law)
+    flows = {
+        "dam_mw": done.dam_mw,
+        "rtm_mw": done.rtm_mw[0],
+        "charge_mw": done.charge_mw[0],
+        "discharge_mw": done.discharge_mw[0],
+        "undelivered_mw": done.undelivered_mw[0],
+        "missing_mwh": float(done.missing_mwh[0]),
+    }
+    return booked(problem, prices, problem.e_start_mwh, done.e_end_mwh[0], flows)
+
+
+Flow = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""RTM trade (S, T), net power (S, T) and energy at the end (S,) of one unit."""
+
+
+def _traded(
+    problem: Problem,
+    paths: PriceScenarios,
+    unit_dam_mw: np.ndarray,
+    gates: Gates,
+    bid: Callable[[UnitDay, float], Flow],
+) -> Traded:
+    """Every unit's day, and the books of all together."""
+    flows = []
+    for day, e_start in zip(unit_days(problem, unit_dam_mw), problem.e_start_mwh, strict=True):
+        price = _cycle_price(day, problem.costs, paths.dam, gates, float(e_start))
+        flows.append(bid(day.dearer_discharge(price), float(e_start)))
+    rtm, net, e_end = (np.stack(part, axis=1) for part in zip(*flows, strict=True))
+    missing = np.zeros(e_end.shape)
+    if problem.e_end_min_mwh is not None:
+        missing = np.maximum(problem.e_end_min_mwh - e_end, 0)
+    dam_mw, rtm_mw = unit_dam_mw.sum(axis=0), rtm.sum(axis=1)
+    eta_charge = np.array([unit.eta_charge for unit in problem.bess.units])
+    shown = {
+        "rtm_mw": rtm_mw,
+        "charge_mw": np.maximum(-net, 0),
+        "discharge_mw": np.maximum(net, 0),
+        "undelivered_mw": np.round(dam_mw + rtm_mw - net.sum(axis=1), 9),
+        "missing_mwh": (missing / eta_charge).sum(axis=1),
+    }
+    books = ledger.settle(
+        problem.bess,
+        problem.costs,
+        problem.block_hours,
+        dam=paths.dam,
+        rtm=paths.rtm,
+        dam_mw=np.broadcast_to(dam_mw, paths.dam.shape),
+        **shown,
+    )
+    return Traded(books, dam_mw, **shown, e_end_mwh=e_end + missing)
+
+
+class _Run:
+    """What one unit has done of a day along S paths, and what it has left after each block."""
+
+    def __init__(self, day: UnitDay, rtm_price: np.ndarray, e_start_mwh: float) -> None:
+        n_paths, n_blocks = rtm_price.shape
+        self.day, self.rtm_price = day, rtm_price
+        self.rtm_mw, self.net_mw = np.zeros(rtm_price.shape), np.zeros(rtm_price.shape)
+        self.energy_mwh = np.full((n_paths, n_blocks + 1), e_start_mwh)
+        self.budget_mwh = np.full((n_paths, n_blocks + 1), day.budget_mwh)
+
+    def carry_out(self, t: int, wanted_mwh: np.ndarray) -> None:
+        """Trade what was wanted of store (S,) where the session trades, and run what can be."""
+        day, energy, budget = self.day, self.energy_mwh[:, t], self.budget_mwh[:, t]
+        trade = np.round(day.net_mw(wanted_mwh) - day.schedule_mw[t], 9)
+        self.rtm_mw[:, t] = np.where(np.isfinite(self.rtm_price[:, t]), trade, 0.0)
+        left = np.maximum(energy - day.e_min_mwh, 0) * day.eta_discharge
+        room = np.maximum(day.e_max_mwh - energy, 0) / day.eta_charge
+        most = np.minimum(np.minimum(left, budget) / day.block_hours, day.discharge_max_mw[t])
+        least = -np.minimum(room / day.block_hours, day.charge_max_mw[t])
+        net = np.clip(day.schedule_mw[t] + self.rtm_mw[:, t], least, most)
+        self.net_mw[:, t] = net
+        self.energy_mwh[:, t + 1] = energy - day.taken_mwh(net)
+        self.budget_mwh[:, t + 1] = np.maximum(budget - day.block_hours * np.maximum(net, 0), 0)
+
+    @property
+    def flow(self) -> Flow:
+        """What the unit did."""
+        return self.rtm_mw, self.net_mw, self.energy_mwh[:, -1]
+
+
+# ---------------------------------------------------------------------- on expectations
+
+
+def session_goals(day: UnitDay, costs: Costs, dam: np.ndarray, gates: Gates) -> np.ndarray:
+    """(T, S, 3) energy down to which each piece of a block is worth taking, by its own gate.
+
+    Parameters
+    ----------
+    dam : (S, T) DAM prices
+    """
+    expected = gates.expected_rtm
+    n_gates, n_paths, n_blocks = expected.shape
+    flow_cost = ledger.flow_cost_rs_per_mwh(costs, np.broadcast_to(dam, expected.shape), expected)
+    goals = np.empty((n_blocks, n_paths, 3))
+    worth, gate = day.end, n_gates - 1
+    for t in range(n_blocks - 1, -1, -1):
+        if gate and t < gates.starts[gate]:
+            gate -= 1
+            n_rows = (gate + 1) * n_paths
+            worth = Worth(worth.slopes[:n_rows], worth.lengths[:n_rows])
+        slopes, lengths = block_slopes(
+            day, t, expected[: gate + 1, :, t].ravel(), flow_cost[: gate + 1, :, t].ravel()
+        )
+        own = Worth(worth.slopes[-n_paths:], worth.lengths[-n_paths:])
+        goals[t] = day.e_min_mwh + own.energy_above(slopes[-n_paths:])
+        worth = earlier(worth, slopes, lengths, -float(day.taken_mwh(-day.charge_max_mw[t])))
+    return goals
+
+
+def _follow_goals(
+    day: UnitDay, costs: Costs, paths: PriceScenarios, gates: Gates, e_start_mwh: float
+) -> Flow:
+    goals = session_goals(day, costs, paths.dam, gates)
+    run, wanted = _Run(day, paths.rtm, e_start_mwh), np.zeros(paths.rtm.shape)
+    for t in range(paths.rtm.shape[1]):
+        known = gates.known_blocks(t)
+        energy = run.energy_mwh[:, known] - wanted[:, known:t].sum(axis=1)
+        energy = np.clip(energy, day.e_min_mwh, day.e_max_mwh)
+        pieces = pieces_taken(day, t, day.piece_lengths(t), energy[:, None], goals[t])
+        wanted[:, t] = day.taken_mwh(-day.charge_max_mw[t]) + sum(pieces)[:, 0]
+        wanted[:, t] = np.minimum(wanted[:, t], _affordable(run, known, wanted[:, known:t]))
+        run.carry_out(t, wanted[:, t])
+    return run.flow
+
+
+def _affordable(run: _Run, known: int, open_bids_mwh: np.ndarray) -> np.ndarray:
+    """(S,) most that may be taken of store within the limit on cycles, by what a gate knows.
+
+    Parameters
+    ----------
+    open_bids_mwh : (S, n) wanted of store in the n blocks whose outcome is not known
+    """
+    spent = np.maximum(open_bids_mwh, 0).sum(axis=1) * run.day.eta_discharge
+    return np.maximum(run.budget_mwh[:, known] - spent, 0) / run.day.eta_discharge
+
+
+def _cycle_price(
+    day: UnitDay, costs: Costs, dam: np.ndarray, gates: Gates, e_start_mwh: float
+) -> float:
+    """Price on discharge at which the first gate's plans keep the limit on cycles, on average.
+
+    The limit itself is kept along each path; the price makes it be spent where it is worth most.
+    """
+    if np.isinf(day.budget_mwh):
+        return 0.0
+    expected = gates.expected_rtm[:1]
+    first = Gates(np.zeros(1, dtype=int), expected)
+    sure = PriceScenarios(dam, expected[0], np.full(len(dam), 1 / len(dam)))
+    unlimited = day.without_budget()
+
+    def spent(price: float) -> float:
+        dearer = unlimited.dearer_discharge(price)
+        _, net, _ = _follow_goals(dearer, costs, sure, first, e_start_mwh)
+        return float(day.block_hours * np.maximum(net, 0).sum(axis=1).mean())
+
+    low, high = 0.0, DEAREST_CYCLE_RS_PER_MWH
+    if spent(low) <= day.budget_mwh:
+        return low
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if spent(middle) <= day.budget_mwh else (middle, high)
+    return high
+
+
+# ---------------------------------------------------------------------- on bids by price
+
+
+class _Bidder:
+    """One unit's bids: quantities by price for each block, at the nodes of the surprises' chain."""
+
+    def __init__(
+        self,
+        day: UnitDay,
+        problem: Problem,
+        paths: PriceScenarios,
+        gates: Gates,
+        law: SurpriseLaw,
+    ) -> None:
+        self.day, self.costs, self.paths = day, problem.costs, paths
+        self.gates, self.law = gates, law
+        self.n_blocks = paths.rtm.shape[1]
+        self.table = energy_table(
+            day, problem.costs, paths.dam, gates.starts, gates.expected_rtm, law
+        )
+        self.wanted = np.zeros((*paths.rtm.shape, len(law.nodes)))  # of store, by node [MWh]
+        self.floor_mwh, self.swing_mwh = self._end_limits(problem)
+
+    def _end_limits(self, problem: Problem) -> tuple[np.ndarray, float]:
+        """(T,) least energy after each block, and how far a block's bids may leave it open.
+
+        Under ``hard`` the target stays in reach whatever sessions not yet known have done.
+        """
+        day = self.day
+        if problem.terminal != "hard":
+            return np.full(self.n_blocks, day.e_min_mwh), np.inf
+        target = day.e_min_mwh + day.end.lengths[0, 0]
+        charged = -day.taken_mwh(-day.charge_max_mw)
+        to_come = charged[::-1].cumsum()[::-1] - charged
+        open_blocks = max(t - self.gates.known_blocks(t) for t in range(self.n_blocks))
+        floor = np.maximum(target - to_come, day.e_min_mwh)
+        return floor, float(day.e_max_mwh - target) / max(open_blocks, 1)
+
+    def run(self, e_start_mwh: float) -> Flow:
+        """The unit's day: bids at each gate, and what came of them."""
+        run, rows = _Run(self.day, self.paths.rtm, e_start_mwh), np.arange(len(self.paths.rtm))
+        for t in range(self.n_blocks):
+            prices = self.law.prices(self.gates.expected_of(t), t)
+            self.wanted[:, t] = self._bid(t, prices, run)
+            steps = (prices[:, 1:] + prices[:, :-1]) / 2
+            node = (steps < self.paths.rtm[:, t, None]).sum(axis=1)
+            run.carry_out(t, self.wanted[rows, t, node])
+        return run.flow
+
+    def _bid(self, t: int, prices: np.ndarray, run: _Run) -> np.ndarray:
+        """(S, Z) energy wanted of store at each node's price, rising along them."""
+        day, known = self.day, self.gates.known_blocks(t)
+        open_bids = self.wanted[:, known:t]
+        start, full_charge = run.energy_mwh[:, known], float(day.taken_mwh(-day.charge_max_mw[t]))
+        low = np.maximum(start - open_bids.max(axis=2).sum(axis=1), day.e_min_mwh)[:, None]
+        high = np.minimum(start - open_bids.min(axis=2).sum(axis=1), day.e_max_mwh)[:, None]
+        energy = np.clip(start[:, None] - open_bids.sum(axis=1), low, high)
+        if t > known:
+            energy = self._mean_energy(t, known, energy)
+        wanted = full_charge + self._taken(t, prices, energy)
+        middle = wanted[:, wanted.shape[1] // 2, None]
+        wanted = np.clip(wanted, middle - self.swing_mwh / 2, middle + self.swing_mwh / 2)
+        affordable = _affordable(run, known, open_bids.max(axis=2))[:, None]
+        wanted = np.minimum(wanted, np.minimum(low - self.floor_mwh[t], affordable))
+        wanted = np.maximum(wanted, np.maximum(high - day.e_max_mwh, full_charge))
+        return np.maximum.accumulate(wanted, axis=1)
+
+    def _taken(self, t: int, prices: np.ndarray, energy_mwh: np.ndarray) -> np.ndarray:
+        """(S, Z) best energy to take of store beyond full charge, were these prices known."""
+        dam, table = self.paths.dam[:, t, None], self.table
+        flow_cost = ledger.flow_cost_rs_per_mwh(self.costs, dam, prices)
+        slopes, lengths = block_slopes(self.day, t, prices.ravel(), flow_cost.ravel())
+        value = table.after_rs[t].reshape(len(slopes), -1)
+        goals = goals_mwh(value, table.e_min_mwh, table.step_mwh, slopes)
+        pieces = pieces_taken(self.day, t, lengths, energy_mwh.reshape(-1, 1), goals)
+        return sum(pieces).reshape(prices.shape)
+
+    def _mean_energy(self, t: int, known: int, at_node: np.ndarray) -> np.ndarray:
+        """(S, Z) energy that is expected before block t, given its own price's node.
+
+        Parameters
+        ----------
+        at_node : (S, Z) energy there would be with all open prices at one node
+        """
+        law, gates = self.law, self.gates
+        chance = np.broadcast_to(law.long_run, at_node.shape)
+        if gates.is_one_path and known:
+            last = known - 1
+            seen = law.weights_of(self.paths.rtm[:, last], gates.expected_of(last), last)
+            chance = seen @ law.transition
+        joint = chance[:, :, None] * np.linalg.matrix_power(law.transition, t - known)
+        total = joint.sum(axis=1)
+        mean = np.einsum("sj,sjz->sz", at_node, joint) / np.maximum(total, 1e-12)
+        unseen = (chance * at_node).sum(axis=1, keepdims=True)
+        return np.where(total > 1e-9, mean, unseen)

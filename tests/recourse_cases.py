@@ -1,0 +1,45 @@
+"""Batteries, schedules and paths that the tests of recourse share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from small_cases import day_shape, make_params, make_problem, price_scenarios
+
+from bessvpp.optimizer.dispatch import plan_day
+from bessvpp.optimizer.energy_value import energy_values
+from bessvpp.risk import Risk
+
+CASES = {
+    "hard": (make_params(), 24),
+    "quarter hours": (make_params(), 96),
+    "free": (make_params(terminal="free"), 24),
+    "value": (make_params(terminal="value"), 24),
+    "off-DAM penalty": (make_params(off_dam_penalty_rs_per_mwh=210.0), 24),
+    "windows": (
+        make_params(
+            {
+                "charge_windows": [{"start": "01:00", "end": "15:00"}],
+                "discharge_windows": [{"start": "06:00", "end": "23:00"}],
+            }
+        ),
+        24,
+    ),
+}
+
+
+def a_case(params, n_blocks):
+    """A problem, a commitment to it, and a fan of five paths."""
+    problem = make_problem(params, n_blocks)
+    if problem.terminal == "value":
+        problem = replace(problem, energy_values=energy_values(problem, day_shape(n_blocks)))
+    plan = plan_day(problem, price_scenarios(4, n_blocks, seed=9), Risk(0.1, 0.25))
+    return problem, plan.unit_dam_mw, price_scenarios(5, n_blocks, seed=3)
+
+
+def worth(problem, done) -> np.ndarray:
+    """Profit and V of what is left [Rs]."""
+    e_end = np.atleast_2d(done.e_end_mwh)
+    values = [v(e_end[:, i]) for i, v in enumerate(problem.energy_values)]
+    return np.atleast_1d(done.ledger.net_rs) + sum(values)
