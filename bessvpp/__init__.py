@@ -27,11 +27,13 @@ _opened, __dir__, __all__ = lazy_loader.attach(
         "optimizer.problem": ["Problem"],
         "optimizer.dispatch": ["plan_day", "sweep"],
         "settlement.day": ["settle"],
+        "settlement.promise": ["planned_causal"],
         "settlement.schedule": ["read_schedule"],
         "settlement.replay": ["replay"],
         "runs.profiles": ["notebook_parameters"],
         "backtest.run": ["open_run"],
         "backtest.simulate": ["run_backtest"],
+        "backtest.promise": ["judge_promise"],
         "desk.plan": ["plan_tomorrow"],
     },
 )

@@ -1,0 +1,132 @@
+"""Was the promise kept? Planned distributions of daily profit against what the days brought.
+
+A plan's distribution of a day is that of causal recourse along its fan (``settlement.promise``).
+If it is right, the place of the realised profit within it is uniform over the days, and the
+planned mean lies within the band of the realised one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bessvpp.risk import bootstrap_band, cvar, cvars
+
+N_DRAWS = 20_000
+
+
+@dataclass(frozen=True)
+class PromiseKept:
+    """A promise beside what came of it; money in Rs a day."""
+
+    n_days: int
+    planned_mean_rs: float
+    realised_mean_rs: float
+    realised_mean_low_rs: float  # 90 % band over days
+    realised_mean_high_rs: float
+    planned_cvar_rs: float  # of all days' paths together
+    realised_cvar_rs: float
+    realised_cvar_low_rs: float
+    realised_cvar_high_rs: float
+    pit: np.ndarray  # (D,) place of each realised profit in its planned distribution, 0 to 1
+    ks_statistic: float
+    ks_p_value: float
+
+    @property
+    def mean_is_kept(self) -> bool:
+        """Whether the planned mean lies within the realised mean's band."""
+        return self.realised_mean_low_rs <= self.planned_mean_rs <= self.realised_mean_high_rs
+
+
+def judge_promise(
+    planned: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    realised: np.ndarray,
+    alpha: float,
+    seed: int = 0,
+) -> PromiseKept:
+    """Planned distributions of D days against what was realised on them.
+
+    Parameters
+    ----------
+    planned : for each day (S,) profit along its paths with causal recourse [Rs]
+    weights : for each day (S,) of its paths
+    realised : (D,) profit with the same recourse [Rs]
+    alpha : tail share of CVaR
+    seed : of the bootstrap and of the test
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> planned, weights = rng.normal(9e5, 2e5, (40, 100)), np.full((40, 100), 0.01)
+    >>> kept = bv.judge_promise(planned, weights, rng.normal(7e5, 2e5, 40), alpha=0.05)
+    >>> kept.mean_is_kept, kept.ks_p_value < 0.01
+    (False, True)
+    """
+    rng = np.random.default_rng(seed)
+    pit = profit_ranks(planned, weights, realised)
+    statistic, p_value = uniformity(pit, rng)
+    share = np.concatenate(list(weights)) / len(realised)
+    pooled = np.concatenate(list(planned))
+    mean_low, mean_high = bootstrap_band(realised, lambda days: days.mean(axis=-1), rng)
+    tail_low, tail_high = bootstrap_band(realised, lambda days: cvars(days, alpha), rng)
+    return PromiseKept(
+        n_days=len(realised),
+        planned_mean_rs=float(share @ pooled),
+        realised_mean_rs=float(realised.mean()),
+        realised_mean_low_rs=mean_low,
+        realised_mean_high_rs=mean_high,
+        planned_cvar_rs=cvar(pooled, alpha, share),
+        realised_cvar_rs=cvar(realised, alpha),
+        realised_cvar_low_rs=tail_low,
+        realised_cvar_high_rs=tail_high,
+        pit=pit,
+        ks_statistic=statistic,
+        ks_p_value=p_value,
+    )
+
+
+def profit_ranks(
+    planned: Sequence[np.ndarray], weights: Sequence[np.ndarray], realised: np.ndarray
+) -> np.ndarray:
+    """(D,) mid-rank of each realised profit in its distribution: P(below) + P(equal) / 2."""
+    return np.array(
+        [
+            share @ ((profit < seen) + 0.5 * (profit == seen))
+            for profit, share, seen in zip(planned, weights, realised, strict=True)
+        ]
+    )
+
+
+def ks_distance(pit: np.ndarray) -> float:
+    """Greatest distance of the empirical distribution of (D,) values in [0, 1] from uniform."""
+    ordered, n = np.sort(pit), len(pit)
+    above = np.arange(1, n + 1) / n - ordered
+    below = ordered - np.arange(n) / n
+    return float(max(above.max(), below.max()))
+
+
+def uniformity(
+    pit: np.ndarray, rng: np.random.Generator, block: int | None = None, n_draws: int = N_DRAWS
+) -> tuple[float, float]:
+    """Kolmogorov-Smirnov distance of PIT values (D,) from uniform, and its p-value by day blocks.
+
+    Days are drawn in circular blocks, of ``D ** (1/3)`` days by default as in
+    ``risk.bootstrap_band``; how far a draw's distribution lies from
+    that of all days is how far chance goes, runs of days included, and the p-value is the share
+    of draws that lie as far as the uniform does. With few days it is rough.
+    """
+    n = len(pit)
+    block = max(round(n ** (1 / 3)), 1) if block is None else block
+    statistic = ks_distance(pit)
+    n_blocks = -(-n // block)
+    first = rng.integers(0, n, (n_draws, n_blocks))
+    days = ((first[..., None] + np.arange(block)) % n).reshape(n_draws, -1)[:, :n]
+    ordered = np.sort(pit)
+    own = np.searchsorted(ordered, ordered, side="right") / n
+    drawn = np.sort(pit[days], axis=1)
+    reached = np.stack([np.searchsorted(row, ordered, side="right") for row in drawn]) / n
+    apart = np.abs(reached - own).max(axis=1)
+    return statistic, float((1 + (apart >= statistic).sum()) / (1 + n_draws))
