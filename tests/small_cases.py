@@ -19,7 +19,7 @@ from bessvpp.forecasting import quantiles, walk_forward
 from bessvpp.forecasting.features import feature_frame
 from bessvpp.forecasting.splits import Splits, split_days
 from bessvpp.market import history
-from bessvpp.market.clock import gate_time
+from bessvpp.market.clock import gate_time, session_starts
 from bessvpp.market.history import Market
 from bessvpp.optimizer.problem import Problem, day_problem
 from bessvpp.params.load import SECTIONS, Params, section_of
@@ -326,6 +326,14 @@ def make_window(
     ]
     chosen = {fan: fans[fan] for fan in params.backtest.fans}
     return Window(market, days, chosen, medians, params)
+
+
+def foreseeing(window: Window) -> Window:
+    """The window with gates that expect the RTM 250 below the DAM."""
+    rows = [window.market.index_of(day) for day in window.days]
+    n_gates = len(session_starts(window.params.market, window.market.n_blocks))
+    expected = np.clip(window.market.dam_mcp[rows] - 250.0, 0, CAP)
+    return replace(window, expected_rtm=np.repeat(expected[:, None], n_gates, axis=1))
 
 
 def same(first: pd.DataFrame, second: pd.DataFrame) -> bool:

@@ -1,34 +1,46 @@
 """The risk-return frontier: one plan a day for each fan and risk aversion, then settled.
 
-Planned figures pool the scenarios of all days, realised figures pool the days themselves;
-both use the empirical CVaR with its fractional atom. Realised means settled with hindsight
-recourse, the day's RTM prices known, which no trader has; so does a plan's second stage.
+Planned figures pool the paths of all days, realised figures the days themselves, both with causal
+recourse and both with the empirical CVaR and its fractional atom. What the programme itself
+plans with, a second stage that knows the whole RTM, and days settled so stand beside them and are
+called *hindsight*.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from bessvpp.backtest.policies import DayPlan, day_tasks, plan_lambdas
+from bessvpp.backtest.promise import judge_promise
 from bessvpp.backtest.simulate import settle_chain
-from bessvpp.backtest.summary import rules
+from bessvpp.backtest.summary import paired, rules
 from bessvpp.backtest.window import Window
 from bessvpp.battery import start_energy
 from bessvpp.compute.workers import ONE, Workers
+from bessvpp.optimizer.problem import Problem
+from bessvpp.prices import PriceScenarios
 from bessvpp.risk import bootstrap_band, cvar, cvars
-from bessvpp.settlement.day import HINDSIGHT
+from bessvpp.settlement.day import CAUSAL, HINDSIGHT
+from bessvpp.settlement.promise import planned_causal
 
 LAMBDAS_TOGETHER = 4
+POINT = ["fan", "lambda"]
 
 
-def sweep_frontier(window: Window, workers: Workers = ONE, seed: int = 0) -> pd.DataFrame:
-    """One row per fan and lambda; the same whatever the ``workers``.
+@dataclass(frozen=True)
+class Frontier:
+    """A frontier and the days behind it."""
 
-    Columns that begin with ``realised`` are settled with hindsight recourse.
+    points: pd.DataFrame  # a row a fan and lambda
+    daily: pd.DataFrame  # a row a fan, lambda and day
+
+
+def sweep_frontier(window: Window, workers: Workers = ONE, seed: int = 0) -> Frontier:
+    """A point for each fan and lambda; the same whatever the ``workers``.
 
     Parameters
     ----------
@@ -39,12 +51,17 @@ def sweep_frontier(window: Window, workers: Workers = ONE, seed: int = 0) -> pd.
 
 def sweep_frontiers(
     windows: Sequence[Window], workers: Workers = ONE, seed: int = 0
-) -> list[pd.DataFrame]:
+) -> list[Frontier]:
     """The frontier of each window, such as one for each battery or set of parameters.
 
     All lambdas of a day share one programme. Under the ``hard`` rule every day is planned from
     the target energy, so days are independent; otherwise each lambda is a chain of its own,
     and some go on side by side. Finished days are kept in each window's cache.
+
+    Raises
+    ------
+    ValueError
+        where a window does not say what each gate expects: see ``with_expected_rtm``.
     """
     tasks: list[tuple[object, ...]] = []
     for window in windows:
@@ -57,23 +74,25 @@ def sweep_frontiers(
                 seen = replace(window, fans={fan: window.fans[fan]}, medians=())
                 tasks += [(_plan_chains, seen, fan, some) for some in batched(lambdas)]
     found = iter(workers.run(tasks, "plans"))
-    rows: list[tuple[object, ...]] = []
+    points: list[tuple[object, ...]] = []
     for window in windows:
-        bare = replace(window, fans={}, medians=())
-        for fan, scenarios in window.fans.items():
+        for fan in window.fans:
             lambdas = window.params.risk.lambdas
+            seen = replace(window, fans={fan: window.fans[fan]}, medians=())
             if window.days_are_independent:
                 chains = list(zip(*(next(found) for _ in window.days), strict=True))
             else:
                 chains = [chain for _ in batched(lambdas) for chain in next(found)]
-            share = np.concatenate([day.weights for day in scenarios]) / len(window.days)
-            rows += [
-                (_frontier_row, bare, fan, aversion, share, chain, seed)
+            points += [
+                (_point, seen, fan, aversion, chain, seed)
                 for aversion, chain in zip(lambdas, chains, strict=True)
             ]
-    settled = iter(workers.run(rows, "settlement"))
-    n_rows = [len(window.fans) * len(window.params.risk.lambdas) for window in windows]
-    return [pd.DataFrame([next(settled) for _ in range(n)]) for n in n_rows]
+    judged = iter(workers.run(points, "settlement"))
+    return [_gathered([next(judged) for _ in range(_n_points(window))]) for window in windows]
+
+
+def _n_points(window: Window) -> int:
+    return len(window.fans) * len(window.params.risk.lambdas)
 
 
 def batched(lambdas: Sequence[float]) -> list[Sequence[float]]:
@@ -95,55 +114,176 @@ def _plan_chains(window: Window, fan: str, lambdas: Sequence[float]) -> list[lis
     return [list(chain) for chain in zip(*days, strict=True)]
 
 
-def _frontier_row(
-    window: Window,
-    fan: str,
-    aversion: float,
-    share: np.ndarray,
-    chain: Sequence[DayPlan],
-    seed: int,
-) -> dict[str, object]:
-    """A point; ``share`` is the weight of each day's scenarios among all, (days x S,).
+# ---------------------------------------------------------------------- a point
 
-    What is ``realised`` is settled with hindsight recourse.
-    """
-    alpha, n_days = window.params.risk.alpha, len(window.days)
-    planned = np.concatenate([plan.profit_rs for plan in chain])
-    weights = np.split(share * n_days, n_days)  # of each day's scenarios among themselves
-    daily = [cvar(plan.profit_rs, alpha, w) for plan, w in zip(chain, weights, strict=True)]
-    settled = settle_chain(window, [plan.commitment for plan in chain], HINDSIGHT)
-    realised = np.array([float(day.ledger.net_rs) for day in settled])
-    row = {
-        "fan": fan,
-        "lambda": aversion,
-        "planned_mean_rs": float(share @ planned),
-        "planned_cvar_rs": cvar(planned, alpha, share),
-        "planned_daily_cvar_rs": float(np.mean(daily)),
-        "relaxation_gap_rs": float(np.mean([plan.relaxation_gap_rs for plan in chain])),
-        "realised_mean_rs": float(realised.mean()),
-        "realised_cvar_rs": cvar(realised, alpha),
-        "realised_worst_day_rs": float(realised.min()),
-        "n_days": n_days,
-        "days_times_alpha": n_days * alpha,
+
+def _point(
+    window: Window, fan: str, aversion: float, chain: Sequence[DayPlan], seed: int
+) -> tuple[dict[str, object], pd.DataFrame]:
+    """A point of the frontier, and its days."""
+    alpha = window.params.risk.alpha
+    weights = [day.weights for day in window.fans[fan]]
+    planned = promised(window, fan, chain)
+    nets = {way: _nets(window, chain, way) for way in (CAUSAL, HINDSIGHT)}
+    realised = nets[CAUSAL]
+    kept = judge_promise(planned, weights, realised, alpha, seed)
+    daily = pd.DataFrame(
+        {
+            "fan": fan,
+            "lambda": aversion,
+            "date": window.days.astype(str),
+            "planned_mean_rs": [w @ day for w, day in zip(weights, planned, strict=True)],
+            "realised_rs": realised,
+            "realised_hindsight_rs": nets[HINDSIGHT],
+            "pit": kept.pit,
+        }
+    )
+    row: dict[str, object] = {"fan": fan, "lambda": aversion}
+    row |= _planned("planned", planned, weights, alpha)
+    low, high = _mean_band(daily["planned_mean_rs"].to_numpy(), seed)
+    row |= {"planned_mean_low_rs": low, "planned_mean_high_rs": high}
+    row |= _planned("planned_hindsight", [plan.profit_rs for plan in chain], weights, alpha)
+    row["relaxation_gap_rs"] = float(np.mean([plan.relaxation_gap_rs for plan in chain]))
+    row |= _realised(realised, alpha, seed)
+    row |= {
+        "realised_hindsight_mean_rs": float(nets[HINDSIGHT].mean()),
+        "realised_hindsight_cvar_rs": cvar(nets[HINDSIGHT], alpha),
+        "pit_ks_distance": kept.ks_statistic,
+        "pit_ks_p_value": kept.ks_p_value,
+        "n_days": len(window.days),
+        "days_times_alpha": len(window.days) * alpha,
     }
-    for name, statistic in (
-        ("realised_mean", lambda profit: profit.mean(axis=-1)),
-        ("realised_cvar", lambda profit: cvars(profit, alpha)),
-    ):
-        low, high = bootstrap_band(realised, statistic, np.random.default_rng(seed))
-        row |= {f"{name}_low_rs": low, f"{name}_high_rs": high}
-    return row
+    return row, daily
 
 
-def summarise_frontier(window: Window, frontier: pd.DataFrame) -> dict[str, object]:
-    """The frontier as JSON: ``rules``, and the points of each fan.
+def promised(window: Window, fan: str, chain: Sequence[DayPlan]) -> list[np.ndarray]:
+    """(S,) profit of each day along its fan with causal recourse, each as planned at its gate."""
+    energy, days = start_energy(window.params.bess), []
+    for day, plan in enumerate(chain):
+        problem = window.with_energy_value(window.problem(energy, day), day)
+        days.append(_promised_day(window, problem, window.fans[fan][day], plan))
+        energy = plan.commitment.e_end_mwh
+    return days
 
-    Keys that begin with ``realised`` are settled with hindsight recourse.
+
+def _promised_day(
+    window: Window, problem: Problem, scenarios: PriceScenarios, plan: DayPlan
+) -> np.ndarray:
+    rules, recourse = window.params.market, window.params.backtest.recourse
+    unit_mw = plan.commitment.unit_mw
+
+    def compute() -> dict[str, np.ndarray]:
+        return {"rs": planned_causal(problem, scenarios, unit_mw, rules, recourse)}
+
+    return window.cache.arrays((problem, scenarios, unit_mw, rules, recourse), compute)["rs"]
+
+
+def _nets(window: Window, chain: Sequence[DayPlan], way: str) -> np.ndarray:
+    """(D,) net of each settled day [Rs]."""
+    settled = settle_chain(window, [plan.commitment for plan in chain], way)
+    return np.array([float(day.ledger.net_rs) for day in settled])
+
+
+def _planned(
+    name: str, profits: Sequence[np.ndarray], weights: Sequence[np.ndarray], alpha: float
+) -> dict[str, object]:
+    """Mean and CVaR of all days' paths together, and the mean of each day's own CVaR."""
+    share, pooled = np.concatenate(list(weights)) / len(weights), np.concatenate(list(profits))
+    daily = [cvar(day, alpha, w) for day, w in zip(profits, weights, strict=True)]
+    return {
+        f"{name}_mean_rs": float(share @ pooled),
+        f"{name}_cvar_rs": cvar(pooled, alpha, share),
+        f"{name}_daily_cvar_rs": float(np.mean(daily)),
+    }
+
+
+def _realised(net: np.ndarray, alpha: float, seed: int) -> dict[str, object]:
+    low, high = _mean_band(net, seed)
+    rng = np.random.default_rng(seed)
+    tail_low, tail_high = bootstrap_band(net, lambda days: cvars(days, alpha), rng)
+    return {
+        "realised_mean_rs": float(net.mean()),
+        "realised_mean_low_rs": low,
+        "realised_mean_high_rs": high,
+        "realised_cvar_rs": cvar(net, alpha),
+        "realised_cvar_low_rs": tail_low,
+        "realised_cvar_high_rs": tail_high,
+        "realised_worst_day_rs": float(net.min()),
+    }
+
+
+def _mean_band(days: np.ndarray, seed: int) -> tuple[float, float]:
+    return bootstrap_band(days, lambda drawn: drawn.mean(axis=-1), np.random.default_rng(seed))
+
+
+# ---------------------------------------------------------------------- all points
+
+
+def _gathered(found: Sequence[tuple[dict[str, object], pd.DataFrame]]) -> Frontier:
+    points = pd.DataFrame([row for row, _ in found])
+    for kind in ("planned", "realised"):
+        points[f"{kind}_dominated"] = dominated(points, kind)
+    return Frontier(points, pd.concat([daily for _, daily in found], ignore_index=True))
+
+
+def dominated(points: pd.DataFrame, kind: str) -> np.ndarray:
+    """(N,) bool: another lambda of the same fan has both mean and CVaR better, or one and equal.
+
+    Parameters
+    ----------
+    kind : ``planned`` or ``realised``
     """
+    at = points[[f"{kind}_mean_rs", f"{kind}_cvar_rs"]].to_numpy()
+    fan = points["fan"].to_numpy()
+    better = (at[None] >= at[:, None]).all(axis=2) & (at[None] > at[:, None]).any(axis=2)
+    return np.asarray((better & (fan[None] == fan[:, None])).any(axis=1))
+
+
+def chosen_lambda(frontier: Frontier, fan: str, weight: float, alpha: float) -> dict[str, object]:
+    """The lambda that was best on the earlier half of the days, judged on the later half.
+
+    Best is the largest realised mean plus ``weight`` times CVaR, what a plan maximises.
+
+    Parameters
+    ----------
+    weight : risk aversion by which lambdas are chosen
+
+    Returns
+    -------
+    the lambda, how many days it was chosen and judged on, its mean and CVaR on the later ones and
+    how far it was ahead of the least lambda there, with a paired band [Rs].
+    """
+    daily = frontier.daily[frontier.daily["fan"] == fan]
+    net = daily.pivot(index="date", columns="lambda", values="realised_rs").sort_index()
+    earlier, later = net.iloc[: len(net) // 2], net.iloc[len(net) // 2 :]
+    values = earlier.to_numpy().T
+    best = net.columns[int(np.argmax(values.mean(axis=1) + weight * cvars(values, alpha)))]
+    judged = later[best].to_numpy()
+    return {
+        "lambda": float(best),
+        "chosen_on_days": len(earlier),
+        "judged_on_days": len(later),
+        "later_mean_rs": float(judged.mean()),
+        "later_cvar_rs": cvar(judged, alpha),
+        "over_least_lambda": paired(judged, later.iloc[:, 0].to_numpy()),
+    }
+
+
+def summarise_frontier(window: Window, frontier: Frontier) -> dict[str, object]:
+    """The frontier as JSON: ``rules``, the points of each fan, and a lambda chosen in time.
+
+    Planned and realised figures are with causal recourse; keys that say ``hindsight`` are not.
+    """
+    risk = window.params.risk
     return {
         "rules": rules(window),
         "fans": {
             fan: points.drop(columns="fan").to_dict(orient="records")
-            for fan, points in frontier.groupby("fan", sort=False)
+            for fan, points in frontier.points.groupby("fan", sort=False)
+        },
+        "chosen": {
+            fan: chosen_lambda(frontier, fan, risk.risk_aversion, risk.alpha)
+            for fan in window.fans
+            if len(window.days) >= 2
         },
     }
