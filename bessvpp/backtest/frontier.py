@@ -1,9 +1,9 @@
 """The risk-return frontier: one plan a day for each fan and risk aversion, then settled.
 
 Planned figures pool the paths of all days, realised figures the days themselves, both with causal
-recourse and both with the empirical CVaR and its fractional atom. What the programme itself
-plans with, a second stage that knows the whole RTM, and days settled so stand beside them and are
-called *hindsight*.
+recourse and both with the empirical CVaR and its fractional atom. Beside them stand what the
+``programme`` itself counts on, whose second stage foresees a share of the RTM, and the days as
+settled with *hindsight*.
 """
 
 from __future__ import annotations
@@ -105,8 +105,9 @@ def _plan_chains(window: Window, fan: str, lambdas: Sequence[float]) -> list[lis
     start = start_energy(window.params.bess)
     energies = [start] * len(lambdas)
     days = []
-    for day, scenarios in enumerate(window.fans[fan]):
-        problem = window.with_energy_value(window.problem(start, day), day)
+    for day in range(len(window.days)):
+        problem, scenarios = window.problem(start, day), window.planning_fan(fan, day)
+        problem = window.with_energy_value(problem, day)
         alpha = window.params.risk.alpha
         plans = plan_lambdas(window.cache, problem, scenarios, lambdas, alpha, energies)
         energies = [plan.commitment.e_end_mwh for plan in plans]
@@ -142,7 +143,7 @@ def _point(
     row |= _planned("planned", planned, weights, alpha)
     low, high = _mean_band(daily["planned_mean_rs"].to_numpy(), seed)
     row |= {"planned_mean_low_rs": low, "planned_mean_high_rs": high}
-    row |= _planned("planned_hindsight", [plan.profit_rs for plan in chain], weights, alpha)
+    row |= _planned("programme", [plan.profit_rs for plan in chain], weights, alpha)
     row["relaxation_gap_rs"] = float(np.mean([plan.relaxation_gap_rs for plan in chain]))
     row |= _realised(realised, alpha, seed)
     row |= {
@@ -272,7 +273,8 @@ def chosen_lambda(frontier: Frontier, fan: str, weight: float, alpha: float) -> 
 def summarise_frontier(window: Window, frontier: Frontier) -> dict[str, object]:
     """The frontier as JSON: ``rules``, the points of each fan, and a lambda chosen in time.
 
-    Planned and realised figures are with causal recourse; keys that say ``hindsight`` are not.
+    Planned and realised figures are with causal recourse; keys that say ``programme`` or
+    ``hindsight`` are not.
     """
     risk = window.params.risk
     return {

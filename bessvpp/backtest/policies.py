@@ -119,8 +119,8 @@ def day_tasks(window: Window, fan: str, lambdas: Sequence[float]) -> list[tuple[
     """What ``plan_lambdas`` is given for each day of a window whose days are independent."""
     energy = start_energy(window.params.bess)
     tasks: list[tuple[object, ...]] = []
-    for day, scenarios in enumerate(window.fans[fan]):
-        problem = window.problem(energy, day)
+    for day in range(len(window.days)):
+        problem, scenarios = window.problem(energy, day), window.planning_fan(fan, day)
         tasks.append((window.cache, problem, scenarios, lambdas, window.params.risk.alpha))
         energy = planned_end(problem, energy)
     return tasks
@@ -225,7 +225,7 @@ class TwoStage(OnFan):
 
     def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
         problem = window.with_energy_value(problem, day)
-        risk, scenarios = window.params.risk.risk, window.fans[self.fan][day]
+        risk, scenarios = window.params.risk.risk, window.planning_fan(self.fan, day)
         plans = plan_lambdas(window.cache, problem, scenarios, [risk.aversion], risk.alpha)
         return plans[0].commitment
 

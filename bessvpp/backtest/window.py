@@ -14,6 +14,7 @@ from bessvpp.market import clock
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import MARKETS, Market, week_mean
 from bessvpp.optimizer.energy_value import with_energy_value
+from bessvpp.optimizer.foresight import foreseen
 from bessvpp.optimizer.problem import Problem, day_problem
 from bessvpp.optimizer.surprise import SurpriseLaw, law_of_gates
 from bessvpp.params.load import Params
@@ -81,6 +82,10 @@ class Window:
     def days_are_independent(self) -> bool:
         """Whether every day is planned from the same energy, whatever the day before did."""
         return self.params.backtest.terminal == "hard"
+
+    def planning_fan(self, fan: str, day: int) -> PriceScenarios:
+        """A day's scenarios with their RTM as a plan's second stage counts on it."""
+        return foreseen(self.fans[fan][day], self.params.backtest.foresight)
 
     def realised(self, day: int) -> PriceScenarios:
         """The day's prices as one sure path; NaN where the RTM saw no trade."""

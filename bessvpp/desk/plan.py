@@ -22,6 +22,7 @@ from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, week_mean
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.energy_value import with_energy_value
+from bessvpp.optimizer.foresight import foreseen
 from bessvpp.optimizer.problem import Plan, Problem, day_problem
 from bessvpp.params.load import Params
 from bessvpp.params.study import FanName
@@ -117,10 +118,10 @@ def plan_day_ahead(
         e_start_mwh = start_energy(params.bess)
     problem = day_problem(params, known.block_hours, e_start_mwh)
     problem = with_energy_value(problem, week_mean(known))
-    risk = params.risk.risk
-    plan = dispatch.plan_day(problem, scenarios, risk)
+    risk, expected = params.risk.risk, foreseen(scenarios, params.backtest.foresight)
+    plan = dispatch.plan_day(problem, expected, risk)
     unit_mw, bid_mw = in_bid_steps(problem, plan, rules.bid_step_mw)
-    final = dispatch.plan_day(replace(problem, fixed_dam_mw=bid_mw), scenarios, risk)
+    final = dispatch.plan_day(replace(problem, fixed_dam_mw=bid_mw), expected, risk)
     return DayAheadPlan(
         date=date,
         fan=fan,

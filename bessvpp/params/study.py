@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict, model_validator
 
-from bessvpp.params.fields import Count, NonNegative, Number, Positive, Section, Seed
+from bessvpp.params.fields import Count, NonNegative, Number, Positive, Section, Seed, Share
 from bessvpp.risk import Risk
 
 CommitmentRule = Literal["physical", "financial"]
@@ -46,6 +46,7 @@ class BacktestParams(Section):
     ``midnight`` says what a physical DAM schedule may count on for the energy that the next one
     starts from: ``own``, what it would leave by itself; ``plan``, what the plan as a whole
     expects, RTM trades included (the target under ``hard``), so that it may end anywhere.
+    ``foresight`` is the share of the RTM's surprises that the second stage of a plan counts on.
     ``unbacked_max_mwh_per_day`` bounds what a plan sells or buys in the DAM without running it in
     the same block, in each scenario; the rest is a position between the markets.
     ``recourse`` is how the RTM is traded causally: ``expected``, quantities that are best on
@@ -58,6 +59,7 @@ class BacktestParams(Section):
     recourse: RecourseName = "expected"  # what parameter folders without it were settled by
     policies: Annotated[tuple[PolicyName, ...], Field(min_length=1)]
     fan: Literal["original", "recalibrated", "both"]
+    foresight: Share = 1.0  # what parameter folders without it were planned by
     unbacked_max_mwh_per_day: NonNegative | None = None
     solver: SolverName
     solver_time_limit_s: Positive

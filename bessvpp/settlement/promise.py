@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bessvpp.market.clock import blocks_behind, session_starts
+from bessvpp.optimizer.foresight import rtm_given_dam
 from bessvpp.optimizer.problem import Problem
 from bessvpp.optimizer.surprise import SurpriseLaw, law_of_paths, sure_law
 from bessvpp.params.market import MarketParams
@@ -33,24 +34,12 @@ class FanView:
 
     @classmethod
     def of(cls, scenarios: PriceScenarios) -> FanView:
-        """The view of a fan: RTM regressed on the DAM's surprise, all blocks together."""
-        weights, dam, rtm = scenarios.weights[:, None], scenarios.dam, scenarios.rtm
-        known = np.isfinite(rtm)
-        share = np.where(known, weights, 0.0)
-        of_block = share.sum(axis=0)
-        filled = np.where(known, rtm, 0.0)
-        mean = np.where(
-            of_block > 0, (share * filled).sum(axis=0) / np.maximum(of_block, 1e-12), np.nan
-        )
-        dam_surprise = dam - scenarios.weights @ dam
-        moved = np.where(known, rtm - mean, 0.0)
-        variance = (share * dam_surprise**2).sum()
-        slope = (share * dam_surprise * moved).sum() / variance if variance > 0 else 0.0
-        low, high = np.nanmin(rtm), np.nanmax(rtm)
-        expected = np.clip(mean + slope * dam_surprise, low, high)
-        surprises = rtm - expected
+        """The view of a fan, within its own world."""
+        expected = rtm_given_dam(scenarios)
+        surprises = scenarios.rtm - expected
         if len(scenarios.weights) == 1:
-            return cls(expected, surprises, sure_law(dam.shape[1]))
+            return cls(expected, surprises, sure_law(expected.shape[1]))
+        low, high = np.nanmin(scenarios.rtm), np.nanmax(scenarios.rtm)
         return cls(expected, surprises, law_of_paths(surprises, scenarios.weights, low, high))
 
     def gates(self, starts: np.ndarray, behind: int, rtm: np.ndarray) -> Gates:

@@ -25,7 +25,7 @@ from bessvpp.compute.workers import Workers
 from bessvpp.optimizer import dispatch
 from bessvpp.risk import Risk, cvar
 from bessvpp.runs.folder import RunFolder
-from bessvpp.settlement.day import CAUSAL
+from bessvpp.settlement.day import CAUSAL, HINDSIGHT
 from bessvpp.settlement.promise import planned_causal
 
 MARKET = make_market(12, seed=1)
@@ -78,10 +78,10 @@ def test_planned_figures_pool_the_scenarios_of_all_days(hard):
         for k, row in enumerate(rows):
             pooled = np.concatenate([of_day[k].profit_rs for of_day in plans])
             assert row["lambda"] == LAMBDAS[k]
-            assert row["planned_hindsight_mean_rs"] == pytest.approx(pooled.mean(), rel=1e-9)
-            assert row["planned_hindsight_cvar_rs"] == pytest.approx(cvar(pooled, 0.4), rel=1e-9)
+            assert row["programme_mean_rs"] == pytest.approx(pooled.mean(), rel=1e-9)
+            assert row["programme_cvar_rs"] == pytest.approx(cvar(pooled, 0.4), rel=1e-9)
             daily = np.mean([cvar(of_day[k].profit_rs, 0.4) for of_day in plans])
-            assert row["planned_hindsight_daily_cvar_rs"] == pytest.approx(daily, rel=1e-9)
+            assert row["programme_daily_cvar_rs"] == pytest.approx(daily, rel=1e-9)
             causal = np.concatenate(
                 [
                     planned_causal(
@@ -96,7 +96,7 @@ def test_planned_figures_pool_the_scenarios_of_all_days(hard):
             )
             assert row["planned_mean_rs"] == pytest.approx(causal.mean(), rel=1e-5)
             assert row["planned_cvar_rs"] == pytest.approx(cvar(causal, 0.4), rel=1e-4)
-            assert row["planned_mean_rs"] < row["planned_hindsight_mean_rs"]
+            assert row["planned_mean_rs"] < row["programme_mean_rs"]
             gap = np.mean([of_day[k].relaxation_gap_rs for of_day in plans])
             assert row["relaxation_gap_rs"] == pytest.approx(gap, abs=1e-3)
         assert [row["planned_daily_cvar_rs"] > row["planned_cvar_rs"] for row in rows] == [True] * 3
@@ -112,9 +112,9 @@ def test_planned_figures_count_each_scenario_by_its_weight():
     profits = [dispatch.plan_day(problem, day, Risk(0.3, 0.4)).profit_rs for day in days]
     pooled, share = np.concatenate(profits), np.concatenate(weights) / 2
     daily = [cvar(profit, 0.4, w) for profit, w in zip(profits, weights, strict=True)]
-    assert row["planned_hindsight_mean_rs"] == pytest.approx(share @ pooled)
-    assert row["planned_hindsight_cvar_rs"] == pytest.approx(cvar(pooled, 0.4, share))
-    assert row["planned_hindsight_daily_cvar_rs"] == pytest.approx(np.mean(daily))
+    assert row["programme_mean_rs"] == pytest.approx(share @ pooled)
+    assert row["programme_cvar_rs"] == pytest.approx(cvar(pooled, 0.4, share))
+    assert row["programme_daily_cvar_rs"] == pytest.approx(np.mean(daily))
     assert abs(cvar(pooled, 0.4, share) - cvar(pooled, 0.4)) > 100  # and they matter
 
 
@@ -153,8 +153,8 @@ def test_lambdas_share_one_programme_and_still_give_the_plans_of_the_policy():
 def test_the_frontier_runs_from_the_largest_mean_to_the_largest_cvar(hard):
     window, points = hard
     for _, rows in points.groupby("fan"):
-        assert (np.diff(rows["planned_hindsight_mean_rs"]) <= 1).all()
-        first, *_, last = rows["planned_hindsight_mean_rs"]
+        assert (np.diff(rows["programme_mean_rs"]) <= 1).all()
+        first, *_, last = rows["programme_mean_rs"]
         assert first > last + 100
     # Each day's own tail never falls; pooled over days it could.
     for scenarios in window.fans.values():
@@ -168,7 +168,7 @@ def test_at_tail_one_every_cvar_is_its_mean():
     window = make_window(make_params(alpha=1.0, lambdas=[0.5]), MARKET, first=10)
     for row in sweep_frontier(window).points.to_dict(orient="records"):
         assert row["planned_cvar_rs"] == pytest.approx(row["planned_mean_rs"])
-        assert row["planned_hindsight_cvar_rs"] == pytest.approx(row["planned_hindsight_mean_rs"])
+        assert row["programme_cvar_rs"] == pytest.approx(row["programme_mean_rs"])
         assert row["realised_cvar_rs"] == pytest.approx(row["realised_mean_rs"])
 
 
