@@ -14,8 +14,8 @@ import numpy as np
 from bessvpp.files import PROJECT_ROOT
 from bessvpp.params.fields import MINUTES_PER_DAY
 from bessvpp.params.market import ExternalFile
+from bessvpp.price_files.stamps import block_minutes, refuse_shifted, tidy_start
 from bessvpp.price_files.tables import body_below, check_order, find_header, label, row_labels
-from bessvpp.price_files.tidy import block_minutes, refuse_shifted, tidy_start
 from bessvpp.price_files.workbook import read_bytes, read_sheets, refuse
 
 NAME = re.compile(r"ext_([01][0-9]|2[0-4])([0-5][0-9])_\w+")

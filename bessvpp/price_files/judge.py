@@ -24,6 +24,7 @@ from bessvpp.errors import DataError, StorageError
 from bessvpp.files import PROJECT_ROOT
 from bessvpp.params.market import MarketParams
 from bessvpp.price_files import tidy, workbook
+from bessvpp.price_files.stamps import refuse_shifted
 from bessvpp.price_files.tables import ROUNDING, VOLUMES, PriceTable
 
 CACHE = PROJECT_ROOT / "data" / ".cache"
@@ -78,7 +79,8 @@ def _judged(table: PriceTable, rules: MarketParams) -> PriceTable:
             f"{price[at]:g} lies {side} of {limit:g} Rs/MWh on {days[at]}: correct the price, or "
             "price_caps and price_floor_rs_per_mwh in params/market.yaml"
         )
-    tidy.refuse_shifted(table.starts.astype(int), table.block_minutes, table.source)
+    if not table.converted:
+        refuse_shifted(table.starts.astype(int), table.block_minutes, table.source)
     no_trade = np.where(zeros & (table.market == "rtm"), 1.0, np.nan)
     columns = {**table.columns, "mcp": np.clip(price, floor, cap), "no_trade": no_trade}
     return replace(table, columns=columns, notes=tuple(notes))

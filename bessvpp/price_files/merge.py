@@ -10,8 +10,8 @@ import numpy as np
 from bessvpp.errors import DataError
 from bessvpp.params.fields import MINUTES_PER_DAY
 from bessvpp.params.market import MarketParams
+from bessvpp.price_files.formats import SUFFIXES
 from bessvpp.price_files.tables import ROUNDING, VOLUMES, PriceTable
-from bessvpp.price_files.workbook import SUFFIXES
 from bessvpp.price_tick import without_dust
 
 

@@ -19,6 +19,7 @@ PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})
 PLAIN_COLUMN = re.compile(r"(?:[0-9]++(?:\.[0-9]++)?+\n)*+")
 THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}(\.[0-9]*)?")
 EPOCH = dt.date(1970, 1, 1)
+LONGEST_NAME = 500  # characters of a name that are compared
 ENOUGH_HOURS = 3  # so many rows, an hour apart, are hourly
 
 
@@ -32,6 +33,7 @@ class PriceTable:
     columns : ``mcp`` [Rs/MWh] and those of ``VOLUMES`` [MW] that are there; each (n,), NaN
         where the file gives no value
     notes : what was set apart, without the source
+    converted : whether starts are of another clock, which the file says
     """
 
     source: str
@@ -41,6 +43,7 @@ class PriceTable:
     row_numbers: np.ndarray
     columns: Mapping[str, np.ndarray]
     notes: tuple[str, ...] = ()
+    converted: bool = False
 
 
 @dataclass
@@ -48,6 +51,7 @@ class Body:
     """The data rows below a header, and the summary rows as (row, kind, cells).
 
     names, labels : of the columns, as written and as compared
+    header : row of the header
     """
 
     source: str
@@ -57,6 +61,7 @@ class Body:
     rows: Grid = field(default_factory=list)
     above_summary: list[str] = field(default_factory=list)
     summary: list[tuple[int, str, list[Cell]]] = field(default_factory=list)
+    header: int = 1
     notes: list[str] = field(default_factory=list)
 
     def cells(self, place: int) -> list[Cell]:
@@ -98,7 +103,8 @@ class Body:
 
 def label(cell: Cell) -> str:
     """A column's name as compared: without stars, blanks beyond one, and capitals."""
-    return re.sub(r"\s+", " ", str(clean(cell)).replace("*", " ")).strip().lower()
+    text = str(clean(cell))[:LONGEST_NAME]
+    return re.sub(r"\s+", " ", text.replace("*", " ")).strip().lower()
 
 
 def find_header(grid: Grid, wanted: str, renamed: Mapping[str, str]) -> int | None:
@@ -127,12 +133,13 @@ def body_below(sheet: Sheet, header: int, labels: list[str], time_place: int | N
     source = sheet.source
     if twins := [name for name in labels if name and labels.count(name) > 1]:
         refuse(
-            f"{source}, row {header + 1}",
+            f"{source}, row {sheet.number(header)}",
             f"has the column '{twins[0]}' twice",
             "keep the right one",
         )
-    body = Body(source, names, labels)
-    for row_number, row in enumerate(sheet.rows[header + 1 :], start=header + 2):
+    body = Body(source, names, labels, header=sheet.number(header), notes=list(sheet.notes))
+    last = sheet.number(len(sheet.rows) - 1)
+    for row_number, row in zip(sheet.numbers_below(header), sheet.rows[header + 1 :], strict=True):
         time = row[time_place] if time_place is not None and time_place < len(row) else None
         if not (time.__class__ is str and ":" in time) and _is_no_data(row, row_number, body):
             continue
@@ -144,7 +151,7 @@ def body_below(sheet: Sheet, header: int, labels: list[str], time_place: int | N
                     "put numbers with thousands commas in quotes, or download the file again",
                 )
             if len(row) < width:
-                if sheet.cut and row_number == len(sheet.rows):
+                if sheet.cut and row_number == last:
                     body.notes.append(_cut_note(row_number))
                     continue
                 refuse(
@@ -160,7 +167,7 @@ def body_below(sheet: Sheet, header: int, labels: list[str], time_place: int | N
             )
         body.numbers.append(row_number)
         body.rows.append(row)
-    if sheet.cut and body.rows and body.numbers[-1] == len(sheet.rows) and not _is_whole(body):
+    if sheet.cut and body.rows and body.numbers[-1] == last and not _is_whole(body):
         body.notes.append(_cut_note(body.numbers.pop()))
         body.rows.pop()
     if not body.rows:

@@ -14,7 +14,7 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -25,10 +25,10 @@ from bessvpp.errors import DataError
 
 Cell = str | float | dt.date | dt.time | dt.timedelta
 Grid = list[list[Cell]]  # the cells of one sheet, row by row
-SUFFIXES = {".csv", ".txt", ".xlsx", ".xlsm", ".xls", ".xlsb"}  # the last three to say no to
 MAX_FILE_BYTES = 50_000_000  # a year of 15-minute prices is 2 MB of CSV
 MAX_UNPACKED_BYTES = 150_000_000  # a year of 15-minute prices is 15 MB of unpacked xlsx
 MAX_CELLS = 4_000_000  # in one file; a year of 15-minute prices has 0.3 million
+MAX_COLUMNS = 5_000  # of a header; ten years with a column a day have 3,653
 MAX_CLONED_BYTES = 400_000_000  # text of a workbook if every cell held its longest string
 MAX_SHEETS = 20
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
@@ -48,11 +48,31 @@ FORMULA_PLACE = re.compile(rb'<c r="([A-Z]+[0-9]+)"[^>]*>\s*<f[\s/>]')
 
 @dataclass(frozen=True)
 class Sheet:
-    """The cells of a CSV file or of one sheet; ``cut`` where the last line has no end."""
+    """The cells of a CSV file or of one sheet, or rows made out of another layout.
+
+    cut : whether the last line has no end
+    made_of : numbers in the file of rows that were made, of which a market and notes may be told
+    """
 
     source: str
     rows: Grid
     cut: bool = False
+    made_of: Sequence[int] = ()
+    market: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def made(self) -> bool:
+        """Whether these are not the rows of a file as it was downloaded."""
+        return len(self.made_of) > 0
+
+    def number(self, at: int) -> int:
+        """Number in the file of the row ``at``."""
+        return self.made_of[at] if self.made else at + 1
+
+    def numbers_below(self, at: int) -> Sequence[int]:
+        """Numbers of the rows below the row ``at``."""
+        return self.made_of[at + 1 :] if self.made else range(at + 2, len(self.rows) + 1)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -105,7 +125,7 @@ def refuse(where: str, problem: str, remedy: str) -> NoReturn:
 
 
 def _text(raw: bytes, path: Path) -> Sheet:
-    encoding = _encoding(raw)
+    encoding = encoding_of(raw)
     head = raw[:8000].decode(encoding, errors="ignore").translate(INVISIBLE)
     if head.lstrip()[:1] == "<":
         refuse(str(path), "is a web page, not a table", "download it again as Excel or CSV")
@@ -132,7 +152,8 @@ def _text(raw: bytes, path: Path) -> Sheet:
     return Sheet(str(path), rows, cut=not line.endswith(("\n", "\r")))
 
 
-def _encoding(raw: bytes) -> str:
+def encoding_of(raw: bytes) -> str:
+    """How text is written, by its first bytes."""
     head = raw[:200]
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"

@@ -10,8 +10,8 @@ import numpy as np
 from bessvpp.errors import DataError
 from bessvpp.params.fields import MINUTES_PER_DAY
 from bessvpp.params.load import DeskParams
+from bessvpp.price_files.stamps import tidy_start
 from bessvpp.price_files.tables import Body, body_below, find_header, row_labels
-from bessvpp.price_files.tidy import tidy_start
 from bessvpp.price_files.workbook import read_bytes, read_sheets
 
 COLUMNS = ("delivery_start", "dam_mw", "physical_mw", "soc_start_mwh")

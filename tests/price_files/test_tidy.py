@@ -20,7 +20,9 @@ from spoilt_files import (
     as_csv,
     as_xlsx,
     delete_cell_left,
+    move_label,
     mutated,
+    per_kwh,
     rename,
     rename_to_price,
     shift_labels,
@@ -114,6 +116,48 @@ def tidy_file(minutes: int) -> tuple[list, dict]:
     return [header, *body], true
 
 
+def numbered_file() -> tuple[list, dict]:
+    """Blocks by number, and the date of each."""
+    values = prices(192, 8)
+    rows = [[DAYS[k // 96], k % 96 + 1, "100.5", repr(float(v))] for k, v in enumerate(values)]
+    names = ["Date", "Block", "MCV (MW)", "MCP (Rs/MWh)"]
+    return [names, *rows], truth("dam", DAYS, values)
+
+
+def merged_file() -> tuple[list, dict]:
+    """Dates on the first row of each day, hours on the first of each hour."""
+    rows, true = dam_file(2)
+    rows = [list(row) for row in rows[FIRST - 1 : FIRST + 192]]
+    for at, row in enumerate(rows[1:]):
+        row[0] = row[0] if at % 96 == 0 else ""
+        row[1] = row[1] if at % 4 == 0 else ""
+    return rows, true
+
+
+def stamped_file() -> tuple[list, dict]:
+    values = prices(192, 9)
+    true = truth("dam", DAYS, values)
+    rows = [[f"{start:%d-%m-%Y %H:%M}", "100.5", str(price)] for (_, start), price in true.items()]
+    return [["TimeStamp", "MCV (MW)", "MCP (Rs/MWh)"], *rows], true
+
+
+def long_file() -> tuple[list, dict]:
+    """One row a block and market."""
+    true = truth("dam", DAYS, prices(192, 10)) | truth("rtm", DAYS, prices(192, 11))
+    rows = [
+        [f"{start:%Y-%m-%d %H:%M}", market.upper(), "100.5", str(price)]
+        for (market, start), price in sorted(true.items(), key=lambda item: item[0][1])
+    ]
+    return [["timestamp", "market_type", "mcv_mw", "mcp_rs_mwh"], *rows], true
+
+
+def wide_file() -> tuple[list, dict]:
+    """One row a day, one column a block."""
+    values = prices(192, 12)
+    rows = [[day, *map(repr, values[96 * d :][:96].tolist())] for d, day in enumerate(DAYS)]
+    return [["Date", *range(1, 97)], *rows], truth("dam", DAYS, values)
+
+
 GOOD = {
     "DAM_Market Snapshot": dam_file(1),
     "market": dam_file(2),
@@ -124,7 +168,26 @@ GOOD = {
     "weighted": weighted_file(),
     "prices": tidy_file(15),
     "hours": tidy_file(60),
+    "DAM numbered": numbered_file(),
+    "DAM merged": merged_file(),
+    "DAM stamped": stamped_file(),
+    "long": long_file(),
+    "DAM wide": wide_file(),
 }
+
+
+STAMPED = ("prices", "hours", "DAM stamped", "long")
+
+
+def tellable_in(name: str, changes: list, *unless: object) -> list:
+    """Changes of a good file that a reader can tell.
+
+    Where each row carries its whole date, labels exchanged are rows exchanged; where a column is
+    one block, no other price of its row tells its unit.
+    """
+    if name in STAMPED:
+        changes = [(c, a | 1 if c is move_label else a, b) for c, a, b in changes]
+    return tellable(changes, *unless, *([per_kwh] if name == "DAM wide" else []))
 
 
 def must_be_true(raw: bytes, name: str, true: dict) -> int:
@@ -175,7 +238,7 @@ def agree(grids: dict, dates: np.ndarray, market: str, true: dict) -> int:
 )
 def test_a_changed_csv_gives_true_prices_or_a_typed_error(name, changes, mark, encoding, cut):
     rows, true = GOOD[name]
-    changes = tellable(changes)
+    changes = tellable_in(name, changes)
     raw = as_csv(mutated(rows, changes), mark, encoding)
     if cut is not None and shift_labels not in {change[0] for change in changes}:
         raw = raw[: cut % (len(raw) + 1)]
@@ -185,14 +248,24 @@ def test_a_changed_csv_gives_true_prices_or_a_typed_error(name, changes, mark, e
 @settings(max_examples=EXAMPLES // 2, **SETTINGS)
 @given(st.sampled_from(list(GOOD)), steps)
 def test_a_changed_workbook_gives_true_prices_or_a_typed_error(name, changes):
-    changes = tellable(changes, delete_cell_left)
+    changes = tellable_in(name, changes, delete_cell_left)
     rows, true = GOOD[name]
     assert must_be_true(as_xlsx(mutated(rows, changes)), f"{name}.xlsx", true) >= 0
 
 
 @settings(max_examples=EXAMPLES, **SETTINGS)
 @given(
-    st.sampled_from([name for name in GOOD if name not in ("prices", "hours")]),
+    st.sampled_from(
+        [
+            "DAM_Market Snapshot",
+            "market",
+            "download (2)",
+            "RTM_Market Snapshot",
+            "snapshot",
+            "half",
+            "weighted",
+        ]
+    ),
     st.lists(
         st.tuples(
             st.sampled_from([rename, rename_to_price, swap_headers]),

@@ -11,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from price_cases import RULES, write
 from small_cases import PATIENCE_S
@@ -218,7 +220,23 @@ def hostile_files(folder: Path) -> dict[str, str]:
     (folder / "line.csv").write_bytes(b"x" * (MAX_FILE_BYTES - 1))
     (folder / "rows.csv").write_bytes(b"1,2\n" * (MAX_FILE_BYTES // 4 - 1))
     (folder / "wide.csv").write_bytes("1,\U0001f4c8\n".encode() * (MAX_FILE_BYTES // 8))
+    (folder / "lists.json").write_bytes(b"[" + b"[]," * (MAX_FILE_BYTES // 3 - 2) + b"[]]")
+    (folder / "deep.json").write_bytes(b'{"a":' * 900_000)
+    (folder / "digits.json").write_bytes(b'[{"mcp":' + b"1" * (MAX_FILE_BYTES - 20) + b"}]")
+    names = ",".join(f'{{"k{i}":1,"mcp":1}}' for i in range(300_000))
+    (folder / "names.json").write_text(f"[{names}]")
+    flat = pa.table({"date": pa.array([long] * 2000), "mcp": np.ones(2000)})
+    pq.write_table(flat, folder / "long.parquet", compression="zstd")
+    pq.write_table(pa.table({"mcp": np.ones(20_000_000)}), folder / "rows.parquet")
+    pq.write_table(pa.table({f"c{i}": [1.0] for i in range(20_000)}), folder / "wide.parquet")
     return expected | {
+        "lists.json": "more values",
+        "deep.json": "nested too deeply",
+        "digits.json": "digits",
+        "names.json": "more values",
+        "long.parquet": "a text of",
+        "rows.parquet": "cells",
+        "wide.parquet": "cells",
         "sparse.csv": "MB",
         "commas.csv": "",
         "line.csv": "CSV",
