@@ -244,13 +244,16 @@ def add_check(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "check",
         help="say what price files hold, and whether they can be trusted",
-        description="Read price files one by one and print what each holds by day, then gaps, "
-        "duplicates, excluded days and price statistics. Exits with 1, and says why, where a file "
-        "cannot be trusted or two disagree.",
+        description="Read price files (xlsx, CSV, JSON, parquet) one by one and print a summary, "
+        "then what needs attention: refusals, gaps, excluded days, duplicates and notes; then the "
+        "days, of many those that are not whole. Exits with 1, and says why, where a file cannot "
+        "be trusted or two disagree.",
         epilog="example: bessvpp check data/raw",
     )
     parser.add_argument("files", nargs="+", metavar="FILE|DIR", help="price files, or folders")
-    parser.add_argument("--json", action="store_true", help="print the same as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print all of it, with every day, as JSON"
+    )
     parser.add_argument("--params", default="", metavar="DIR", help="folder of parameter files")
     parser.set_defaults(call=_check)
 

@@ -18,6 +18,7 @@ import pandas as pd
 from bessvpp.errors import BessvppError
 from bessvpp.params.fields import MINUTES_PER_DAY
 from bessvpp.params.market import MarketParams
+from bessvpp.price_files.check_text import report_text
 from bessvpp.price_files.judge import read_price_tables
 from bessvpp.price_files.merge import (
     common_minutes,
@@ -32,12 +33,6 @@ from bessvpp.price_files.merge import (
 from bessvpp.price_files.tables import PriceTable
 
 TOUCH = 0.005  # Rs/MWh; a price so close to the cap is at the cap
-TOLD = {
-    "whole": "whole",
-    "history": "incomplete: its first blocks, history for the next plan",
-    "incomplete": "incomplete: set apart",
-    "another market": "another market: a feature, no DAM price",
-}
 
 
 @dataclass(frozen=True)
@@ -94,25 +89,8 @@ class Report:
         return {"ok": self.ok} | content | {"days": days}
 
     def as_text(self) -> str:
-        """The same for people."""
-        parts = [_day_table(self.days)] if self.days else []
-        for title, found in (("gaps", self.gaps), ("days excluded", self.excluded)):
-            lines = [f"  {name}: {_shortened(items)}" for name, items in found.items()]
-            if lines or self.days:
-                parts.append("\n".join([title, *(lines or ["  none"])]))
-        for title, items in (("duplicates", self.duplicates), ("notes", self.notes)):
-            if items or self.days:
-                parts.append("\n".join([title, *(f"  {item}" for item in items or ["none"])]))
-        if self.statistics:
-            table = pd.DataFrame(self.statistics).T
-            shares = [name for name in ("cap share", "correlation") if name in table]
-            for name in table:
-                style = "{:.3f}" if name in shares else "{:,.0f}"
-                table[name] = [("-" if v != v else style.format(v)) for v in table[name]]
-            parts.append("statistics, prices in Rs/MWh\n" + table.to_string())
-        bad = "\n".join(f"REFUSED  {message}" for message in self.refused)
-        parts.append(bad or "everything here can be trusted")
-        return "\n\n".join(parts)
+        """The same for people: a summary, then what needs attention, then the days."""
+        return report_text(self)
 
 
 def check_files(paths: Sequence[str | Path], rules: MarketParams) -> Report:
@@ -340,30 +318,3 @@ def _spread(dam: pd.DataFrame, rtm: pd.DataFrame) -> dict[str, dict[str, float]]
     if both.std(ddof=0).min() > 0:
         figures["correlation"] = both["dam"].corr(both["rtm"])
     return {"RTM - DAM": {name: round(float(value), 4) for name, value in figures.items()}}
-
-
-def _day_table(days: Sequence[DayReport]) -> str:
-    """One line a file and day, a heading for each file."""
-    head = (
-        f"{'':2}{'date':11}{'market':7}{'block':>6}{'blocks':>9}{'no trade':>9}"
-        f"{'min':>10}{'mean':>10}{'max':>10}{'at cap':>8}  status"
-    )
-    lines: list[str] = []
-    source = None
-    for day in days:
-        if day.source != source:
-            source = day.source
-            lines += [*([""] if lines else []), source, head]
-        prices = (day.price_min, day.price_mean, day.price_max)
-        lines.append(
-            f"{'':2}{day.date!s:11}{day.market:7}{day.block_minutes:>2} min"
-            f"{f'{day.blocks}/{day.expected}':>9}{day.no_trade:>9}"
-            + "".join(f"{'-' if price is None else f'{price:,.2f}':>10}" for price in prices)
-            + f"{'-' if day.cap_share is None else f'{day.cap_share:.1%}':>8}  {TOLD[day.status]}"
-        )
-    return "\n".join(lines)
-
-
-def _shortened(items: Sequence[str]) -> str:
-    more = f"; and {len(items) - 12} more" if len(items) > 12 else ""
-    return "; ".join(items[:12]) + more

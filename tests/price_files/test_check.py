@@ -204,3 +204,48 @@ def test_csv_files_load_and_those_that_disagree_are_told(capsys, downloads):
         assert "(and 1319 more blocks)" in message
     assert told(capsys, downloads / QUARTERS)[0] == 0
     assert told(capsys, downloads / BOTH)[0] == 0
+
+
+def test_of_a_folder_of_months_the_summary_comes_first_and_then_what_needs_attention(
+    tmp_path, capsys
+):
+    for month in range(60):
+        first = np.datetime64("2019-05") + month
+        days = np.arange(first.astype("M8[D]"), (first + 1).astype("M8[D]"))
+        rows = snapshot(
+            [f"{day.item():%d-%m-%Y}" for day in days],
+            prices(24 * len(days), month),
+            length=60,
+            summary=False,
+        )
+        rows[4].insert(3, "MCV (MWh)")
+        for row in rows[FIRST:]:
+            row.insert(3, "1")
+        if month == 7:
+            del rows[FIRST + 30]
+        if month == 40:
+            rows[FIRST][-1] = "abc"
+        write(tmp_path, rows, f"DAM_{first}.csv")
+    assert main(["check", str(tmp_path)]) == 1
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert lines[0] == "59 tables read: 1 refused, told below"
+    assert "2019-05-01 to 2024-04-30: 1,797 days, 1,796 of them whole" in lines[1]
+    assert len(lines) < 40
+    assert text.count("is not in MW and is not used") == 1
+    assert f"({tmp_path / 'DAM_2019-05.csv'} and 58 more)" in text
+    assert text.index("statistics") < text.index("REFUSED") < text.index("days that are not whole")
+    assert [line.split()[0] for line in lines if line.endswith("set apart")] == ["2019-12-02"]
+    assert "1,796 more days of files are not listed here" in text
+    code, report = told(capsys, tmp_path)
+    assert code == 1
+    assert len(report["days"]) == 1797
+    assert len([note for note in report["notes"] if "is not in MW" in note]) == 59
+
+
+def test_few_days_are_listed_one_by_one(tmp_path):
+    report = check_files([write(tmp_path, snapshot([DAY], prices(96)))], RULES)
+    text = report.as_text()
+    assert text.startswith("1 tables read: everything here can be trusted\n  DAM  2025-08-07")
+    assert "96/96" in text
+    assert "not listed" not in text
