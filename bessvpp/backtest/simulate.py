@@ -34,6 +34,7 @@ from bessvpp.market import clock
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.problem import Plan, Problem
 from bessvpp.prices import PriceScenarios
+from bessvpp.settlement.bids import settle_on_bids
 from bessvpp.settlement.day import (
     AS_COMMITTED,
     CAUSAL,
@@ -44,7 +45,7 @@ from bessvpp.settlement.day import (
     settle_causally,
     settle_with_recourse,
 )
-from bessvpp.settlement.recourse import Gates, settle_on_bids
+from bessvpp.settlement.recourse import Gates
 
 CEILING = "ceiling"
 

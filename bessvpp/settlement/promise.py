@@ -21,7 +21,8 @@ from bessvpp.optimizer.surprise import SurpriseLaw, law_of_paths, sure_law
 from bessvpp.params.market import MarketParams
 from bessvpp.params.study import RecourseName
 from bessvpp.prices import PriceScenarios
-from bessvpp.settlement.recourse import Gates, Traded, trade_on_bids, trade_on_expectations
+from bessvpp.settlement.bids import trade_on_bids
+from bessvpp.settlement.recourse import Gates, Traded, trade_on_expectations
 
 
 @dataclass(frozen=True)

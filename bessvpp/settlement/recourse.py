@@ -1,11 +1,9 @@
 """RTM trade session by session along many price paths at once, each on what its gates know.
 
-Two policies. *Expected*: at each gate the rest of the day is planned on expected prices as if
-they were sure, and the session's trades are bid as quantities (``trade_on_expectations``; for one
-unit what ``day.settle_causally`` does). *Dynamic*: the rest of the day is uncertain, and the
-session's trades are bid as quantities by price (``trade_on_bids``). A session's bids close before
-the outcome of the one before is known: energy counts as what those bids leave on average, and
-no outcome of theirs may make a bid undeliverable.
+Two policies. *Expected*, here: at each gate the rest of the day is planned on expected prices as
+if they were sure, and the session's trades are bid as quantities; for one unit that is what
+``day.settle_causally`` does. *Dynamic*, in ``bids``: the rest of the day is uncertain, and the
+session's trades are bid as quantities by price.
 
 Several units trade each by itself, with its own share of the schedule and of the connection: no
 unit knows of another, so that is feasible, and less than a joint plan can do.
@@ -20,7 +18,6 @@ import numpy as np
 
 from bessvpp import ledger
 from bessvpp.ledger import Ledger
-from bessvpp.optimizer.dynamic import energy_table, goals_mwh
 from bessvpp.optimizer.problem import Problem
 from bessvpp.optimizer.stored_energy import (
     UnitDay,
@@ -30,10 +27,8 @@ from bessvpp.optimizer.stored_energy import (
     pieces_taken,
     unit_days,
 )
-from bessvpp.optimizer.surprise import SurpriseLaw
 from bessvpp.params.market import Costs
 from bessvpp.prices import PriceScenarios
-from bessvpp.settlement.day import SettledDay, booked
 
 BISECTIONS = 16
 DEAREST_CYCLE_RS_PER_MWH = 2.0**15
@@ -99,55 +94,14 @@ def trade_on_expectations(
     def bid(day: UnitDay, e_start_mwh: float) -> Flow:
         return _follow_goals(day, problem.costs, paths, gates, e_start_mwh)
 
-    return _traded(problem, paths, unit_dam_mw, gates, bid)
-
-
-def trade_on_bids(
-    problem: Problem,
-    paths: PriceScenarios,
-    unit_dam_mw: np.ndarray,
-    gates: Gates,
-    law: SurpriseLaw,
-) -> Traded:
-    """Trade a day along each path by bids of quantities by price, the rest of the day uncertain.
-
-    Parameters
-    ----------
-    paths, unit_dam_mw : as for ``trade_on_expectations``
-    law : of the surprises around what ``gates`` expect
-    """
-
-    def bid(day: UnitDay, e_start_mwh: float) -> Flow:
-        return _Bidder(day, problem, paths, gates, law).run(e_start_mwh)
-
-    return _traded(problem, paths, unit_dam_mw, gates, bid)
-
-
-def settle_on_bids(
-    problem: Problem,
-    prices: PriceScenarios,
-    unit_dam_mw: np.ndarray,
-    gates: Gates,
-    law: SurpriseLaw,
-) -> SettledDay:
-    """A day's books with dynamic recourse; parameters of ``trade_on_bids``, one path."""
-    done = trade_on_bids(problem, prices, unit_dam_mw, gates, law)
-    flows = {
-        "dam_mw": done.dam_mw,
-        "rtm_mw": done.rtm_mw[0],
-        "charge_mw": done.charge_mw[0],
-        "discharge_mw": done.discharge_mw[0],
-        "undelivered_mw": done.undelivered_mw[0],
-        "missing_mwh": float(done.missing_mwh[0]),
-    }
-    return booked(problem, prices, problem.e_start_mwh, done.e_end_mwh[0], flows)
+    return traded(problem, paths, unit_dam_mw, gates, bid)
 
 
 Flow = tuple[np.ndarray, np.ndarray, np.ndarray]
 """RTM trade (S, T), net power (S, T) and energy at the end (S,) of one unit."""
 
 
-def _traded(
+def traded(
     problem: Problem,
     paths: PriceScenarios,
     unit_dam_mw: np.ndarray,
@@ -184,7 +138,7 @@ def _traded(
     return Traded(books, dam_mw, **shown, e_end_mwh=e_end + missing)
 
 
-class _Run:
+class UnitRun:
     """What one unit has done of a day along S paths, and what it has left after each block."""
 
     def __init__(self, day: UnitDay, rtm_price: np.ndarray, e_start_mwh: float) -> None:
@@ -247,19 +201,19 @@ def _follow_goals(
     day: UnitDay, costs: Costs, paths: PriceScenarios, gates: Gates, e_start_mwh: float
 ) -> Flow:
     goals = session_goals(day, costs, paths.dam, gates)
-    run, wanted = _Run(day, paths.rtm, e_start_mwh), np.zeros(paths.rtm.shape)
+    run, wanted = UnitRun(day, paths.rtm, e_start_mwh), np.zeros(paths.rtm.shape)
     for t in range(paths.rtm.shape[1]):
         known = gates.known_blocks(t)
         energy = run.energy_mwh[:, known] - wanted[:, known:t].sum(axis=1)
         energy = np.clip(energy, day.e_min_mwh, day.e_max_mwh)
         pieces = pieces_taken(day, t, day.piece_lengths(t), energy[:, None], goals[t])
         wanted[:, t] = day.taken_mwh(-day.charge_max_mw[t]) + sum(pieces)[:, 0]
-        wanted[:, t] = np.minimum(wanted[:, t], _affordable(run, known, wanted[:, known:t]))
+        wanted[:, t] = np.minimum(wanted[:, t], affordable(run, known, wanted[:, known:t]))
         run.carry_out(t, wanted[:, t])
     return run.flow
 
 
-def _affordable(run: _Run, known: int, open_bids_mwh: np.ndarray) -> np.ndarray:
+def affordable(run: UnitRun, known: int, open_bids_mwh: np.ndarray) -> np.ndarray:
     """(S,) most that may be taken of store within the limit on cycles, by what a gate knows.
 
     Parameters
@@ -296,100 +250,3 @@ def _cycle_price(
         middle = (low + high) / 2
         low, high = (low, middle) if spent(middle) <= day.budget_mwh else (middle, high)
     return high
-
-
-# ---------------------------------------------------------------------- on bids by price
-
-
-class _Bidder:
-    """One unit's bids: quantities by price for each block, at the nodes of the surprises' chain."""
-
-    def __init__(
-        self,
-        day: UnitDay,
-        problem: Problem,
-        paths: PriceScenarios,
-        gates: Gates,
-        law: SurpriseLaw,
-    ) -> None:
-        self.day, self.costs, self.paths = day, problem.costs, paths
-        self.gates, self.law = gates, law
-        self.n_blocks = paths.rtm.shape[1]
-        self.table = energy_table(
-            day, problem.costs, paths.dam, gates.starts, gates.expected_rtm, law
-        )
-        self.wanted = np.zeros((*paths.rtm.shape, len(law.nodes)))  # of store, by node [MWh]
-        self.floor_mwh, self.swing_mwh = self._end_limits(problem)
-
-    def _end_limits(self, problem: Problem) -> tuple[np.ndarray, float]:
-        """(T,) least energy after each block, and how far a block's bids may leave it open.
-
-        Under ``hard`` the target stays in reach whatever sessions not yet known have done.
-        """
-        day = self.day
-        if problem.terminal != "hard":
-            return np.full(self.n_blocks, day.e_min_mwh), np.inf
-        target = day.e_min_mwh + day.end.lengths[0, 0]
-        charged = -day.taken_mwh(-day.charge_max_mw)
-        to_come = charged[::-1].cumsum()[::-1] - charged
-        open_blocks = max(t - self.gates.known_blocks(t) for t in range(self.n_blocks))
-        floor = np.maximum(target - to_come, day.e_min_mwh)
-        return floor, float(day.e_max_mwh - target) / max(open_blocks, 1)
-
-    def run(self, e_start_mwh: float) -> Flow:
-        """The unit's day: bids at each gate, and what came of them."""
-        run, rows = _Run(self.day, self.paths.rtm, e_start_mwh), np.arange(len(self.paths.rtm))
-        for t in range(self.n_blocks):
-            prices = self.law.prices(self.gates.expected_of(t), t)
-            self.wanted[:, t] = self._bid(t, prices, run)
-            steps = (prices[:, 1:] + prices[:, :-1]) / 2
-            node = (steps < self.paths.rtm[:, t, None]).sum(axis=1)
-            run.carry_out(t, self.wanted[rows, t, node])
-        return run.flow
-
-    def _bid(self, t: int, prices: np.ndarray, run: _Run) -> np.ndarray:
-        """(S, Z) energy wanted of store at each node's price, rising along them."""
-        day, known = self.day, self.gates.known_blocks(t)
-        open_bids = self.wanted[:, known:t]
-        start, full_charge = run.energy_mwh[:, known], float(day.taken_mwh(-day.charge_max_mw[t]))
-        low = np.maximum(start - open_bids.max(axis=2).sum(axis=1), day.e_min_mwh)[:, None]
-        high = np.minimum(start - open_bids.min(axis=2).sum(axis=1), day.e_max_mwh)[:, None]
-        energy = np.clip(start[:, None] - open_bids.sum(axis=1), low, high)
-        if t > known:
-            energy = self._mean_energy(t, known, energy)
-        wanted = full_charge + self._taken(t, prices, energy)
-        middle = wanted[:, wanted.shape[1] // 2, None]
-        wanted = np.clip(wanted, middle - self.swing_mwh / 2, middle + self.swing_mwh / 2)
-        affordable = _affordable(run, known, open_bids.max(axis=2))[:, None]
-        wanted = np.minimum(wanted, np.minimum(low - self.floor_mwh[t], affordable))
-        wanted = np.maximum(wanted, np.maximum(high - day.e_max_mwh, full_charge))
-        return np.maximum.accumulate(wanted, axis=1)
-
-    def _taken(self, t: int, prices: np.ndarray, energy_mwh: np.ndarray) -> np.ndarray:
-        """(S, Z) best energy to take of store beyond full charge, were these prices known."""
-        dam, table = self.paths.dam[:, t, None], self.table
-        flow_cost = ledger.flow_cost_rs_per_mwh(self.costs, dam, prices)
-        slopes, lengths = block_slopes(self.day, t, prices.ravel(), flow_cost.ravel())
-        value = table.after_rs[t].reshape(len(slopes), -1)
-        goals = goals_mwh(value, table.e_min_mwh, table.step_mwh, slopes)
-        pieces = pieces_taken(self.day, t, lengths, energy_mwh.reshape(-1, 1), goals)
-        return sum(pieces).reshape(prices.shape)
-
-    def _mean_energy(self, t: int, known: int, at_node: np.ndarray) -> np.ndarray:
-        """(S, Z) energy that is expected before block t, given its own price's node.
-
-        Parameters
-        ----------
-        at_node : (S, Z) energy there would be with all open prices at one node
-        """
-        law, gates = self.law, self.gates
-        chance = np.broadcast_to(law.long_run, at_node.shape)
-        if gates.is_one_path and known:
-            last = known - 1
-            seen = law.weights_of(self.paths.rtm[:, last], gates.expected_of(last), last)
-            chance = seen @ law.transition
-        joint = chance[:, :, None] * np.linalg.matrix_power(law.transition, t - known)
-        total = joint.sum(axis=1)
-        mean = np.einsum("sj,sjz->sz", at_node, joint) / np.maximum(total, 1e-12)
-        unseen = (chance * at_node).sum(axis=1, keepdims=True)
-        return np.where(total > 1e-9, mean, unseen)

@@ -12,13 +12,9 @@ from small_cases import fleet, make_params, make_problem
 from bessvpp import battery
 from bessvpp.optimizer.surprise import SurpriseLaw, law_of_paths, sure_law
 from bessvpp.prices import PriceScenarios
+from bessvpp.settlement.bids import level_where_unlikely, settle_on_bids, trade_on_bids
 from bessvpp.settlement.day import settle_causally, settle_with_recourse
-from bessvpp.settlement.recourse import (
-    Gates,
-    settle_on_bids,
-    trade_on_bids,
-    trade_on_expectations,
-)
+from bessvpp.settlement.recourse import Gates, trade_on_expectations
 
 
 def gates_of(paths, *, every: int = 2, seed: int = 1, behind: int = 3) -> Gates:
@@ -207,3 +203,12 @@ def test_settled_on_bids_a_day_has_the_books_of_its_flows():
         - 2000
     )
     assert h * net == pytest.approx(float(day.ledger.net_rs), abs=0.01)
+
+
+def test_bids_are_level_where_prices_are_unlikely_by_hand():
+    wanted = np.array([[-9.0, -5.0, 0.0, 4.0, 8.0]] * 3)
+    chance = np.array(
+        [[0.05, 0.05, 0.8, 0.06, 0.04], [0.2, 0.2, 0.2, 0.2, 0.2], [0.0, 0.02, 0.0, 0.9, 0.08]]
+    )
+    expected = [[0.0] * 5, [-9.0, -5.0, 0.0, 4.0, 8.0], [4.0] * 5]
+    np.testing.assert_array_equal(level_where_unlikely(wanted, chance), expected)
