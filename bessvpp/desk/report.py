@@ -67,6 +67,8 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
         f"Energy planned for midnight: {', '.join(f'{e:g}' for e in planned.e_start_mwh)} MWh.\n"
         "Profit in Rs                       expected      CVaR "
         f"{risk.alpha:.0%}\n"
+        f"  RTM traded session by session  {weights @ planned.causal_rs:10,.0f} "
+        f"{cvar(planned.causal_rs, risk.alpha, weights):12,.0f}   (what the plan promises)\n"
         f"  with RTM recourse in hindsight {planned.expected_profit_rs:10,.0f} "
         f"{planned.cvar_rs:12,.0f}   (an upper bound: no trader knows the RTM)\n"
         f"  as committed, no RTM trade     {weights @ planned.alone_rs:10,.0f} "

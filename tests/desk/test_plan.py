@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from bessvpp.prices import PriceScenarios
 from bessvpp.risk import Risk, cvar
 from bessvpp.runs import contents
 from bessvpp.runs.folder import RunFolder
+from bessvpp.settlement.promise import planned_causal
 
 RULES = make_params().market
 
@@ -124,6 +126,16 @@ def test_the_expected_profit_is_that_of_the_rounded_schedule(planned, study):
     assert planned.cvar_rs == pytest.approx(cvar(planned.profit_rs, 0.4, weights))
     # In each scenario the sheet alone, without the RTM, earns no more than with it.
     assert (planned.alone_rs <= planned.profit_rs + 0.1).all()
+    # Traded at its gates it promises what the settlement's own policy earns there, no hindsight.
+    assert (planned.causal_rs < planned.profit_rs).all()
+    promised = planned_causal(
+        make_problem(study.params),
+        planned.scenarios,
+        planned.unit_mw,
+        study.params.market,
+        "expected",
+    )
+    np.testing.assert_allclose(planned.causal_rs, promised, atol=0.01)
     for s, alone in enumerate(planned.alone_rs):
         day = PriceScenarios.single(planned.scenarios.dam[s], planned.scenarios.rtm[s])
         done = simulate.settle_as_committed(make_problem(study.params), day, planned.unit_mw)
@@ -446,6 +458,9 @@ def test_a_plan_in_words_says_its_rules_and_adds_up(planned, study):
     text = describe_plan(planned, study.market, study.params)
     assert f"Delivery day {planned.date}, exchange data, recalibrated fan of 6 scenarios" in text
     assert "physical commitment, terminal rule hard, lambda 0.3" in text
+    weights = planned.scenarios.weights
+    told = f"{weights @ planned.causal_rs:,.0f} .*{cvar(planned.causal_rs, 0.4, weights):,.0f} "
+    assert re.search(told, text)
     assert f"{planned.expected_profit_rs:,.0f}" in text
     assert "hindsight" in text
     hours = [line.split() for line in text.splitlines() if line[:2].isdigit()]
