@@ -19,7 +19,8 @@ NAMES = (
 
 WRITES = {
     "03_recalibration": """
-level = {"nominal": 0.1, "below": 0.08, "at_or_below": 0.12, "n_blocks": 960, "n_days": 10}
+level = {"nominal": 0.1, "promised": 0.09, "below": 0.08, "at_or_below": 0.12}
+level |= {"n_blocks": 960, "n_days": 10}
 folder.write_json("coverage.json", {"dam": {"original": {"q10": level}}})
 """,
     "06_backtest": """

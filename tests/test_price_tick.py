@@ -23,7 +23,7 @@ from bessvpp.calibration.methods import method_names
 from bessvpp.desk.bids import in_bid_steps
 from bessvpp.forecasting import baselines, boosting, intraday, splits, walk_forward
 from bessvpp.forecasting.features import feature_frame
-from bessvpp.forecasting.quantiles import QuantileForecast
+from bessvpp.forecasting.quantiles import QuantileForecast, promised_below
 from bessvpp.market import clock, history
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import MARKETS, Market
@@ -142,12 +142,13 @@ def scored(fan: QuantileForecast) -> dict[str, np.ndarray]:
     """All that is counted of a fan."""
     y, values = at(fan.dates, fan.market), fan.values
     groups = gate.groups_over_days(fan.dates, values, LEVELS, gate.regimes(fan))
+    promised = {"a": promised_below(fan, 0.0, np.full((len(fan.dates), 1), CAP))}
     return {
-        "table": scores.score_table(y, {"a": values}, LEVELS, "a").to_numpy(),
+        "table": scores.score_table(y, {"a": values}, LEVELS, "a", promised).to_numpy(),
         "hits": np.hstack([part.ravel() for part in coverage.hit_counts(y, values)]),
         "pit": scores.pit_histogram(y, values, LEVELS, fan.p_floor, fan.p_cap),
         "tests": significance.hourly_tests(y, values, LEVELS, fan.dates).to_numpy(),
-        "groups": scores.group_table(y, {"a": values}, LEVELS, groups).to_numpy(),
+        "groups": scores.group_table(y, {"a": values}, LEVELS, groups, promised).to_numpy(),
         "chance": scores.chance_reliability(fan.p_cap, y >= CAP).to_numpy(),
     }
 

@@ -99,7 +99,7 @@ def test_coverage_counts_an_outcome_on_the_quantile_apart():
     y = np.array([[1.0, 2.0, 2.0, 3.0, np.nan]])
     assert coverage(y, np.full((1, 5, 1), 2.0)) == (0.25, 0.75, 4)
     with pytest.raises(ValueError, match="at least one outcome"):
-        coverage_table(np.array([[np.nan]]), np.ones((1, 1, 1)), (0.5,))
+        coverage_table(np.array([[np.nan]]), np.ones((1, 1, 1)), (0.5,), np.ones((1, 1, 1)))
 
 
 def test_miscoverage_is_the_distance_from_the_band():
@@ -111,14 +111,19 @@ def test_miscoverage_is_the_distance_from_the_band():
 def test_the_coverage_table_says_nominal_shares_blocks_and_days():
     y = np.array([[1.0, 2.0], [3.0, np.nan], [np.nan, np.nan]])
     quantiles = np.stack([np.full(y.shape, 1.0), np.full(y.shape, 2.5)], axis=-1)
-    table = coverage_table(y, quantiles, (0.1, 0.75))
+    promised = np.full(quantiles.shape, [0.1, 0.6])
+    promised[0, 0] = 0.1, 0.3
+    promised[2] = np.nan  # without a price nothing is promised
+    table = coverage_table(y, quantiles, (0.1, 0.75), promised)
     assert table["q10"] == {
         "nominal": 0.1,
+        "promised": pytest.approx(0.1),
         "below": 0.0,
         "at_or_below": pytest.approx(1 / 3),
         "n_blocks": 3,
         "n_days": 2,
     }
+    assert table["q75"]["promised"] == pytest.approx(0.5)
     assert table["q75"]["below"] == table["q75"]["at_or_below"] == pytest.approx(2 / 3)
 
 

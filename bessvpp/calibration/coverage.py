@@ -1,4 +1,10 @@
-"""Pinball loss and coverage, in all, by hour, by month and by group."""
+"""Pinball loss, coverage and kept promises, in all, by hour, by month and by group.
+
+Two measures stand side by side. The *promise* is exact: a fan that states its chance of the cap
+promises ``P(Y < q) = E[min(tau, 1 - p_cap)]`` (``forecasting.quantiles.promised_below``), and
+misses it by what is observed beyond that. *Miscoverage* is the distance of a level from the band
+``[P(Y < q), P(Y <= q)]``; it forgives whatever is tied on an atom, 17 points of the DAM.
+"""
 
 from __future__ import annotations
 
@@ -62,22 +68,83 @@ def mean_miscoverage(
     return float(np.mean(level_miscoverage(chosen, quantiles, levels)))
 
 
+def promise_miss(y: np.ndarray, quantiles: np.ndarray, promised: np.ndarray) -> np.ndarray:
+    """(L,) share of outcomes below each level less the share that was promised; NaN without any.
+
+    Parameters
+    ----------
+    y : (D, T) outcomes, NaN where there is none
+    quantiles, promised : (D, T, L) levels, and the chance of a price below each
+    """
+    known = np.isfinite(y)
+    if not known.any():
+        return np.full(quantiles.shape[2], np.nan)
+    below = y[known][:, None] < quantiles[known]
+    return below.mean(axis=0) - promised[known].mean(axis=0)
+
+
+def mean_promise_miss(
+    y: np.ndarray, quantiles: np.ndarray, promised: np.ndarray, group: np.ndarray | None = None
+) -> float:
+    """Size of the miss of the exact promise, averaged over the levels.
+
+    Parameters
+    ----------
+    group : (D, T) bool, the blocks that count; NaN is returned where none does
+    """
+    chosen = y if group is None else np.where(group, y, np.nan)
+    return float(np.mean(np.abs(promise_miss(chosen, quantiles, promised))))
+
+
+def hourly_promise_miss(y: np.ndarray, quantiles: np.ndarray, promised: np.ndarray) -> float:
+    """Mean size of the miss over levels and hours, hours without an outcome left out."""
+    groups = hour_groups(y.shape).values()
+    return float(np.nanmean([mean_promise_miss(y, quantiles, promised, group) for group in groups]))
+
+
+def chance_table(
+    y: np.ndarray, p_floor: np.ndarray, p_cap: np.ndarray, floor: float, cap: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Promised and observed chance of a price at the floor and at the cap, and blocks counted.
+
+    Parameters
+    ----------
+    y, p_floor, p_cap : (D, T); NaN in ``y`` where there is no price
+    cap : (D, 1)
+    """
+    known = np.isfinite(y)
+    parts = {"floor": (p_floor, y <= floor), "cap": (p_cap, y >= cap)}
+    return {
+        name: {
+            "promised": float(chance[known].mean()),
+            "observed": float(hit[known].mean()),
+            "n_blocks": int(known.sum()),
+        }
+        for name, (chance, hit) in parts.items()
+    }
+
+
 def coverage_bands(
-    y: np.ndarray, quantiles: np.ndarray, rng: np.random.Generator, n_draws: int = 400
+    y: np.ndarray,
+    quantiles: np.ndarray,
+    promised: np.ndarray,
+    rng: np.random.Generator,
+    n_draws: int = 400,
 ) -> np.ndarray:
-    """(2, 2, L) bands of P(Y < q) and P(Y <= q): their 5 % and 95 % points.
+    """(2, L) band of the miss of the exact promise: its 5 % and 95 % points.
 
     Whole days are drawn, a week of them at a time, since the blocks of a day, and neighbouring
     days, miss together (block bootstrap, Künsch, 1989).
     """
-    below, at_or_below, n = hit_counts(y, quantiles)
+    known = np.isfinite(y)
+    below, _, n = hit_counts(y, quantiles)
+    missed = below - np.where(known[:, :, None], promised, 0.0).sum(axis=1)
     days = len(n)
     length = min(BLOCK_DAYS, days)
     starts = rng.integers(0, days - length + 1, size=(n_draws, -(-days // length)))
     drawn = (starts[:, :, None] + np.arange(length)).reshape(n_draws, -1)[:, :days]
     total = np.maximum(n[drawn].sum(axis=1), 1)[:, None]
-    shares = np.stack([part[drawn].sum(axis=1) / total for part in (below, at_or_below)])
-    return np.quantile(shares, [0.05, 0.95], axis=1).transpose(1, 0, 2)
+    return np.quantile(missed[drawn].sum(axis=1) / total, [0.05, 0.95], axis=0)
 
 
 def hour_groups(shape: tuple[int, int], width_h: int = 1) -> dict[str, np.ndarray]:
@@ -95,23 +162,16 @@ def month_groups(dates: np.ndarray, n_blocks: int) -> dict[str, np.ndarray]:
     return {str(m): np.repeat((month == m)[:, None], n_blocks, axis=1) for m in np.unique(month)}
 
 
-def miscoverage_by_hour_and_month(
-    y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], dates: np.ndarray
+def promise_miss_by_hour_and_month(
+    y: np.ndarray, quantiles: np.ndarray, promised: np.ndarray, dates: np.ndarray
 ) -> tuple[list[str], np.ndarray]:
-    """Months, and the (M, 24) mean miscoverage of each month and hour; NaN: no outcome."""
-    month = dates.astype("datetime64[M]")
-    hour = np.arange(y.shape[1]) // (y.shape[1] // 24)
-    months = np.unique(month)
+    """Months, and the (M, 24) mean miss of the promise in each month and hour; NaN: no outcome."""
+    months, hours = month_groups(dates, y.shape[1]), hour_groups(y.shape)
     errors = [
-        [
-            mean_miscoverage(
-                y[month == m][:, hour == h], quantiles[month == m][:, hour == h], levels
-            )
-            for h in range(24)
-        ]
-        for m in months
+        [mean_promise_miss(y, quantiles, promised, m & hour) for hour in hours.values()]
+        for m in months.values()
     ]
-    return [str(m) for m in months], np.array(errors)
+    return list(months), np.array(errors)
 
 
 def hourly_miscoverage(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> float:
@@ -133,22 +193,26 @@ def daily_pinball(y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float])
 
 
 def coverage_table(
-    y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]
+    y: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], promised: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """Coverage of every level: nominal, below, at or below, number of blocks and days.
+    """Coverage of every level: nominal, promised, below, at or below, number of blocks and days.
+
+    ``promised`` is the share that the fan promises to be below, its atoms included.
 
     Parameters
     ----------
     y : (D, T) outcomes, NaN where there is none
-    quantiles : (D, T, L) forecasts
+    quantiles, promised : (D, T, L) forecasts, and the chance of a price below each
     """
     below, at_or_below, n = coverage(y, quantiles)
     if n == 0:
         raise ValueError("coverage needs at least one outcome")
+    due = promised[np.isfinite(y)].mean(axis=0)
     n_days = int(np.isfinite(y).any(axis=1).sum())
     return {
         level_name(level): {
             "nominal": level,
+            "promised": float(due[k]),
             "below": float(below[k]),
             "at_or_below": float(at_or_below[k]),
             "n_blocks": n,

@@ -15,11 +15,16 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.calibration.conformal import DayShifts
-from bessvpp.calibration.coverage import hour_groups, mean_miscoverage, mean_pinball
+from bessvpp.calibration.coverage import (
+    hour_groups,
+    mean_miscoverage,
+    mean_pinball,
+    mean_promise_miss,
+)
 from bessvpp.calibration.gate import Gate, groups_over_days, regimes
 from bessvpp.calibration.methods import Method, method_named, method_names
 from bessvpp.errors import DataError
-from bessvpp.forecasting.quantiles import QuantileForecast
+from bessvpp.forecasting.quantiles import QuantileForecast, promised_below
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, complete_days, prices_of
 from bessvpp.params.forecast import ForecastParams
@@ -27,7 +32,7 @@ from bessvpp.params.market import MarketParams
 from bessvpp.price_tick import TIE, first_least
 
 EQUAL_PINBALL = 1.02
-"""Methods whose pinball loss is within this factor of the best are told apart by coverage."""
+"""Methods whose pinball loss is within this factor of the best are told apart by their promises."""
 
 
 @dataclass(frozen=True)
@@ -143,13 +148,13 @@ def choose_method(
     Each method recalibrates the later half of the calibration days, as far as all their prices
     are known at the gate of the day after them. Of those whose pinball loss is within 2 % of
     the least, the one is taken that keeps its promises best in every part of the day: of least
-    miscoverage within the hours and within ``groups_over_days``, averaged. Of several
-    that are equal in this (``price_tick.TIE``) the first of ``method_names`` is taken.
+    miss of the exact promise within the hours and within ``groups_over_days``, averaged. Of
+    several that are equal in this (``price_tick.TIE``) the first of ``method_names`` is taken.
 
     Returns
     -------
-    its name, and a row a method: ``pinball`` [Rs/MWh], ``miscoverage`` of all blocks pooled,
-    and ``in_groups``.
+    its name, and a row a method: ``pinball`` [Rs/MWh], ``promise`` and ``miscoverage`` of all
+    blocks pooled, and ``in_groups``.
 
     Examples
     --------
@@ -157,7 +162,7 @@ def choose_method(
     >>> p, dam = run.params, run.forecasts["original"]["dam"]
     >>> best, judged = bv.choose_method(dam, run.market, p.forecast, p.market)
     >>> best in judged.index, list(judged)
-    (True, ['pinball', 'miscoverage', 'in_groups'])
+    (True, ['pinball', 'promise', 'miscoverage', 'in_groups'])
     """
     calibration = forecast.on(forecast.dates[forecast.split == "calibration"])
     half = len(calibration.dates) // 2
@@ -170,7 +175,7 @@ def choose_method(
     outcome = prices_of(known, forecast.market)[[known.index_of(day) for day in judged]]
     groups = _hours_and_groups(calibration.on(judged))
     scores = pd.DataFrame(
-        {name: _score(outcome, fan.forecast, groups) for name, fan in made.items()}
+        {name: _score(outcome, fan.forecast, groups, rules) for name, fan in made.items()}
     ).T.rename_axis("method")
     most = EQUAL_PINBALL * scores["pinball"].min() * (1 + TIE)
     equal = scores[scores["pinball"] <= most]
@@ -185,13 +190,19 @@ def _hours_and_groups(forecast: QuantileForecast) -> list[np.ndarray]:
 
 
 def _score(
-    outcome: np.ndarray, forecast: QuantileForecast, groups: Sequence[np.ndarray]
+    outcome: np.ndarray,
+    forecast: QuantileForecast,
+    groups: Sequence[np.ndarray],
+    rules: MarketParams,
 ) -> dict[str, float]:
-    """Mean pinball loss [Rs/MWh], and mean miscoverage of all blocks and within groups."""
+    """Mean pinball loss [Rs/MWh], and mean misses of all blocks and within groups."""
     values, levels = forecast.values, forecast.levels
-    within = [mean_miscoverage(outcome, values, levels, group) for group in groups]
+    caps = rules.caps_rs_per_mwh(forecast.dates)[:, None]
+    promised = promised_below(forecast, rules.price_floor_rs_per_mwh, caps)
+    within = [mean_promise_miss(outcome, values, promised, group) for group in groups]
     return {
         "pinball": mean_pinball(outcome, values, levels),
+        "promise": mean_promise_miss(outcome, values, promised),
         "miscoverage": mean_miscoverage(outcome, values, levels),
         "in_groups": float(np.nanmean(within)),  # some have no block at all
     }

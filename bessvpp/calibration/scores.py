@@ -11,7 +11,13 @@ import numpy as np
 import pandas as pd
 import scoringrules
 
-from bessvpp.calibration.coverage import daily_pinball, mean_miscoverage, mean_pinball, pinball_loss
+from bessvpp.calibration.coverage import (
+    daily_pinball,
+    mean_miscoverage,
+    mean_pinball,
+    mean_promise_miss,
+    pinball_loss,
+)
 from bessvpp.calibration.significance import diebold_mariano
 from bessvpp.params.forecast import level_name
 
@@ -19,13 +25,18 @@ CHANCE_BINS = (0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 1)
 
 
 def score_table(
-    y: np.ndarray, fans: Mapping[str, np.ndarray], levels: Sequence[float], reference: str
+    y: np.ndarray,
+    fans: Mapping[str, np.ndarray],
+    levels: Sequence[float],
+    reference: str,
+    promised: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """A row a fan: pinball, CRPS, interval score, coverage and width of the 80 % interval, DM.
 
     Prices in Rs/MWh. The interval is that between the levels .1 and .9, or else the outer
-    ones. ``dm`` is Diebold and Mariano's statistic of the daily pinball losses against
-    ``reference``: positive where the reference is better.
+    ones. ``promise`` is the mean miss of the exact promise, where each fan's ``promised``
+    (D, T, L) is given, ``miscoverage`` that of the band. ``dm`` is Diebold and Mariano's statistic
+    of the daily pinball losses against ``reference``: positive where the reference is better.
     """
     low, high = interval_levels(levels)
     nominal = levels[high] - levels[low]
@@ -42,8 +53,10 @@ def score_table(
             ),
             "inside": float(np.mean((at >= lower) & (at <= upper))),
             "width": float(np.mean(upper - lower)),
-            "miscoverage": mean_miscoverage(y, values, levels),
         }
+        if promised is not None:
+            rows[name]["promise"] = mean_promise_miss(y, values, promised[name])
+        rows[name]["miscoverage"] = mean_miscoverage(y, values, levels)
         if name != reference:
             rows[name]["dm"] = diebold_mariano(losses[name], losses[reference])[0]
     return pd.DataFrame(rows).T
@@ -62,11 +75,17 @@ def group_table(
     fans: Mapping[str, np.ndarray],
     levels: Sequence[float],
     groups: Mapping[str, np.ndarray],
+    promised: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
     """A row a group that has an outcome, columns (fan, score).
 
     ``pinball`` and ``width`` of the 80 % interval in Rs/MWh, ``inside``, the share within it,
-    and ``missed``, the mean miscoverage in points of a per cent.
+    and in points of a per cent ``promise``, the mean miss of the exact promise, and
+    ``missed``, the mean miscoverage.
+
+    Parameters
+    ----------
+    promised : of each fan the chance (D, T, L) of a price below each level
     """
     low, high = interval_levels(levels)
     rows: dict[str, dict[tuple[str, str], float]] = {}
@@ -82,6 +101,7 @@ def group_table(
                     (fan, "pinball"): mean_pinball(only, values, levels),
                     (fan, "width"): float(np.mean(upper - lower)),
                     (fan, "inside"): float(np.mean((at >= lower) & (at <= upper))),
+                    (fan, "promise"): 100 * mean_promise_miss(only, values, promised[fan]),
                     (fan, "missed"): 100 * mean_miscoverage(only, values, levels),
                 }
             )

@@ -86,6 +86,43 @@ class QuantileForecast:
         return frame
 
 
+def stated_chances(
+    forecast: QuantileForecast, floor: float, cap: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(D, T) chances of the floor and of the cap that a fan states.
+
+    Where a chance is not modelled it is what the levels on that price leave to it: all above the
+    lowest level on the cap, all below the highest one on the floor.
+
+    Parameters
+    ----------
+    cap : (D, 1)
+    """
+    levels = np.array(forecast.levels)
+    on_floor, on_cap = forecast.values <= floor, forecast.values >= cap[:, :, None]
+    below = np.where(on_floor, levels, 0.0).max(axis=2)
+    above = np.where(on_cap, 1 - levels, 0.0).max(axis=2)
+    p_floor: np.ndarray = np.where(np.isnan(forecast.p_floor), below, forecast.p_floor)
+    p_cap: np.ndarray = np.where(np.isnan(forecast.p_cap), above, forecast.p_cap)
+    return p_floor, p_cap
+
+
+def promised_below(forecast: QuantileForecast, floor: float, cap: np.ndarray) -> np.ndarray:
+    """(D, T, L) chance of a price below each level that a fan promises, atoms included.
+
+    ``P(Y < q) = min(tau, 1 - p_cap)``: a level on the cap has all prices below it that are not
+    on the cap. Of a level on the floor it is 0.
+
+    Parameters
+    ----------
+    cap : (D, 1)
+    """
+    levels = np.array(forecast.levels)
+    p_cap = stated_chances(forecast, floor, cap)[1]
+    promised = np.minimum(levels, 1 - p_cap[:, :, None])
+    return np.where(forecast.values <= floor, 0.0, promised)
+
+
 def count_crossings(raw: np.ndarray) -> int:
     """Number of neighbouring levels that stand in the wrong order, by a price tick or more."""
     return int((np.diff(on_price_tick(raw), axis=-1) < 0).sum())

@@ -99,30 +99,29 @@ def loss_by_hour(
 def reliability(
     coverage: Mapping[str, Mapping], bands: Mapping[str, Mapping[str, np.ndarray]], synthetic: bool
 ) -> Figure:
-    """Observed minus nominal coverage by level, with bootstrap bands.
+    """Observed minus promised coverage by level, with bootstrap bands.
 
-    The thick bar spans P(Y < q) to P(Y <= q), the thin line their 90 % band.
+    The point is the miss of the exact promise, the thin line its 90 % band. The pale bar spans
+    P(Y < q) to P(Y <= q), less the level: what an atom leaves open.
 
     Parameters
     ----------
     coverage : market to fan to the entries of ``calibration.coverage.coverage_table``
-    bands : market to fan to the (2, 2, L) bands of ``calibration.coverage.coverage_bands``
+    bands : market to fan to the (2, L) bands of ``calibration.coverage.coverage_bands``
     """
     figure, axes = new_figure(1, 2, 3.8, sharey=True)
     for axis, (market, fans) in zip(axes[0], coverage.items(), strict=True):
         axis.axhline(0, color="black", lw=0.8, ls="--")
         for shift, (fan, by_level) in zip((-0.17, 0.17), fans.items(), strict=True):
-            nominal, below, at_or_below = (
+            nominal, promised, below, at_or_below = (
                 np.array([level[key] for level in by_level.values()])
-                for key in ("nominal", "below", "at_or_below")
+                for key in ("nominal", "promised", "below", "at_or_below")
             )
             x, colour = np.arange(len(nominal)) + shift, COLOURS[fan]
-            (low, _), (_, high) = bands[market][fan].transpose(1, 0, 2)
-            axis.vlines(x, 100 * (low - nominal), 100 * (high - nominal), color=colour, lw=1)
             span = 100 * (below - nominal), 100 * (at_or_below - nominal)
-            axis.vlines(x, *span, color=colour, lw=6, alpha=0.5)
-            kept = 100 * (np.clip(nominal, below, at_or_below) - nominal)
-            axis.plot(x, kept, "o", color=colour, ms=4, label=fan)
+            axis.vlines(x, *span, color=colour, lw=6, alpha=0.2)
+            axis.vlines(x, *100 * bands[market][fan], color=colour, lw=1)
+            axis.plot(x, 100 * (below - promised), "o", color=colour, ms=4, label=fan)
         axis.set_xticks(range(len(by_level)), list(by_level), rotation=60)
         axis.set_title(NAMES[market])
     axes[0, 0].set_ylabel("observed minus promised [points]")
@@ -133,11 +132,11 @@ def reliability(
 def coverage_by_hour_and_month(
     errors: Mapping[str, Mapping[str, np.ndarray]], months: Sequence[str], synthetic: bool
 ) -> Figure:
-    """Heat map of mean miscoverage by month and hour, before and after, for both markets.
+    """Heat map of the miss of the promise by month and hour, before and after, for both markets.
 
     Parameters
     ----------
-    errors : market to fan to (M, 24) miscoverage, as shares; NaN is drawn grey
+    errors : market to fan to (M, 24) misses, as shares; NaN is drawn grey
     """
     height = 2.2 + 0.5 * len(months)
     figure, axes = new_figure(2, 2, height, sharex=True, sharey=True)
@@ -152,7 +151,7 @@ def coverage_by_hour_and_month(
         axis.set_xticks(range(0, 24, 3))
         axis.set_xlabel("hour of the day (IST)")
     bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="max")
-    bar.set_label("miscoverage")
+    bar.set_label("miss of the promise")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     return finished(figure, synthetic)
 
@@ -205,7 +204,7 @@ def sharpness_against_coverage(
     labelled: Sequence[str],
     synthetic: bool,
 ) -> Figure:
-    """Miscoverage over pinball loss, a point a method; the lower left corner is best.
+    """Miss of the promise over pinball loss, a point a method; the lower left corner is best.
 
     The chosen method is drawn in colour and named, and so are those in ``labelled``.
     """
@@ -214,7 +213,7 @@ def sharpness_against_coverage(
         for name, row in table.iterrows():
             mine = name == chosen[market]
             colour = COLOURS["recalibrated"] if mine else COLOURS["original"]
-            place = row["pinball"], 100 * row["miscoverage"]
+            place = row["pinball"], 100 * row["promise"]
             axis.plot(*place, "o", color=colour, ms=9 if mine else 6)
             if mine or name in labelled:
                 axis.annotate(
@@ -229,7 +228,7 @@ def sharpness_against_coverage(
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.set_title(NAMES[market])
         axis.set_xlabel("pinball loss [Rs/MWh]")
-    axes[0, 0].set_ylabel("miscoverage within hours [points]")
+    axes[0, 0].set_ylabel("miss of the promise within hours [points]")
     return finished(figure, synthetic)
 
 

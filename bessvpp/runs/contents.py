@@ -36,9 +36,12 @@ written by ``03_recalibration``
 ``recalibration.json``                the method of each market
 ``cqr_deltas.parquet``                a row a day, market, hour and level: the shift, and the
                                       group, the number of residuals and the rank that gave it
-``coverage.json``                     by market, fan and level: ``nominal``, ``below`` P(Y < q),
+``coverage.json``                     by market, fan and level: ``nominal``, ``promised``, what the
+                                      fan says of P(Y < q), atoms included, ``below`` P(Y < q),
                                       ``at_or_below`` P(Y <= q), ``n_blocks``, ``n_days``, on days
                                       that no fit saw
+``chances.json``                      by market, fan and ``cap`` or ``floor``: the chance
+                                      ``promised`` and ``observed``, and ``n_blocks``
 ``coverage.png``                      its picture
 ------------------------------------  -----------------------------------------------------------
 written by ``04_scenarios``

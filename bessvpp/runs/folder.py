@@ -37,6 +37,7 @@ WRITTEN_BY = {
     "recalibration.json": "03_recalibration",
     "cqr_deltas.parquet": "03_recalibration",
     "coverage.json": "03_recalibration",
+    "chances.json": "03_recalibration",
     "coverage.png": "03_recalibration",
     "scenarios_original.npz": "04_scenarios",
     "scenarios_recalibrated.npz": "04_scenarios",

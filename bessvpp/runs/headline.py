@@ -64,12 +64,13 @@ def verdict(outputs: Path) -> str:
 
 
 def coverage_rows(outputs: Path) -> list[dict[str, str]]:
-    """One row a market and fan: how far the levels are from what they promise."""
+    """One row a market and fan: how far the levels are from what they promise, and the band."""
     rows = []
     for market, fans in _read(outputs, "coverage.json").items():
         for fan, levels in fans.items():
             try:
-                misses = {name: miscoverage(**level) for name, level in levels.items()}
+                misses = {n: abs(x["below"] - x["promised"]) for n, x in levels.items()}
+                bands = [miscoverage(**level) for level in levels.values()]
                 worst = max(misses, key=misses.__getitem__)
                 days = min(x["n_days"] for x in levels.values())
             except (KeyError, TypeError, ValueError) as error:
@@ -78,8 +79,9 @@ def coverage_rows(outputs: Path) -> list[dict[str, str]]:
                 {
                     "Market": market.upper(),
                     "Fan": fan,
-                    "Mean miscoverage": f"{sum(misses.values()) / len(misses):.1%}",
+                    "Promise missed by": f"{sum(misses.values()) / len(misses):.1%}",
                     "Largest": f"{misses[worst]:.1%} at {worst}",
+                    "Band missed by": f"{sum(bands) / len(bands):.1%}",
                     "Days": str(days),
                 }
             )

@@ -115,7 +115,7 @@ def test_a_fan_sits_on_the_cap_exactly_as_often_as_its_chance_says(walked):
 
 
 @pytest.mark.parametrize("name", MARKETS)
-def test_methods_are_judged_by_their_misses_in_each_hour_and_known_group(walked, name):
+def test_methods_are_judged_by_the_promises_they_miss_in_each_hour_and_known_group(walked, name):
     params, market, _, walks = walked
     whole = walks[name].forecast
     _, table = choose_method(whole, market, params.forecast, params.market)
@@ -130,7 +130,10 @@ def test_methods_are_judged_by_their_misses_in_each_hour_and_known_group(walked,
         params.forecast,
         params.market,
         calibration.dates[:half],
-    )["rolling_12"].forecast.values
+    )["rolling_12"].forecast
+    p_cap = np.nan_to_num(made.p_cap)[:, :, None]
+    promised = np.minimum(LEVELS, 1 - p_cap)  # every atom of this market's forecasts is stated
+    promised[made.values <= 0] = 0
     y = history.prices_of(market, name)[[market.index_of(day) for day in judged]]
     before = calibration.on(judged)
     regime = regimes(before)
@@ -140,10 +143,8 @@ def test_methods_are_judged_by_their_misses_in_each_hour_and_known_group(walked,
     for group in groups:
         at = np.broadcast_to(group, y.shape) & np.isfinite(y)
         if at.any():
-            below = (y[at][:, None] < made[at]).mean(axis=0)
-            upto = (y[at][:, None] <= made[at]).mean(axis=0)
-            kept = np.clip(LEVELS, below, upto)
-            misses.append(np.abs(kept - LEVELS).mean())
+            below = (y[at][:, None] < made.values[at]).mean(axis=0)
+            misses.append(np.abs(below - promised[at].mean(axis=0)).mean())
     assert len(misses) > 28
     assert table.loc["rolling_12", "in_groups"] == pytest.approx(np.mean(misses))
 
@@ -177,9 +178,9 @@ def test_of_methods_equally_sharp_the_one_is_taken_that_misses_least_in_groups(w
     def recalibrate(*_):
         return {name: recalibration.Recalibration(name, None) for name in scored}
 
-    def score(outcome, name, groups):
+    def score(outcome, name, groups, rules):
         pinball, in_groups = scored[name]
-        return {"pinball": pinball, "miscoverage": 0.0, "in_groups": in_groups}
+        return {"pinball": pinball, "promise": 0.0, "miscoverage": 0.0, "in_groups": in_groups}
 
     monkeypatch.setattr(recalibration, "recalibrate", recalibrate)
     monkeypatch.setattr(recalibration, "_score", score)

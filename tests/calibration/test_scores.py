@@ -8,6 +8,7 @@ from scipy.stats import norm
 
 from bessvpp.calibration import coverage, gate, scores, significance
 from bessvpp.calibration.coverage import mean_pinball
+from bessvpp.forecasting.quantiles import QuantileForecast, promised_below, stated_chances
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 
@@ -61,13 +62,20 @@ def test_the_bootstrap_band_is_as_wide_as_whole_days_that_miss_together_make_it(
     n_days = 400
     day, fan = normal_days(n_days, 3, 1)
     y, fan = np.repeat(day, 24, axis=1), np.repeat(fan, 24, axis=1)
-    bands = coverage.coverage_bands(y, fan, np.random.default_rng(0), n_draws=2000)
-    assert bands.shape == (2, 2, len(LEVELS))
-    width = bands[0, 1] - bands[0, 0]
+    promised = np.broadcast_to(LEVELS, fan.shape)
+    low, high = coverage.coverage_bands(y, fan, promised, np.random.default_rng(0), n_draws=2000)
+    assert low.shape == (len(LEVELS),)
+    width = high - low
     expected = 2 * 1.645 * np.sqrt(np.array(LEVELS) * (1 - np.array(LEVELS)) / n_days)
     np.testing.assert_allclose(width, expected, rtol=0.3)
-    inside = (bands[0, 0] <= LEVELS) & (bands[0, 1] >= LEVELS)
-    assert inside.mean() > 0.5
+    assert ((low <= 0) & (high >= 0)).mean() > 0.5
+    # Promised less, missed by more; and a block without a price counts on neither side.
+    less = coverage.coverage_bands(y, fan, promised - 0.1, np.random.default_rng(0), n_draws=2000)
+    np.testing.assert_allclose(less, np.stack([low, high]) + 0.1)
+    y = np.hstack([y, np.full((n_days, 1), np.nan)])
+    fan, promised = (np.concatenate([x, x[:, :1]], axis=1) for x in (fan, promised))
+    same = coverage.coverage_bands(y, fan, promised, np.random.default_rng(0), n_draws=2000)
+    np.testing.assert_allclose(same, np.stack([low, high]))
 
 
 def test_mean_miscoverage_counts_an_atom_as_kept_and_looks_at_its_group_alone():
@@ -77,6 +85,63 @@ def test_mean_miscoverage_counts_an_atom_as_kept_and_looks_at_its_group_alone():
     alone = coverage.mean_miscoverage(y, fan, (0.9,), np.array([[False, False, True, True]]))
     assert alone == pytest.approx(0.9)
     assert np.isnan(coverage.mean_miscoverage(y, fan, (0.9,), np.zeros((1, 4), bool)))
+
+
+CAP, FLOOR = np.array([[10.0], [10.0]]), 0.0
+
+
+def a_capped_fan() -> QuantileForecast:
+    """Two days of two blocks: the cap stated at .4, not stated, the floor at .3, and neither."""
+    values = np.array([[[2.0, 5, 10], [2, 10, 10]], [[0, 0, 4], [1, 2, 3]]])
+    p_cap = np.array([[0.4, np.nan], [np.nan, 0.0]])
+    p_floor = np.array([[0.0, np.nan], [0.6, 0.0]])
+    dates = np.array(["2024-05-01", "2024-05-02"], "M8[D]")
+    return QuantileForecast(
+        "dam", dates, np.array(["test"] * 2), (0.1, 0.5, 0.9), values, p_floor, p_cap
+    )
+
+
+def test_a_fan_promises_the_level_or_all_that_is_not_on_the_cap():
+    fan = a_capped_fan()
+    promised = promised_below(fan, FLOOR, CAP)
+    # .9 is on a cap of chance .4; not stated, the cap begins at .5; below the floor is nothing.
+    expected = [[[0.1, 0.5, 0.6], [0.1, 0.5, 0.5]], [[0, 0, 0.9], [0.1, 0.5, 0.9]]]
+    np.testing.assert_allclose(promised, expected)
+    p_floor, p_cap = stated_chances(fan, FLOOR, CAP)
+    np.testing.assert_allclose(p_cap, [[0.4, 0.5], [0, 0]])
+    np.testing.assert_allclose(p_floor, [[0, 0], [0.6, 0]])
+
+
+def test_the_exact_promise_sees_what_the_band_forgives():
+    """Always on the cap, where the fan says so in 4 of 10: every level counts as covered."""
+    y, fan = np.full((50, 24), 10.0), np.tile([5.0, 10.0, 10.0], (50, 24, 1))
+    levels, p_cap = (0.1, 0.7, 0.9), 0.4
+    promised = np.minimum(np.broadcast_to(levels, fan.shape), 1 - p_cap)
+    np.testing.assert_allclose(coverage.promise_miss(y, fan, promised), [-0.1, -0.6, -0.6])
+    assert coverage.mean_promise_miss(y, fan, promised) == pytest.approx(1.3 / 3)
+    assert coverage.mean_miscoverage(y, fan, levels) == pytest.approx(0.1 / 3)
+    # A fan that keeps it: six in ten below the cap, a tenth below the first level.
+    y = np.tile(np.array([1.0] + [7.0] * 5 + [10.0] * 4), (24, 1)).T
+    fan, promised = fan[:10], promised[:10]
+    np.testing.assert_allclose(coverage.promise_miss(y, fan, promised), 0, atol=1e-12)
+    # Of five hours that have prices one is always on the cap.
+    y[:, 0], y[:, 5:] = 10.0, np.nan
+    assert coverage.hourly_promise_miss(y, fan, promised) == pytest.approx(1.3 / 3 / 5)
+    nothing = np.zeros(y.shape, bool)
+    assert np.isnan(coverage.mean_promise_miss(y, fan, promised, nothing))
+
+
+def test_chances_of_floor_and_cap_stand_beside_what_came():
+    y = np.array([[10.0, 3.0], [0.0, np.nan]])
+    chance = np.array([[0.5, 0.2], [0.2, 0.9]])
+    table = coverage.chance_table(y, chance, 1 - chance, FLOOR, CAP)
+    assert table["floor"] == {
+        "promised": pytest.approx(0.3),
+        "observed": pytest.approx(1 / 3),
+        "n_blocks": 3,
+    }
+    assert table["cap"]["promised"] == pytest.approx(0.7)
+    assert table["cap"]["observed"] == pytest.approx(1 / 3)
 
 
 def test_groups_are_thirds_regimes_and_sundays():
@@ -201,10 +266,14 @@ def test_an_hour_without_any_outcome_is_missing_and_stops_nothing():
     y, fan = normal_days(30, 7, 96)
     y[:, 8:12] = np.nan
     dates = np.arange("2024-03-15", "2024-04-14", dtype="M8[D]")
-    months, errors = coverage.miscoverage_by_hour_and_month(y, fan, LEVELS, dates)
+    promised = np.broadcast_to(LEVELS, fan.shape)
+    months, errors = coverage.promise_miss_by_hour_and_month(y, fan, promised, dates)
     assert months == ["2024-03", "2024-04"]
     assert np.isnan(errors[:, 2]).all()
     assert np.isfinite(np.delete(errors, 2, axis=1)).all()
+    march_dawn = coverage.promise_miss(y[:17, 12:16], fan[:17, 12:16], promised[:17, 12:16])
+    assert errors[0, 3] == pytest.approx(np.abs(march_dawn).mean())
+    assert np.isfinite(coverage.hourly_promise_miss(y, fan, promised))
     assert np.isfinite(coverage.hourly_miscoverage(y, fan, LEVELS))
     by_hour = scores.pinball_by_hour(y, fan, LEVELS)
     assert np.isnan(by_hour[2])
@@ -255,11 +324,14 @@ def test_a_group_is_scored_by_its_own_blocks_alone():
         "rest": np.array([[False, True] * 2]),
     }
     groups["none"] = np.zeros((1, 4), bool)
-    table = scores.group_table(y, {"fan": fan}, (0.1, 0.5, 0.9), groups)["fan"]
+    promised = {"fan": np.tile([0.1, 0.5, 0.6], (1, 4, 1))}
+    table = scores.group_table(y, {"fan": fan}, (0.1, 0.5, 0.9), groups, promised)["fan"]
     assert list(table.index) == ["first", "rest"], "a group without an outcome has no row"
     assert table["width"].tolist() == [4, 4]
     assert table["inside"].tolist() == [0, 0.5]
     assert table.loc["first", "pinball"] == pytest.approx((0.9 + 1.0 + 0.5) / 3)
     assert table.loc["first", "missed"] == pytest.approx(100 * (0.9 + 0.5 + 0.1) / 3)
+    assert table.loc["first", "promise"] == pytest.approx(100 * (0.9 + 0.5 + 0.4) / 3)
     # of 10 and 3: none below 1 or 2, one below 5
+    assert table.loc["rest", "promise"] == pytest.approx(100 * (0.1 + 0.5 + 0.1) / 3)
     assert table.loc["rest", "missed"] == pytest.approx(100 * (0.1 + 0.5 + 0.4) / 3)
