@@ -237,31 +237,42 @@ class AdaptiveLevels:
     The level asked of the past residuals for a block is the nominal one plus the offsets of all
     groups that the block is in. With each day whose outcome has become known the offset of a
     group moves by ``gamma (tau - share below)``, the share being that of the group's blocks of
-    that day. While no offset is at its bound, the miss of a group, averaged over the n days that
-    have blocks of it, falls as ``1 / (gamma n)``, whatever the prices do (Angelopoulos, Jordan
-    and Tibshirani, 2025, "gradient equilibrium").
-    Where a price sits on the quantile, any share between "below" and "at or below" counts as
-    kept, so an atom moves nothing.
+    that day. ``gamma`` may differ from level to level. While no offset is at its bound, the miss
+    of a group, averaged over the n days that have blocks of it, falls as ``1 / (gamma n)``,
+    whatever the prices do (Angelopoulos, Jordan and Tibshirani, 2025, "gradient equilibrium").
+    Blocks whose level was put on the floor or cap are left out of the share: there the chance of
+    the atom makes the promise, not the level. Counted in, they would hide what the other blocks
+    of the group miss. Where a price sits on a free quantile, any share between "below" and "at
+    or below" counts as kept.
     """
 
     offset: np.ndarray  # (G, L)
     nominal: np.ndarray  # (L,)
-    gamma: float
+    gamma: float | np.ndarray  # (L,) where each level has its own
 
     @classmethod
-    def start(cls, n_groups: int, levels: tuple[float, ...], gamma: float) -> AdaptiveLevels:
+    def start(
+        cls, n_groups: int, levels: tuple[float, ...], gamma: float | np.ndarray
+    ) -> AdaptiveLevels:
         return cls(np.zeros((n_groups, len(levels))), np.array(levels), gamma)
 
     def asked(self, member: np.ndarray) -> np.ndarray:
         """(T, L) levels to ask for a day whose blocks are in the groups ``member`` (G, T)."""
         return np.clip(self.nominal + member.T.astype(float) @ self.offset, 0.0, 1.0)
 
-    def observe(self, member: np.ndarray, outcome: np.ndarray, issued: np.ndarray) -> None:
-        """Take in a past day: its groups (G, T), prices (T,), NaN without one, and fan (T, L)."""
+    def observe(
+        self, member: np.ndarray, outcome: np.ndarray, issued: np.ndarray, free: np.ndarray
+    ) -> None:
+        """Take in a past day: its groups (G, T), prices (T,), NaN without one, and fan (T, L).
+
+        Parameters
+        ----------
+        free : (T, L) bool, the levels that sat on no atom; for each level the others count nothing
+        """
         inside = (member & np.isfinite(outcome)).astype(float)
-        n = inside.sum(axis=1, keepdims=True)
+        n = inside @ free
         flags = outcome[:, None] < issued, outcome[:, None] <= issued
-        below, at_or_below = (inside @ flag / np.maximum(n, 1) for flag in flags)
+        below, at_or_below = (inside @ (flag & free) / np.maximum(n, 1) for flag in flags)
         share = np.clip(self.nominal, below, at_or_below)
         moved = self.offset + self.gamma * (self.nominal - share)
         bounded = np.clip(moved, -self.nominal, 1.0 - self.nominal)

@@ -93,14 +93,14 @@ class _Adaptive:
     windows; n, rank and group are those of the first.
     """
 
-    gammas: tuple[float, ...]
+    gammas: tuple[float | np.ndarray, ...]
     windows: tuple[int, ...]
     min_group_size: int
     groups: Callable[[Gate], np.ndarray]  # (G, T) which groups today's blocks are in
     memory_days: int = 1
     levels: list[AdaptiveLevels] = field(default_factory=list)
     weights: ExpertWeights | None = None
-    issued: dict[np.datetime64, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    issued: dict[np.datetime64, tuple[np.ndarray, ...]] = field(default_factory=dict)
 
     def shifts(self, gate: Gate) -> DayShifts:
         nominal, member = gate.today.levels, self.groups(gate)
@@ -120,7 +120,8 @@ class _Adaptive:
             for levels in self.levels
         ]
         delta = np.stack([shifts.delta for shifts in made])
-        self.issued[gate.date] = member, np.stack([gate.apply(one) for one in delta])
+        issued = np.stack([gate.apply(one) for one in delta])
+        self.issued[gate.date] = member, issued, gate.off_atoms(issued)
         mixed = np.einsum("kl,ktl->tl", self.weights.weights, delta)
         return replace(made[0], delta=mixed)
 
@@ -128,12 +129,12 @@ class _Adaptive:
         ready = gate.past.dates[gate.whole]
         nominal = np.array(gate.today.levels)
         for date in [day for day in self.issued if day in ready]:
-            member, issued = self.issued.pop(date)
+            member, issued, free = self.issued.pop(date)
             outcome = gate.outcome[np.searchsorted(gate.past.dates, date)]
             if not np.isfinite(outcome).any():
                 continue  # a day without any trade teaches nothing
-            for levels, values in zip(self.levels, issued, strict=True):
-                levels.observe(member, outcome, values)
+            for levels, values, off_atom in zip(self.levels, issued, free, strict=True):
+                levels.observe(member, outcome, values, off_atom)
             error = outcome[None, :, None] - issued
             losses = np.maximum(nominal * error, (nominal - 1) * error)
             self.weights.observe(np.nanmean(losses, axis=1))
@@ -154,13 +155,23 @@ def method_named(name: str, params: ForecastParams, static_days: np.ndarray) -> 
         "adaptive": _Adaptive(params.adaptive_steps[:1], window, size, hour_of_blocks),
         "aggregated": _Adaptive(params.adaptive_steps, window, size, hour_of_blocks),
         "group_adaptive": _Adaptive(
-            (params.group_step,), params.recalibration_windows, size, groups_at_gate
+            (level_steps(params),), params.recalibration_windows, size, groups_at_gate
         ),
         "two_sided": _TwoSided(params.recalibration_days),
     }
     if name not in made:
         raise ParameterError(f"no recalibration method '{name}'; there are {', '.join(made)}")
     return made[name]
+
+
+def level_steps(params: ForecastParams) -> np.ndarray:
+    """(L,) steps of ``group_adaptive``: ``group_step`` at the median, smaller further out.
+
+    In proportion to ``tau (1 - tau)``, the variance of a miss: a step as wide for all levels would
+    follow a drift of the middle too slowly, or blow up the tails for a single day.
+    """
+    levels = np.array(params.levels)
+    return params.group_step * 4 * levels * (1 - levels)
 
 
 def _last(n_days: int) -> Callable[[Gate], np.ndarray]:

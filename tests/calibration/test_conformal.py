@@ -316,7 +316,7 @@ def test_an_adaptive_level_rises_after_misses_and_an_atom_moves_nothing():
     def observe(quantile):
         outcome = np.full(48, np.nan)
         outcome[6:8] = 5.0  # hour 3 alone
-        levels.observe(member, outcome, np.full((48, 2), quantile))
+        levels.observe(member, outcome, np.full((48, 2), quantile), np.ones((48, 2), bool))
         return levels.asked(member)
 
     np.testing.assert_allclose(observe(4.0)[6], [0.1 + 0.05 * 0.1, 0.9 + 0.05 * 0.9])  # all above
@@ -330,24 +330,42 @@ def test_an_atom_within_a_group_makes_room_for_any_share_it_may_stand_for():
     """Half below and half on the quantile: any level from .5 to 1 is kept."""
     member = np.ones((1, 4), dtype=bool)
     levels = AdaptiveLevels.start(1, (0.4, 0.9), gamma=0.1)
-    levels.observe(member, np.array([5.0, 5.0, 10.0, 10.0]), np.full((4, 2), 10.0))
+    free, outcome = np.ones((4, 2), bool), np.array([5.0, 5.0, 10.0, 10.0])
+    levels.observe(member, outcome, np.full((4, 2), 10.0), free)
     np.testing.assert_allclose(levels.offset, [[0.1 * (0.4 - 0.5), 0.0]])
+
+
+def test_levels_on_an_atom_of_a_stated_chance_neither_teach_nor_hide():
+    """Two blocks on the cap, one above and one below the level: half below, and no more room."""
+    member = np.ones((1, 4), dtype=bool)
+    levels = AdaptiveLevels.start(1, (0.4, 0.9), gamma=np.array([0.1, 0.02]))
+    free = np.array([[True, True], [True, True], [False, False], [False, False]])
+    fan = np.array([[6.0, 7.0], [4.0, 4.0], [10.0, 10.0], [10.0, 10.0]])
+    levels.observe(member, np.array([5.0, 5.0, 10.0, 10.0]), fan, free)
+    # each level by its own step; with the cap's blocks .5 to 1 would have been kept
+    np.testing.assert_allclose(levels.offset, [[0.1 * (0.4 - 0.5), 0.02 * (0.9 - 0.5)]])
+    before = levels.offset.copy()
+    levels.observe(member, np.full(4, 5.0), fan, np.zeros((4, 2), bool))
+    np.testing.assert_array_equal(levels.offset, before)
 
 
 def test_offsets_of_overlapping_groups_add_up_and_each_moves_by_its_own_share():
     member = np.array([[True, True, False, False], [False, True, True, True]])
     levels = AdaptiveLevels.start(2, (0.5,), gamma=0.1)
     outcome, fan = np.array([1.0, 1.0, 3.0, np.nan]), np.full((4, 1), 2.0)
-    levels.observe(member, outcome, fan)  # shares below: 2 of 2, and 1 of the 2 that are known
+    free = np.ones((4, 1), bool)
+    levels.observe(
+        member, outcome, fan, free
+    )  # shares below: 2 of 2, and 1 of the 2 that are known
     np.testing.assert_allclose(levels.offset, [[0.1 * (0.5 - 1)], [0.0]])
-    levels.observe(member, np.array([3.0, 3.0, 3.0, 3.0]), fan)
+    levels.observe(member, np.array([3.0, 3.0, 3.0, 3.0]), fan, free)
     np.testing.assert_allclose(levels.offset, [[0.0], [0.05]])
-    levels.observe(member, outcome, fan)
+    levels.observe(member, outcome, fan, free)
     np.testing.assert_allclose(levels.asked(member)[:, 0], [0.45, 0.5, 0.55, 0.55])
     for _ in range(100):
-        levels.observe(member, np.full(4, 3.0), fan)
+        levels.observe(member, np.full(4, 3.0), fan, free)
     assert levels.asked(member).max() == 1, "a level beyond 1 does not exist"
-    levels.observe(member, np.full(4, 1.0), fan)
+    levels.observe(member, np.full(4, 1.0), fan, free)
     np.testing.assert_allclose(levels.offset, 0.45, err_msg="it comes back from its bound at once")
 
 
@@ -364,7 +382,7 @@ def test_adaptive_levels_keep_their_promise_under_drift_where_a_fixed_level_does
         shift = shifts_of_known(one_regime(past), (level,), 10, asked=asked).delta
         fixed.append(scores[day] <= day_shifts(past, (level,), 10).delta[0, 0])
         kept.append(scores[day] <= shift[0, 0])
-        adaptive.observe(HOURS, np.full(24, scores[day]), shift)
+        adaptive.observe(HOURS, np.full(24, scores[day]), shift, np.ones((24, 1), bool))
     assert np.mean(fixed) < 0.85
     assert np.mean(kept) == pytest.approx(level, abs=0.03)
 
@@ -384,7 +402,7 @@ def test_group_levels_keep_their_promise_in_groups_that_hours_cannot_see():
             past = one_regime(scores[day - window : day, :, None])
             shift = shifts_of_known(past, (level,), 10, asked=adaptive.asked(member)).delta
             below.append((scores[day] < shift[:, 0]).mean())
-            adaptive.observe(member, scores[day], shift)
+            adaptive.observe(member, scores[day], shift, np.ones((24, 1), bool))
         below, on = np.array(below)[settled - window :], sunday[settled:]
         missed[name] = [abs(below[days].mean() - level) for days in (on, ~on)]
     assert min(missed["hours"]) > 0.02

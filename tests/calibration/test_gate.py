@@ -13,22 +13,44 @@ from bessvpp.calibration.gate import Gate, calibrated_chances, groups_at_gate
 from bessvpp.forecasting.quantiles import QuantileForecast
 
 
-def test_chances_of_the_cap_that_were_too_high_are_brought_down(walked):
-    params, market, splits, walks = walked
+def test_chances_of_the_cap_that_were_too_high_are_brought_down():
+    """A cap in a quarter of the blocks of every day, forecast at .6: the truth in a month."""
+    outcome = np.full((40, 24), 5000.0)
+    outcome[:, 18:] = 10_000.0
+    chances = np.full(24, 0.6)
+    for n_days, off in ((10, 0.08), (40, 0.005)):
+        gate = gate_of(np.datetime64("2024-12-01"), [5000.0] * n_days, np.full(24, 5000.0), chances)
+        past = replace(gate.past, p_cap=np.full((n_days, 24), 0.6))
+        found = calibrated_chances(replace(gate, past=past, outcome=outcome[:n_days]))[1]
+        np.testing.assert_allclose(found, 0.25, atol=off)
+    # Beyond those ten days it is not yet there.
+    assert abs(found - 0.25).max() < 0.005
+
+
+def test_a_shift_of_the_log_odds_moves_by_what_each_day_missed():
+    """By hand, over two days, an hour without a price left out."""
+    gate = gate_of(np.datetime64("2024-12-01"), [5000.0] * 2, np.full(24, 5000.0), [0.2] * 24)
+    past = replace(gate.past, p_cap=np.full((2, 24), 0.5))
+    outcome = np.full((2, 24), 5000.0)
+    outcome[0, :12] = 10_000.0
+    outcome[1, 0], outcome[1, 1:] = 10_000.0, np.nan
+    found = calibrated_chances(replace(gate, past=past, outcome=outcome))[1]
+    # Day one: half on the cap, as forecast. Day two: its only known block is, so b = 1 - .5.
+    odds = 0.25 * np.exp(0.5)
+    np.testing.assert_allclose(found, odds / (1 + odds), atol=1e-6)
+
+
+def test_chances_keep_their_mean_promise_whatever_prices_do(walked):
+    """The miss over n days is how far the shift has gone, over the step and n."""
+    params, market, _, walks = walked
     whole = walks["dam"].forecast
     odds = whole.p_cap / (1 - whole.p_cap)
-    wrong = replace(whole, p_cap=8 * odds / (1 + 8 * odds))
-    day = splits.test[-1]
-    gates = [Gate.of(one, market, day, params.market) for one in (whole, wrong)]
-    right, repaired = (calibrated_chances(gate)[1] for gate in gates)
-    np.testing.assert_allclose(repaired, right, atol=0.01)
-    hit = (gates[0].outcome >= 10_000).mean()
-    past = [
-        calibrated_chances(replace(gates[1], today=gates[1].past.on(gates[1].past.dates[[d]])))[1]
-        for d in range(len(gates[1].past.dates))
-    ]
-    assert np.mean(past) == pytest.approx(hit, abs=0.01)
-    assert np.mean(wrong.p_cap) > 1.5 * hit
+    for source in (whole, replace(whole, p_cap=8 * odds / (1 + 8 * odds))):
+        days = source.dates[10:]
+        gates = [Gate.of(source, market, day, params.market) for day in days]
+        made = np.array([calibrated_chances(gate)[1] for gate in gates])
+        hit = market.dam_mcp[[market.index_of(day) for day in days]] >= 10_000
+        assert made.mean() == pytest.approx(hit.mean(), abs=0.02)
 
 
 def test_past_prices_are_compared_with_the_cap_of_their_own_day(walked):
@@ -97,9 +119,12 @@ def test_the_groups_of_a_block_are_its_hour_its_third_its_regime_and_sunday(n_bl
 
 
 def test_chances_are_recalibrated_by_the_last_120_days():
-    """Always on the cap before, in every fourth day since: the chance forecast says nothing."""
+    """Whatever was before them; a quarter of each day at the cap since."""
     gate = gate_of(np.datetime64("2024-12-01"), [5000.0] * 200, np.full(24, 5000.0), [0.01] * 24)
     outcome = np.full((200, 24), 5000.0)
-    outcome[:80] = outcome[80::4] = 10_000.0
-    found = calibrated_chances(replace(gate, outcome=outcome))[1]
-    np.testing.assert_allclose(found, 0.25, atol=0.005)
+    outcome[80:, 18:] = 10_000.0
+    other = outcome.copy()
+    other[:80] = 10_000.0
+    found = [calibrated_chances(replace(gate, outcome=y))[1] for y in (outcome, other)]
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(found[0], 0.25, atol=0.005)

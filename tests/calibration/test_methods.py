@@ -40,8 +40,9 @@ def test_adaptive_levels_learn_from_the_fan_that_was_issued(walked, monkeypatch)
     wrong = replace(whole, p_cap=8 * odds / (1 + 8 * odds))
     learnt = []
 
-    def observe(self, member, outcome, issued):
+    def observe(self, member, outcome, issued, free):
         learnt.append(issued)
+        np.testing.assert_array_equal(free, issued < 10_000)  # no price was at the floor
 
     monkeypatch.setattr(conformal.AdaptiveLevels, "observe", observe)
     dates = splits.test[:5]
@@ -59,7 +60,7 @@ def test_a_day_is_learnt_from_once_and_only_when_all_its_prices_are_known(
     params, market, splits, walks = walked
     learnt = []
 
-    def observe(self, member, outcome, issued):
+    def observe(self, member, outcome, issued, free):
         learnt.append(outcome)
 
     monkeypatch.setattr(conformal.AdaptiveLevels, "observe", observe)
@@ -111,6 +112,14 @@ def test_aggregated_shifts_are_those_of_the_steps_by_their_weights(walked):
     expected = np.einsum("kl,khl->hl", method.weights.weights, experts[:, 0])
     np.testing.assert_allclose(mixed[0], expected)
     assert np.abs(mixed - experts.mean(axis=0)).max() > 1  # the weights do count
+
+
+def test_levels_by_group_step_as_far_as_a_miss_varies():
+    params = make_params(group_step=0.04).forecast
+    # The levels are .05, .25, .5, .75 and .95: 4 tau (1 - tau) is .19, .75 and 1.
+    np.testing.assert_allclose(
+        method_named("group_adaptive", params, []).gammas[0], [0.0076, 0.03, 0.04, 0.03, 0.0076]
+    )
 
 
 def test_levels_by_group_take_the_mean_over_the_windows(walked):
@@ -212,7 +221,7 @@ def test_thirty_days_after_a_change_of_regime_coverage_is_back_where_the_static_
 
 def test_levels_that_move_by_group_are_back_sooner_than_the_windows_they_rest_on():
     """The same change, with the windows of the project's parameters; 30 days after it."""
-    told = {"recalibration_windows": [30, 60, 120], "group_step": 0.005, "recalibration": "auto"}
+    told = {"recalibration_windows": [30, 60, 120], "group_step": 0.03, "recalibration": "auto"}
     params = make_params(min_group_size=20, **told).forecast
     change, n_days = 130, 190
     dates = np.datetime64("2024-01-01") + np.arange(n_days)
