@@ -26,8 +26,9 @@ from bessvpp.market.clock import gate_time
 from bessvpp.params.load import Params, load_params
 from bessvpp.prices import PriceScenarios
 from bessvpp.scenarios import quality
-from bessvpp.scenarios.copula import copula_correlation
+from bessvpp.scenarios.copula import copula_correlations
 from bessvpp.scenarios.draw import draw_fan
+from bessvpp.scenarios.surprises import surprise_table
 
 SEEDS, TEST_DAYS, CALIBRATION_DAYS, N_SCENARIOS = (701, 702, 703, 704, 705), 365, 90, 100
 SHAPES = list(quality.SHAPE_TITLES.values())
@@ -44,11 +45,11 @@ def study(seed: int, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
         made = recalibrate(original[name], market, splits.test, [method], settings, rules)
         recalibrated[name] = made[method].forecast
     gates = [market.known_at(gate_time(day, rules.dam_gate), rules) for day in splits.test]
-    correlation = copula_correlation(original, gates[0], rules, params.scenarios)
+    each = copula_correlations(original, market, splits.test, rules, params.scenarios)
     alike = params.scenarios.model_copy(update={"dependence": "similar_days"})
 
     def drawn(marginals: dict, scenarios: object) -> list[PriceScenarios]:
-        return draw_fan(marginals, correlation, market, splits.test, rules, scenarios)
+        return draw_fan(marginals, each, market, splits.test, rules, scenarios)
 
     copula = drawn(recalibrated, params.scenarios)
     truth = [
@@ -68,6 +69,8 @@ def study(seed: int, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
     }
     outcome = quality.outcomes(market, splits.test)
     scores = {name: quality.path_scores(fan, outcome).mean() for name, fan in fans.items()}
+    hung = surprise_table({k: fans[k] for k in ("copula, original", "copula")}, outcome)
+    print(f"\nSurprises of seed {seed}\n{hung.round(2).to_string()}")
     return pd.DataFrame(scores).T, quality.shape_table(fans, outcome, cap)
 
 

@@ -65,7 +65,8 @@ def a_year() -> list[dict]:
     values = np.broadcast_to(quantiles, (len(days), *quantiles.shape))
     split = np.repeat("test", len(days))
     fans = {name: QuantileForecast(name, days, split, levels, values) for name in MARKETS}
-    draw.draw_fan(fans, np.exp(-apart / 24), market, days, rules, params.scenarios)
+    each = [np.exp(-apart / 24)] * len(days)
+    draw.draw_fan(fans, each, market, days, rules, params.scenarios)
     scenarios_s = time.perf_counter() - began
     return [
         {"step": "features of a year", "s": features_s},

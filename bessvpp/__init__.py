@@ -19,7 +19,7 @@ _opened, __dir__, __all__ = lazy_loader.attach(
         "market.synthetic": ["embedded_market"],
         "forecasting.splits": ["split_days"],
         "calibration.recalibration": ["recalibrate", "choose_method"],
-        "scenarios.copula": ["copula_correlation"],
+        "scenarios.copula": ["copula_correlation", "copula_correlations"],
         "scenarios.draw": ["draw_fan"],
         "prices": ["PriceScenarios"],
         "risk": ["Risk", "cvar", "value_at_risk"],

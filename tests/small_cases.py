@@ -269,7 +269,12 @@ def make_study(params: Params, market: Market) -> Study:
     fans = {}
     for fan, by_market in (("original", original), ("recalibrated", recalibrated)):
         fans[fan] = draw.draw_fan(
-            by_market, correlation, market, splits.test, rules, params.scenarios
+            by_market,
+            [correlation] * len(splits.test),
+            market,
+            splits.test,
+            rules,
+            params.scenarios,
         )
     medians = [recalibrated[name].level(0.5) for name in history.MARKETS]
     window = Window(

@@ -92,7 +92,7 @@ def test_planning_a_day_brings_no_model_picture_or_notebook_along():
 def test_what_a_name_lacks_is_said_with_the_extra_that_brings_it():
     words = (
         "import sys; sys.modules['sklearn'] = None\nimport bessvpp as bv\n"
-        "try: bv.recalibrate\nexcept ModuleNotFoundError as error: print(error)"
+        "try: bv.copula_correlation\nexcept ModuleNotFoundError as error: print(error)"
     )
     assert "pip install 'bessvpp[forecast]'" in in_a_process("-c", words).stdout
 

@@ -158,7 +158,8 @@ def joint(fans: Mapping[str, QuantileForecast]) -> dict[str, np.ndarray]:
     dates = SPLITS.test[-4:]
     known = MARKET.known_at(gate_time(dates[0], RULES.dam_gate), RULES)
     correlation = copula.copula_correlation(fans, known, RULES, PARAMS.scenarios)
-    drawn = draw.draw_fan(fans, correlation, MARKET, dates, RULES, PARAMS.scenarios)
+    each = [correlation] * len(dates)
+    drawn = draw.draw_fan(fans, each, MARKET, dates, RULES, PARAMS.scenarios)
     drawn += [quality.persistence_path(known, CAP, 0.0)] * len(dates)
     outcome = np.tile(quality.outcomes(MARKET, dates), (2, 1))
     ranks = [

@@ -31,13 +31,15 @@ class ScenarioParams(Section):
     """The joint DAM and RTM fan (``params/scenarios.yaml``).
 
     ``dependence``: ``copula`` draws correlated normal scores, ``similar_days`` orders the draws
-    as similar past days did (Schaake shuffle).
+    as similar past days did (Schaake shuffle). The correlation is estimated anew every
+    ``correlation_every_days``, 0: once, for the first day drawn.
     """
 
     dependence: Literal["copula", "similar_days"]
     n_scenarios: Annotated[int, Strict(), Field(ge=2)]
     seed: Seed
     gibbs_sweeps: Count
+    correlation_every_days: Annotated[int, Strict(), Field(ge=0)] = 0  # as older folders had it
 
 
 class BacktestParams(Section):

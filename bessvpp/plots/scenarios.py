@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from bessvpp.plots.style import (
@@ -72,6 +73,36 @@ def rank_histograms(ranks: Mapping[str, np.ndarray], synthetic: bool) -> Figure:
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("rank, 0 lowest")
     axes[0, 0].set_ylabel("times as often as right")
+    return finished(figure, synthetic)
+
+
+def surprises(table: pd.DataFrame, synthetic: bool) -> Figure:
+    """Correlation, slope and spread of surprises, of the days and of the paths of each fan.
+
+    Parameters
+    ----------
+    table : as of ``scenarios.surprises.surprise_table``
+    """
+    figure, axes = new_figure(1, 3, 2.6)
+    titles = {
+        "correlation": "correlation of surprises",
+        "slope": "slope of DAM - RTM on the DAM",
+        "spread_rms": "rms of the spread [Rs/MWh]",
+    }
+    fans = list(table.index.unique(level=0))
+    for axis, (figure_of, title) in zip(axes[0], titles.items(), strict=True):
+        for place, fan in enumerate(fans):
+            days, paths = (table.loc[(fan, by), figure_of] for by in ("days", "fan"))
+            axis.plot([days, paths], [place] * 2, color=COLOURS[fan], lw=1.2)
+            axis.plot(days, place, "o", color=COLOURS["realised"], label="" if place else "days")
+            axis.plot(paths, place, "o", color=COLOURS[fan], label=f"{fan} fan")
+        axis.set_yticks(range(len(fans)), fans if axis is axes[0, 0] else [""] * len(fans))
+        axis.set_ylim(-0.6, len(fans) - 0.4)
+        axis.margins(x=0.2)
+        axis.set_title(title, fontsize=9)
+    axes[0, 2].xaxis.set_major_formatter(RUPEES)
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, ncols=3, loc="outside upper center")
     return finished(figure, synthetic)
 
 

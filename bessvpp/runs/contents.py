@@ -48,6 +48,8 @@ written by ``04_scenarios``
 -------------------------------------------------------------------------------------------------
 ``scenarios_original.npz``,           ``dates`` (D,), ``dam`` and ``rtm`` (D, S, T), ``weights``
 ``scenarios_recalibrated.npz``        (D, S)
+``fan_choice.json``                   ``fan``, the better one to plan with on earlier days,
+                                      ``first_day`` and ``last_day`` of these, the ``scores``
 ------------------------------------  -----------------------------------------------------------
 written by ``05_two_stage_optimizer`` and by ``python -m bessvpp plan``
 -------------------------------------------------------------------------------------------------

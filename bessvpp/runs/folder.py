@@ -41,6 +41,7 @@ WRITTEN_BY = {
     "coverage.png": "03_recalibration",
     "scenarios_original.npz": "04_scenarios",
     "scenarios_recalibrated.npz": "04_scenarios",
+    "fan_choice.json": "04_scenarios",
     "backtest_daily.parquet": "06_backtest",
     "backtest_summary.json": "06_backtest",
     "frontier.parquet": "07_efficient_frontier",

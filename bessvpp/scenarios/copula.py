@@ -2,7 +2,8 @@
 
 Each past outcome is turned into a normal score through the marginal that was forecast for
 it. The scores of DAM and RTM, 2T dimensions together, give one correlation matrix;
-correlated normal draws are mapped back through the marginals of the day to plan. Both fans
+correlated normal draws are mapped back through the marginals of the day to plan. How closely the
+two markets follow each other is then set right in prices (``between_markets``). Both fans
 use the same correlation and the same draws, so they differ in their marginals alone.
 """
 
@@ -16,9 +17,11 @@ from sklearn.covariance import ledoit_wolf
 
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast
+from bessvpp.market.clock import gate_time
 from bessvpp.market.history import MARKETS, Market
 from bessvpp.params.market import MarketParams
 from bessvpp.params.study import ScenarioParams
+from bessvpp.scenarios.between_markets import cross_strength, with_cross_strength
 from bessvpp.scenarios.marginals import normal_scores, quantile_knots, with_atom_knots
 
 LEAST_DAYS = 8
@@ -131,6 +134,8 @@ def copula_correlation(
 ) -> np.ndarray:
     """Correlation of the normal scores of all out-of-sample days that are wholly known.
 
+    Its cross block is moved until surprises of the two markets' prices correlate as they did.
+
     Parameters
     ----------
     forecasts : original forecasts of both markets on days that no model was fitted on
@@ -156,12 +161,47 @@ def copula_correlation(
     rows, days = rows[complete], dates[complete]
     cap = rules.caps_rs_per_mwh(days)
     floor = rules.price_floor_rs_per_mwh
-    ranges = []
+    ranges, marginals, outcomes = [], [], []
     for market, prices in zip(MARKETS, (known.dam_mcp, known.rtm_mcp), strict=True):
         forecast = forecasts[market].on(days)
         knots = quantile_knots(forecast.values, forecast.levels, floor, cap[:, None, None])
         knots = with_atom_knots(*knots, forecast.p_floor, forecast.p_cap, floor, cap[:, None])
         ranges.append(normal_scores(prices[rows], *knots, floor, cap[:, None]))
+        marginals.append(knots)
+        outcomes.append(prices[rows])
     low, high = (np.hstack(side) for side in zip(*ranges, strict=True))
     rng = np.random.default_rng(np.random.SeedSequence([params.seed, len(days)]))
-    return score_correlation(low, high, params.gibbs_sweeps, rng)
+    correlation = score_correlation(low, high, params.gibbs_sweeps, rng)
+    strength = cross_strength(correlation, marginals, outcomes)
+    return with_cross_strength(correlation, strength)
+
+
+def copula_correlations(
+    forecasts: Mapping[str, QuantileForecast],
+    market: Market,
+    dates: np.ndarray,
+    rules: MarketParams,
+    params: ScenarioParams,
+) -> list[np.ndarray]:
+    """The correlation of each of some dates, estimated anew as days become known.
+
+    Every ``correlation_every_days`` (0: for the first date alone) ``copula_correlation`` is given
+    what the DAM gate of that date knows; the dates up to the next time share the matrix.
+
+    Examples
+    --------
+    >>> run = bv.open_run("outputs/quick")
+    >>> p, original = run.params, run.forecasts["original"]
+    >>> dates = run.forecasts["recalibrated"]["dam"].dates
+    >>> each = bv.copula_correlations(original, run.market, dates, p.market, p.scenarios)
+    >>> len(each), each[0].shape
+    (4, (48, 48))
+    """
+    age, every = (dates - dates[0]).astype(int), params.correlation_every_days
+    matrices: dict[int, np.ndarray] = {}
+    generation = age // every if every else age * 0
+    for date, k in zip(dates, generation, strict=True):
+        if k not in matrices:
+            known = market.known_at(gate_time(date, rules.dam_gate), rules)
+            matrices[k] = copula_correlation(forecasts, known, rules, params)
+    return [matrices[k] for k in generation]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -111,7 +111,7 @@ def draw_day(
 
 def draw_fan(
     forecasts: Mapping[str, QuantileForecast],
-    correlation: np.ndarray,
+    correlations: Sequence[np.ndarray],
     market: Market,
     dates: np.ndarray,
     rules: MarketParams,
@@ -122,24 +122,22 @@ def draw_fan(
     Parameters
     ----------
     forecasts : of both markets, on all the dates
-    correlation : (2T, 2T) of the scores, DAM first; not used by ``similar_days``
+    correlations : of each date (2T, 2T) of the scores, DAM first; not used by ``similar_days``
     market : history, of which a day is given what its gate knows
 
     Examples
     --------
     >>> run = bv.open_run("outputs/quick")
     >>> p, forecasts = run.params, run.forecasts["recalibrated"]
-    >>> correlation = bv.copula_correlation(
-    ...     run.forecasts["original"], run.market, p.market, p.scenarios
-    ... )
-    >>> dates = forecasts["dam"].dates
-    >>> fan = bv.draw_fan(forecasts, correlation, run.market, dates, p.market, p.scenarios)
+    >>> original, dates = run.forecasts["original"], forecasts["dam"].dates
+    >>> each = bv.copula_correlations(original, run.market, dates, p.market, p.scenarios)
+    >>> fan = bv.draw_fan(forecasts, each, run.market, dates, p.market, p.scenarios)
     >>> len(fan), fan[0].rtm.shape  # days; scenarios, blocks
     (4, (6, 24))
     """
     of_dates = {name: forecasts[name].on(dates) for name in MARKETS}
     fan = []
-    for date in dates:
+    for date, correlation in zip(dates, correlations, strict=True):
         known = market.known_at(gate_time(date, rules.dam_gate), rules)
         uniforms = joint_uniforms(correlation, known, date, params)
         today = {name: forecast.day(date) for name, forecast in of_dates.items()}

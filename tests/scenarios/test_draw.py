@@ -196,7 +196,7 @@ def test_a_fan_of_test_days_does_not_see_the_days_themselves(study, dependence):
     def fan(dam, rtm):
         moved = replace(market, dam_mcp=dam, rtm_mcp=rtm)
         (day,) = draw_fan(
-            study.recalibrated, study.correlation, moved, np.array([date]), RULES, params
+            study.recalibrated, [study.correlation], moved, np.array([date]), RULES, params
         )
         return np.hstack([day.dam, day.rtm])
 
