@@ -33,6 +33,23 @@ def power_limits(unit: UnitParams, n_blocks: int) -> tuple[np.ndarray, np.ndarra
     return charge, discharge
 
 
+def reach_mwh(
+    unit: UnitParams, e_start_mwh: float, n_blocks: int, connection_limit_mw: float = np.inf
+) -> tuple[float, float]:
+    """Least and most stored energy that a unit alone can end a day with [MWh].
+
+    In whole blocks inside its windows, within its power, its cycles and the connection.
+    """
+    charge, discharge = (
+        float(np.minimum(most, connection_limit_mw).sum()) * 24 / n_blocks
+        for most in power_limits(unit, n_blocks)
+    )
+    if unit.max_cycles_per_day is not None:
+        discharge = min(discharge, unit.max_cycles_per_day * unit.e_nameplate_mwh)
+    least = max(unit.e_min_mwh, e_start_mwh - discharge / unit.eta_discharge)
+    return least, min(unit.e_max_mwh, e_start_mwh + unit.eta_charge * charge)
+
+
 def energies_with_a_target(
     unit: UnitParams, n_blocks: int, connection_limit_mw: float = np.inf
 ) -> tuple[float, float]:
@@ -44,6 +61,17 @@ def energies_with_a_target(
     charge_max = np.minimum(charge_max, connection_limit_mw)
     most = unit.eta_charge * charge_max.sum() * 24 / n_blocks
     return max(unit.e_min_mwh, unit.e_target_mwh - most), unit.e_max_mwh
+
+
+def least_end_mwh(unit: UnitParams, step_mw: float, block_hours: float) -> float:
+    """Least energy with which a schedule in whole bid steps keeps a unit's target [MWh].
+
+    Whole steps seldom add up to an exact energy. They may end above the target, but where that
+    lies within a step of the top of the window, they may have to end a step of charging below.
+    """
+    if unit.e_max_mwh - unit.e_target_mwh >= block_hours * step_mw / unit.eta_discharge:
+        return unit.e_target_mwh
+    return max(unit.e_target_mwh - block_hours * step_mw * unit.eta_charge, unit.e_min_mwh)
 
 
 def energy_path(

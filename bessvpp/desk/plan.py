@@ -118,7 +118,7 @@ def plan_day_ahead(
     forecasts, scenarios = _fan_of_day(run, known, params, date, fan)
     if e_start_mwh is None:
         e_start_mwh = start_energy(params.bess)
-    problem = day_problem(params, known.block_hours, e_start_mwh)
+    problem = replace(day_problem(params, known.block_hours, e_start_mwh), name=str(date))
     problem = with_energy_value(problem, week_mean(known))
     risk, expected = params.risk.risk, foreseen(scenarios, params.backtest.foresight)
     plan = dispatch.plan_day(problem, expected, risk)

@@ -7,12 +7,23 @@ import math
 import numpy as np
 import pulp
 
-from bessvpp.optimizer.paths import Statement, new_column, run_solver, solution
+from bessvpp import battery
+from bessvpp.errors import InfeasibleError
+from bessvpp.optimizer.infeasible import broken_rules
+from bessvpp.optimizer.paths import Statement, is_optimal, new_column, solution
 from bessvpp.optimizer.problem import Problem
+
+NEAR_STEPS = 2
+"""A block's bid lies as many steps from its schedule, or fewer."""
+SHORT_STEPS = 20
+"""Steps that the schedule moves sooner than end a further step of charging below its target."""
 
 
 def round_to_steps(problem: Problem, unit_dam_mw: np.ndarray, step_mw: float) -> np.ndarray:
     """A schedule in whole steps, still deliverable, as near as can be to the one given.
+
+    It ends at its target or above. A unit whose target lies at the top of its window, where no
+    whole steps may lead, ends at most one step of charging below.
 
     Parameters
     ----------
@@ -22,19 +33,36 @@ def round_to_steps(problem: Problem, unit_dam_mw: np.ndarray, step_mw: float) ->
     Returns
     -------
     (U, T) schedule whose sum over units is a multiple of ``step_mw`` in every block.
+
+    Raises
+    ------
+    InfeasibleError
+        where not even an empty schedule keeps the battery's rules.
     """
-    return SteppedSchedule(problem, unit_dam_mw, step_mw).solve()
+    found = SteppedSchedule(problem, unit_dam_mw, step_mw).solve()
+    if found is None:
+        found = SteppedSchedule(problem, unit_dam_mw, step_mw, is_loose=True).solve()
+    if found is None:
+        told = " ".join(broken_rules(problem))
+        raise InfeasibleError(
+            f"{problem.called}: no bids in steps of {step_mw:g} MW keep the battery's rules. {told}"
+        )
+    return found
 
 
 class SteppedSchedule(Statement):
     """The nearest schedule in whole bid steps that each unit can still deliver.
 
-    Whole steps seldom sum to an exact energy, so the schedule may end above its target.
+    Whole steps seldom sum to an exact energy, so the schedule may end above its target. Where it
+    ``is_loose``, as where power limits lie between steps, it may end below too, at a price, and
+    move any number of steps on its own side of zero: no trade is then always a schedule.
     """
 
-    def __init__(self, problem: Problem, unit_mw: np.ndarray, step_mw: float) -> None:
+    def __init__(
+        self, problem: Problem, unit_mw: np.ndarray, step_mw: float, is_loose: bool = False
+    ) -> None:
         super().__init__(problem, unit_mw.shape[1], pulp.LpMinimize)
-        self.step_mw, total = step_mw, unit_mw.sum(axis=0)
+        self.step_mw, self.is_loose, total = step_mw, is_loose, unit_mw.sum(axis=0)
         blocks = range(self.n_blocks)
         steps = [
             pulp.LpVariable(f"n_{t}", *self._step_bounds(total[t]), cat=pulp.LpInteger)
@@ -42,10 +70,10 @@ class SteppedSchedule(Statement):
         ]
         away = [new_column(f"away_{t}", 0) for t in blocks]
         balance = [{step: -step_mw} for step in steps]
-        self.flows = []
-        for i, unit in enumerate(problem.bess.units):
+        self.flows, missed = [], []
+        for i in range(len(problem.bess.units)):
             charge, discharge, energy = self.unit_path(i, "schedule")
-            energy[-1].upBound = unit.e_max_mwh
+            missed += self._end(i, energy[-1])
             for t in blocks:
                 idle = discharge[t] if unit_mw[i, t] < 0 else charge[t]
                 idle.upBound = 0
@@ -55,18 +83,34 @@ class SteppedSchedule(Statement):
             self.add(f"schedule_balance_{t}", balance[t], "==", 0)
             self.add(f"away_up_{t}", {away[t]: 1, steps[t]: -step_mw}, ">=", -total[t])
             self.add(f"away_down_{t}", {away[t]: 1, steps[t]: step_mw}, ">=", total[t])
-        self.lp.setObjective(pulp.lpSum(away))
+        self.lp.setObjective(pulp.lpSum(away + missed))
+
+    def _end(self, i: int, end: pulp.LpVariable) -> list[pulp.LpAffineExpression]:
+        """Let a unit end above its target, and below where it must; what that costs."""
+        unit, target, h = self.problem.bess.units[i], end.lowBound, self.problem.block_hours
+        end.upBound = unit.e_max_mwh
+        aim = unit.model_copy(update={"e_target_mwh": target})
+        least = battery.least_end_mwh(aim, self.step_mw, h)
+        if not self.is_loose:
+            end.lowBound = least
+            return []
+        end.lowBound = unit.e_min_mwh
+        short = new_column(f"short_{i}", 0)
+        self.add(f"short_{i}", {short: h * self.step_mw * unit.eta_charge, end: 1}, ">=", least)
+        return [SHORT_STEPS * self.step_mw * short]
 
     def _step_bounds(self, mw: float) -> tuple[int, int]:
-        """Steps within two of a power, on its own side of zero and within the connection."""
+        """Steps within reach of a power, on its own side of zero and within the connection."""
         steps = mw / self.step_mw
         most = whole_steps(self.problem.bess.connection_limit_mw, self.step_mw)
-        low, high = math.floor(steps) - 2, math.ceil(steps) + 2
+        reach = 2 * most if self.is_loose else NEAR_STEPS
+        low, high = math.floor(steps) - reach, math.ceil(steps) + reach
         return (max(low, 0), min(high, most)) if mw >= 0 else (max(low, -most), min(high, 0))
 
-    def solve(self) -> np.ndarray:
-        """(U, T) net power of each unit."""
-        run_solver(self.lp, self.problem, gap_abs=0.5 * self.step_mw)
+    def solve(self) -> np.ndarray | None:
+        """(U, T) net power of each unit; None where no whole steps keep the rules."""
+        if not is_optimal(self.lp, self.problem, gap_abs=0.5 * self.step_mw):
+            return None
         return np.array(
             [solution(discharge) - solution(charge) for charge, discharge in self.flows]
         )

@@ -66,7 +66,8 @@ def deliver(problem: Problem, dam_mw: np.ndarray, bars: Collection[Bar] = ()) ->
     model.run()
     if model.values[d.off_schedule].max() > OFF_SCHEDULE_TOLERANCE_MW:
         raise InfeasibleError(
-            "the DAM schedule cannot be delivered: the solver's tolerance is too wide"
+            f"{problem.called}: the DAM schedule cannot be delivered: the solver's tolerance is "
+            "too wide"
         )
     charge, discharge = (
         np.maximum(model.values[columns], 0) for columns in (d.paths.charge, d.paths.discharge)

@@ -9,7 +9,7 @@ import numpy as np
 from bessvpp import battery
 from bessvpp.optimizer.dispatch import plan_day
 from bessvpp.optimizer.problem import EnergyValue, Problem
-from bessvpp.params.bess import BessParams
+from bessvpp.params.bess import ROUNDING_MWH, BessParams
 from bessvpp.prices import PriceScenarios
 
 
@@ -30,18 +30,23 @@ def energy_values(problem: Problem, dam: np.ndarray, n_points: int = 9) -> tuple
 
     V(e) is what a unit alone earns in the DAM on a day of given prices when it starts with e
     and ends at its target: concave, as the value of a linear programme in its right side.
-    Energies from which the target is out of reach are valued by the lowest line.
+    Energies from which the target is out of reach are valued by the lowest line. Where that is all
+    but one, the target at the top of the window and no block to charge in, it is taken lower by a
+    part of the window, so that a sale has its worth.
 
     Parameters
     ----------
     dam : (T,) expected DAM prices of the day after, from what is known at the gate
     """
+    limit = problem.bess.connection_limit_mw
     values = []
     for unit in problem.bess.units:
+        lowest, highest = battery.energies_with_a_target(unit, dam.size, limit)
+        if highest - lowest < ROUNDING_MWH:
+            lowest = highest - (highest - unit.e_min_mwh) / n_points
+            unit = unit.model_copy(update={"e_target_mwh": lowest})
         alone = problem.bess.model_copy(update={"units": (unit,)})
-        energies = np.linspace(
-            *battery.energies_with_a_target(unit, dam.size, alone.connection_limit_mw), n_points
-        )
+        energies = np.linspace(lowest, highest, n_points)
         worth = np.array([_day_worth(problem, alone, dam, e) for e in energies])
         slope = np.minimum.accumulate(np.diff(worth) / np.diff(energies))
         values.append(EnergyValue(slope, worth[:-1] - slope * energies[:-1]))
@@ -59,5 +64,6 @@ def _day_worth(problem: Problem, bess: BessParams, dam: np.ndarray, e_mwh: float
         terminal="hard",
         rtm_allowed=False,
         solver=problem.solver,
+        name=f"{problem.called}, value of stored energy",
     )
     return plan_day(day, PriceScenarios.single(dam, dam)).mean_rs

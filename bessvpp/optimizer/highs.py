@@ -7,7 +7,8 @@ import numpy as np
 from scipy import sparse
 
 from bessvpp.errors import InfeasibleError
-from bessvpp.optimizer.problem import Problem, model_file, no_optimum
+from bessvpp.optimizer.infeasible import model_file, no_optimum
+from bessvpp.optimizer.problem import Problem
 
 Status = list[highspy.HighsBasisStatus]
 TOLERANCE = 1e-9
@@ -56,15 +57,14 @@ class Model:
         Raises
         ------
         InfeasibleError
-            unless HiGHS proves an optimum; names the day, the risk aversion, the status, and the
-            file with the model.
+            unless HiGHS proves an optimum; names the day, the risk aversion, the rule that leaves
+            no plan, the status, and the file with the model.
         """
         if not self.is_optimal():
             path = model_file(self.problem, risk_aversion)
             self.highs.writeModel(str(path))
             status = self.highs.modelStatusToString(self.highs.getModelStatus())
-            n_columns = self.highs.getNumCol()
-            raise InfeasibleError(no_optimum(self.problem, risk_aversion, status, n_columns, path))
+            raise InfeasibleError(no_optimum(self.problem, risk_aversion, status, path))
 
     def is_optimal(self) -> bool:
         """Solve; whether HiGHS proves an optimum.

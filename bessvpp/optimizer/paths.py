@@ -10,7 +10,8 @@ import pulp
 
 from bessvpp import battery
 from bessvpp.errors import InfeasibleError
-from bessvpp.optimizer.problem import Problem, model_file, no_optimum, on_day
+from bessvpp.optimizer.infeasible import model_file, no_optimum
+from bessvpp.optimizer.problem import Problem, on_day
 
 
 class Statement:
@@ -79,26 +80,31 @@ class Statement:
         self.lp.addConstraint(pulp.LpConstraint(expression, senses[sense], name, float(right)))
 
 
-def run_solver(
-    lp: pulp.LpProblem, problem: Problem, risk_aversion: float = 0.0, gap_abs: float | None = None
-) -> None:
+def run_solver(lp: pulp.LpProblem, problem: Problem, risk_aversion: float = 0.0) -> None:
     """Solve a programme from scratch.
 
     Raises
     ------
     InfeasibleError
-        unless the solver proves an optimum; names the file with the model.
+        unless the solver proves an optimum; names the day, the rule that leaves no plan, and the
+        file with the model.
     """
+    if is_optimal(lp, problem):
+        return
+    path = model_file(problem, risk_aversion)
+    lp.writeMPS(str(path), mpsSense=pulp.LpMinimize)  # what a reader of the file assumes
+    told = pulp.LpStatus[lp.status]
+    if lp.status == pulp.LpStatusOptimal:
+        told = "Time limit reached, best known solution"
+    raise InfeasibleError(no_optimum(problem, risk_aversion, told, path))
+
+
+def is_optimal(lp: pulp.LpProblem, problem: Problem, gap_abs: float | None = None) -> bool:
+    """Solve a programme from scratch; whether the solver proves an optimum."""
     kind = pulp.PULP_CBC_CMD if problem.solver == "cbc" else pulp.HiGHS
     limit = problem.solver_time_limit_s
     status = lp.solve(kind(msg=False, threads=1, gapAbs=gap_abs, timeLimit=limit))
-    if status != pulp.LpStatusOptimal or lp.sol_status != pulp.LpSolutionOptimal:
-        path = model_file(problem, risk_aversion)
-        lp.writeMPS(str(path), mpsSense=pulp.LpMinimize)  # what a reader of the file assumes
-        told = pulp.LpStatus[status]
-        if status == pulp.LpStatusOptimal:
-            told = "Time limit reached, best known solution"
-        raise InfeasibleError(no_optimum(problem, risk_aversion, told, lp.numVariables(), path))
+    return bool(status == pulp.LpStatusOptimal and lp.sol_status == pulp.LpSolutionOptimal)
 
 
 def new_column(name: str, low: float | None, high: float | None = None) -> pulp.LpVariable:

@@ -1,15 +1,12 @@
 """What a dispatch programme is given, what it gives back, and what both its statements share.
 
-Shared are the published tie-break and the message of a solve without an optimum.
+Shared is the published tie-break.
 """
 
 from __future__ import annotations
 
-import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -116,6 +113,11 @@ class Problem:
         if e_start_mwh is None:
             e_start_mwh = start_energy(params.bess)
         return day_problem(params, block_hours, np.asarray(e_start_mwh, dtype=float))
+
+    @property
+    def called(self) -> str:
+        """What a message calls it: its name."""
+        return self.name or "this problem"
 
     @property
     def blocks_per_day(self) -> int:
@@ -226,31 +228,6 @@ def steering_rs_per_mwh(costs: Costs) -> tuple[float, float]:
 def on_day(starts: np.ndarray, day: int) -> np.ndarray:
     """(U,) row of a day, where ``starts`` is (U,) for every day or (days, U)."""
     return starts if starts.ndim == 1 else starts[day]
-
-
-# ---------------------------------------------------------------------- no optimum
-
-
-def model_file(problem: Problem, risk_aversion: float) -> Path:
-    """Path, in a new temporary folder, for a model that could not be solved."""
-    name = re.sub(r"[^\w.-]+", "_", f"{problem.name or 'programme'}_lambda_{risk_aversion:g}")
-    return Path(tempfile.mkdtemp(prefix="bessvpp-")) / f"{name}.mps"
-
-
-def no_optimum(
-    problem: Problem, risk_aversion: float, status: str, n_columns: int, path: Path
-) -> str:
-    """What to tell where a solver proved no optimum, or did not finish in time."""
-    return (
-        f"{problem.name or 'a day'}, lambda {risk_aversion:g}: a programme of {n_columns:,} "
-        f"variables ended with status '{status}'. The model is in {path}. Check that the "
-        "battery's windows, connection limit and target energy leave a feasible plan"
-        + (
-            f", or raise solver_time_limit_s ({problem.solver_time_limit_s:g})"
-            if "ime" in status
-            else ""
-        )
-    )
 
 
 # ---------------------------------------------------------------------- planning

@@ -72,7 +72,8 @@ def _burning(problem: Problem, plan: Plan, delivered: Delivered | None) -> froze
         found |= _lesser(s, both[s], plan.charge_mw[s], plan.discharge_mw[s])
     if delivered is not None:
         violation = schedule_violation_mwh(problem, delivered.unit_mw, delivered.starts_mwh)
-        worst = worst_burning(violation, delivered.charge_mw, delivered.discharge_mw)
+        flows = delivered.charge_mw, delivered.discharge_mw
+        worst = worst_burning(violation, *flows, problem.called)
         found |= _lesser(SCHEDULE, worst, delivered.charge_mw, delivered.discharge_mw)
     return frozenset(found)
 
@@ -111,7 +112,7 @@ def schedule_violation_mwh(problem: Problem, unit_mw: np.ndarray, starts_mwh: np
 
 
 def worst_burning(
-    violation_mwh: float, charge_mw: np.ndarray, discharge_mw: np.ndarray
+    violation_mwh: float, charge_mw: np.ndarray, discharge_mw: np.ndarray, called: str
 ) -> np.ndarray:
     """(U, T) whether a DAM schedule burns most there; nowhere where its path is good.
 
@@ -127,8 +128,8 @@ def worst_burning(
         return np.zeros(burnt.shape, dtype=bool)
     if burnt.max() <= BURN_TOLERANCE_MW:
         raise InfeasibleError(
-            f"the DAM schedule leaves the battery's bounds by {violation_mwh:.4f} MWh without "
-            "burning energy: the solver's tolerance is too wide"
+            f"{called}: the DAM schedule leaves the battery's bounds by {violation_mwh:.4f} MWh "
+            "without burning energy: the solver's tolerance is too wide"
         )
     most: np.ndarray = burnt >= WORST_SHARE * burnt.max()
     return most

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from bessvpp.params.fields import Clock, NonNegative, Number, Positive, Section
 
+ROUNDING_MWH = 1e-6
+"""Room for binary fractions where an energy is to lie exactly on an edge."""
+
 
 class ClockWindow(Section):
     """Hours of the day in which something is allowed, start included, end excluded."""
@@ -87,7 +90,7 @@ class BessParams(Section):
         for unit in self.units:
             p_mw = min(unit.p_max_mw, self.connection_limit_mw)
             least, most = unit.reach_mwh(p_mw)
-            if not least <= unit.e_target_mwh <= most:
+            if not least - ROUNDING_MWH <= unit.e_target_mwh <= most + ROUNDING_MWH:
                 raise ValueError(
                     f"unit {unit.name}: e_target_mwh = {unit.e_target_mwh:g} cannot be reached "
                     f"in a day: from e_start_mwh = {unit.e_start_mwh:g}, {p_mw:g} MW in its "

@@ -17,7 +17,7 @@ import pandas as pd
 
 from bessvpp import battery, ledger
 from bessvpp.battery import FEASIBILITY_TOLERANCE_MWH
-from bessvpp.errors import DataError
+from bessvpp.errors import DataError, InfeasibleError
 from bessvpp.ledger import LEDGER_COLUMNS
 from bessvpp.market.read import read_market
 from bessvpp.optimizer import dispatch
@@ -87,9 +87,10 @@ def replay(schedule: Schedule, prices: str | Path, rules: MarketParams, desk: De
             block_hours=market.block_hours,
             e_start_mwh=energy,
             terminal=desk.terminal,
+            name=str(schedule.dates[day]),
         )
         day_prices = PriceScenarios.single(market.dam_mcp[row], market.rtm_mcp[row])
-        entry, energy = _settled(problem, day_prices, schedule, day, desk)
+        entry, energy = _settled(problem, day_prices, schedule, day, desk, rules.bid_step_mw)
         days.append(entry)
     total = {name: sum(day[name] for day in days) for name in TOTALS}
     total["n_days"] = len(days)
@@ -118,11 +119,16 @@ def _start_energy(
 
 
 def _settled(
-    problem: Problem, prices: PriceScenarios, schedule: Schedule, day: int, desk: DeskParams
+    problem: Problem,
+    prices: PriceScenarios,
+    schedule: Schedule,
+    day: int,
+    desk: DeskParams,
+    step_mw: float,
 ) -> tuple[dict, np.ndarray]:
     """A day's entry, and the energy (U,) that it leaves."""
     dam_mw, h = schedule.dam_mw[day], problem.block_hours
-    breach = _first_breach(problem, prices, dam_mw)
+    breach = _first_breach(problem, prices, dam_mw, step_mw)
     if schedule.physical_mw is None:
         done = settle_with_recourse(problem, prices, dam_mw)
         flows = {
@@ -160,7 +166,7 @@ def _as_run(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Flows of a power that was run; in a block without RTM trade it deviates from the DAM."""
     run_mw = schedule.physical_mw[day]
-    done = _followed(problem, prices, run_mw)
+    done = _followed(replace(problem, terminal="free"), prices, run_mw)
     missed = np.abs(done.undelivered_mw) * problem.block_hours
     for block in np.flatnonzero(missed > FEASIBILITY_TOLERANCE_MWH)[:1]:
         raise DataError(
@@ -181,17 +187,42 @@ def _as_run(
     return flows, done.energy_mwh[:, -1]
 
 
-def _first_breach(problem: Problem, prices: PriceScenarios, dam_mw: np.ndarray) -> int | None:
+def _first_breach(
+    problem: Problem, prices: PriceScenarios, dam_mw: np.ndarray, step_mw: float
+) -> int | None:
     """First block in which the DAM schedule alone cannot be followed; None where all can.
 
     Under ``hard`` a day that cannot end at its target by the schedule alone fails in its last.
     """
-    done = _followed(problem, prices, dam_mw)
-    missed = np.abs(done.undelivered_mw) * problem.block_hours > FEASIBILITY_TOLERANCE_MWH
-    if problem.terminal == "hard":
-        short = problem.e_end_min_mwh - done.energy_mwh[:, -1]
-        missed[-1] |= bool((short > FEASIBILITY_TOLERANCE_MWH).any())
+    done = _followed(replace(problem, terminal="free"), prices, dam_mw)
+    missed = _missed(problem, done)
+    if problem.terminal == "hard" and not missed.any():
+        missed[-1] = not _may_end_at_target(problem, prices, dam_mw, step_mw)
     return int(np.argmax(missed)) if missed.any() else None
+
+
+def _missed(problem: Problem, done: battery.Followed) -> np.ndarray:
+    """(T,) whether a block's schedule was not followed."""
+    return np.abs(done.undelivered_mw) * problem.block_hours > FEASIBILITY_TOLERANCE_MWH
+
+
+def _may_end_at_target(
+    problem: Problem, prices: PriceScenarios, dam_mw: np.ndarray, step_mw: float
+) -> bool:
+    """Whether the units can share a schedule so that each ends at its target, to a bid step."""
+    h, units = problem.block_hours, problem.bess.units
+    ends = np.array([battery.least_end_mwh(unit, step_mw, h) for unit in units])
+    ends -= FEASIBILITY_TOLERANCE_MWH
+    aims = [
+        unit.model_copy(update={"e_target_mwh": max(end, unit.e_min_mwh)})
+        for unit, end in zip(units, ends, strict=True)
+    ]
+    bess = problem.bess.model_copy(update={"units": tuple(aims)})
+    try:
+        done = _followed(replace(problem, bess=bess), prices, dam_mw)
+    except InfeasibleError:  # out of reach, whatever the schedule
+        return False
+    return not _missed(problem, done).any() and bool((done.energy_mwh[:, -1] >= ends).all())
 
 
 def _followed(problem: Problem, prices: PriceScenarios, mw: np.ndarray) -> battery.Followed:
@@ -201,8 +232,7 @@ def _followed(problem: Problem, prices: PriceScenarios, mw: np.ndarray) -> batte
     """
     if len(problem.bess.units) == 1:
         return battery.follow(problem.bess, mw[None], problem.e_start_mwh, problem.block_hours)
-    alone = replace(problem, fixed_dam_mw=mw, rtm_allowed=False, terminal="free")
-    plan = dispatch.plan_day(alone, prices)
+    plan = dispatch.plan_day(replace(problem, fixed_dam_mw=mw, rtm_allowed=False), prices)
     return battery.Followed(
         plan.charge_mw[0], plan.discharge_mw[0], plan.energy_mwh[0], plan.undelivered_mw[0]
     )

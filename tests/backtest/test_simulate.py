@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from backtest_cases import MARKETS, POLICIES, assert_never_beaten, changed
+from edge_cases import edge_params
+from hypothesis import given, settings
 from small_cases import UNIT, fleet, make_market, make_params, make_window
 
 from bessvpp import battery, ledger
@@ -332,6 +334,36 @@ def test_an_excluded_day_is_left_out_and_the_energy_is_carried_over_it():
             assert starts[0] == 60
             np.testing.assert_allclose(starts[1:], ends[:-1])
         assert_never_beaten(window)
+
+
+# ------------------------------------------------------------------------------ on the edges
+
+
+@pytest.mark.slow
+@settings(max_examples=15)
+@given(edge_params(fan="recalibrated"))
+def test_a_battery_on_its_edges_is_planned_and_settled_within_them(params):
+    window = make_window(params, MARKETS["ordinary"], first=10, n_scenarios=2)
+    prices = window.market.dam_mcp[10:]
+    window = replace(window, expected_rtm=np.repeat(prices[:, None], 24, axis=1))
+    units = params.bess.units
+    for policy in policies.policies(window).values():
+        commitments = commit_chain(window, policy)
+        if params.backtest.commitment == "physical":
+            for start, day in zip(
+                simulate.planned_starts(window, commitments), commitments, strict=True
+            ):
+                violation = battery.schedule_violations(params.bess, day.unit_mw, start, 1.0)
+                assert violation.max() <= battery.FEASIBILITY_TOLERANCE_MWH
+        for way in simulate.ways(window):
+            for day in settle_chain(window, commitments, way):
+                net = day.discharge_mw - day.charge_mw
+                broken = battery.schedule_violations(params.bess, net, day.e_start_mwh, 1.0)
+                assert broken.max() < 1e-4
+                if params.backtest.terminal == "hard":
+                    targets = np.array([unit.e_target_mwh for unit in units])
+                    assert (day.e_end_mwh >= targets - 1e-6).all()
+    assert_never_beaten(window)
 
 
 # ------------------------------------------------------------------------------ daily rows

@@ -9,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from edge_cases import edge_params
+from hypothesis import HealthCheck, given, settings
 from small_cases import fleet, make_market, make_params, make_problem, make_study, write_study
 
 from bessvpp import battery
@@ -220,6 +222,20 @@ def test_every_rule_can_be_planned_for(study, study_run, commitment, terminal):
     back = read_back(found.sheet.to_csv(index=False))
     np.testing.assert_array_equal(back, np.repeat(found.bid_mw, 4))
     assert np.abs(found.bid_mw).max() <= 50
+
+
+@pytest.mark.slow
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edge_params())
+def test_a_battery_on_its_edges_is_planned_for_tomorrow(study, study_run, params):
+    found = plan_day_ahead(study_run, study.market, params)
+    back = read_back(found.sheet.to_csv(index=False))
+    np.testing.assert_array_equal(back, np.repeat(found.bid_mw, 4))
+    assert np.isfinite(found.profit_rs).all()
+    assert np.abs(found.bid_mw).max() <= params.bess.connection_limit_mw + 1e-9
+    if params.backtest.commitment == "physical":
+        start = battery.start_energy(params.bess)
+        assert battery.schedule_violations(params.bess, found.unit_mw, start, 1.0).max() < 1e-5
 
 
 @pytest.mark.slow

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from optimizer_cases import NARROW
+from edge_cases import edge_params
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optimizer_cases import NARROW, with_values
 from small_cases import fleet, make_params, make_problem, price_scenarios
 
 from bessvpp import battery
+from bessvpp.errors import InfeasibleError
 from bessvpp.optimizer import bid_steps
 from bessvpp.optimizer.dispatch import plan_day
+from bessvpp.optimizer.problem import Problem
 from bessvpp.risk import Risk
 
 
@@ -75,3 +82,53 @@ def test_steps_never_exceed_the_power_nor_the_connection():
     assert np.abs(plan.dam_mw).max() == pytest.approx(60.0)
     total = bid_steps.round_to_steps(problem, plan.unit_dam_mw, 0.7).sum(axis=0)
     assert np.abs(total).max() <= 60.0 + 1e-6
+
+
+@settings(max_examples=40)
+@given(edge_params(["physical"]), st.sampled_from([24, 96]), st.integers(0, 99))
+def test_a_battery_on_its_edges_is_bid_in_steps_that_it_can_deliver(params, n_blocks, seed):
+    problem = Problem.of_day(params, block_hours=24 / n_blocks)
+    h, starts = problem.block_hours, problem.schedule_start_mwh
+    problem = with_values(problem)
+    plan = plan_day(problem, price_scenarios(2, n_blocks, seed=seed))
+    unit_mw = bid_steps.round_to_steps(problem, plan.unit_dam_mw.round(6), 0.1)
+    total = unit_mw.sum(axis=0)
+    np.testing.assert_allclose(total, 0.1 * np.round(total / 0.1), atol=1e-6)
+    assert battery.schedule_violations(params.bess, unit_mw, starts, h).max() < 1e-5
+    if problem.schedule_end_mwh is not None:
+        for i, unit in enumerate(params.bess.units):
+            end = battery.energy_path(unit, unit_mw[i], starts[i], h)[-1]
+            assert end >= unit.e_target_mwh - 0.1 * h * unit.eta_charge - 1e-4
+
+
+@pytest.mark.parametrize("n_blocks", [24, 96])
+def test_a_battery_to_be_filled_ends_less_than_a_step_below_by_hand(n_blocks):
+    """A sale of 9.2 MWh takes 10 out of a full battery; 10.4 MWh bring back 9.984 of them."""
+    problem = make_problem(make_params({"e_start_mwh": 180.0, "e_target_mwh": 180.0}), n_blocks)
+    per_hour = n_blocks // 24
+    mw = np.zeros((1, n_blocks))
+    mw[0, :per_hour], mw[0, -per_hour:] = 9.2, -10 / 0.96
+    (found,) = bid_steps.round_to_steps(problem, mw, 0.1)
+    np.testing.assert_allclose(found[:per_hour], 9.2, atol=1e-6)
+    assert found[-per_hour:].sum() / per_hour == pytest.approx(-10.4, abs=0.05)
+    end = battery.energy_path(problem.bess.units[0], found, 180.0, problem.block_hours)[-1]
+    assert 180 - 0.096 / per_hour - 1e-6 <= end <= 180 + 1e-6
+
+
+def test_a_power_limit_between_two_steps_ends_short_where_nothing_else_can_be_done():
+    """Ten hours at 4.97 MW become 4.9: the target that they just reach is missed by 0.672 MWh."""
+    unit = {"p_max_mw": 4.97, "e_target_mwh": 147.712}
+    unit["charge_windows"] = [{"start": "02:00", "end": "12:00"}]
+    problem = make_problem(make_params(unit))
+    mw = np.zeros((1, 24))
+    mw[0, 2:12] = -4.97
+    (found,) = bid_steps.round_to_steps(problem, mw, 0.1)
+    np.testing.assert_allclose(found[2:12], -4.9, atol=1e-6)
+    assert np.abs(found[[0, 1, *range(12, 24)]]).max() < 1e-6
+
+
+def test_a_schedule_that_no_bids_can_follow_is_told_with_its_day_and_rule():
+    problem = make_problem(make_params(terminal="free"), name="2024-03-09")
+    problem = replace(problem, schedule_start_mwh=np.array([5.0]), e_start_mwh=np.array([5.0]))
+    with pytest.raises(InfeasibleError, match=r"2024-03-09: no bids.*5 MWh, outside its usable"):
+        bid_steps.round_to_steps(problem, np.zeros((1, 24)), 0.1)

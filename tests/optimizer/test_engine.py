@@ -187,13 +187,13 @@ def test_the_same_model_is_solved_whatever_was_solved_before():
     )
 
 
-def solved_again(path: Path) -> tuple[str, int]:
-    """Status and columns of a saved model, solved by itself."""
+def solved_again(path: Path) -> str:
+    """Status of a saved model, solved by itself."""
     model = highspy.Highs()
     model.silent()
     assert model.readModel(str(path)) == highspy.HighsStatus.kOk
     model.run()
-    return model.modelStatusToString(model.getModelStatus()), model.getNumCol()
+    return model.modelStatusToString(model.getModelStatus())
 
 
 @pytest.mark.parametrize("solver", ["engine", "highs", "cbc"])
@@ -205,10 +205,9 @@ def test_a_solve_without_an_optimum_names_day_lambda_status_and_keeps_the_model(
     message = str(told.value)
     assert "2024-03-09, lambda 0.3: " in message
     assert re.search(r"status '[Ii]nfeasible'", message)
+    assert "Unit A starts with -5000 MWh, outside its usable window of 20 to 180 MWh." in message
     path = Path(re.search(r"The model is in (\S+\.mps)\.", message).group(1))
-    status, n_columns = solved_again(path)
-    assert status == "Infeasible"
-    assert f"{n_columns:,} variables" in message
+    assert solved_again(path) == "Infeasible"
     path.unlink()
     path.parent.rmdir()
 
@@ -216,10 +215,10 @@ def test_a_solve_without_an_optimum_names_day_lambda_status_and_keeps_the_model(
 @pytest.mark.parametrize("solver", ["engine", "highs"])
 def test_a_solve_that_does_not_finish_says_so_and_keeps_the_model(solver):
     params = make_params(solver=solver, solver_time_limit_s=1e-4)
-    with pytest.raises(InfeasibleError, match=r"Time limit.*raise solver_time_limit_s") as told:
+    with pytest.raises(InfeasibleError, match=r"Time limit.*Raise solver_time_limit_s") as told:
         dispatch.plan_day(make_problem(params, 96), price_scenarios(40, 96))
     path = Path(re.search(r"The model is in (\S+\.mps)\.", str(told.value)).group(1))
-    assert solved_again(path)[0] == "Optimal"  # given time
+    assert solved_again(path) == "Optimal"  # given time
     path.unlink()
     path.parent.rmdir()
 

@@ -45,12 +45,12 @@ def test_the_blocks_that_burn_most_are_barred_first_by_hand():
     """Those that burn at least half of what the worst one does, and none of a good schedule."""
     charge = np.array([[9.0, 4.0, 0.0, 1.9], [6.0, 50.0, 2.0, 3.0]])
     discharge = np.array([[4.0, 9.0, 30.0, 1.9], [0.0, 2.1, 2.0, 1.7]])
-    worst = worst_burning(1.0, charge, discharge)
+    worst = worst_burning(1.0, charge, discharge, "a day")
     assert np.argwhere(worst).tolist() == [[0, 0], [0, 1], [1, 1], [1, 2]]
     tolerance = battery.FEASIBILITY_TOLERANCE_MWH
-    assert not worst_burning(tolerance, charge, discharge).any()
-    with pytest.raises(InfeasibleError, match="without burning energy"):
-        worst_burning(1.0, charge, 0 * discharge)
+    assert not worst_burning(tolerance, charge, discharge, "a day").any()
+    with pytest.raises(InfeasibleError, match=r"2024-03-09: .* without burning energy"):
+        worst_burning(1.0, charge, 0 * discharge, "2024-03-09")
 
 
 def test_on_an_ordinary_day_no_choice_of_directions_earns_more():

@@ -7,19 +7,27 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from edge_cases import edge_params
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from scipy.optimize import linprog
 from small_cases import UNIT, fleet, make_params, price_scenarios
 
 from bessvpp.__main__ import main
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.files import PROJECT_ROOT
+from bessvpp.optimizer.bid_steps import round_to_steps
+from bessvpp.optimizer.dispatch import plan_day
+from bessvpp.optimizer.problem import Problem
 from bessvpp.params.load import DeskParams, load_desk
 from bessvpp.params.market import Costs
+from bessvpp.prices import PriceScenarios
 from bessvpp.settlement.replay import replay
 from bessvpp.settlement.schedule import read_schedule
 
 STUDY = PROJECT_ROOT / "params" / "desks" / "public_study.yaml"
 ETA = 0.9487
+ENDS = ("e_min_mwh", "e_max_mwh")
 
 
 def write_prices(path, dam, rtm, first="2025-03-01"):
@@ -217,6 +225,32 @@ def test_a_power_that_breaks_the_battery_is_refused_with_its_first_block(files):
     params = make_params()
     with pytest.raises(DataError, match=r"physical_mw 45 on 2025-03-01 at 07:00 .* 28\.6 MW"):
         replay(read_schedule(schedule), prices, params.market, desk_of(params))
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edge_params(["physical"]), st.sampled_from(["hard", "free"]), st.integers(0, 99))
+def test_bids_of_a_battery_on_its_edges_are_replayed_without_a_breach(
+    files, params, terminal, seed
+):
+    dam, rtm = (np.maximum(price, 1.0) for price in two_days(seed))  # 0 is no price by itself
+    params = params.model_copy(
+        update={
+            "backtest": params.backtest.model_copy(update={"terminal": terminal, "midnight": "own"})
+        }
+    )
+    problem = Problem.of_day(params, block_hours=1.0)
+    plan = plan_day(problem, PriceScenarios.single(dam[0], rtm[0]))
+    bids = round_to_steps(problem, plan.unit_dam_mw.round(6), 0.1).sum(axis=0).round(1)
+    prices, schedule = files(dam[:1], rtm[:1], bids)
+    desk = desk_of(params, terminal)
+    (day,) = replay(read_schedule(schedule), prices, params.market, desk)["days"]
+    assert day["dam_feasible"]
+    assert day["undelivered_mwh"] < 1e-6
+    prices, schedule = files(dam[:1], rtm[:1], bids, physical_mw=bids)
+    (day,) = replay(read_schedule(schedule), prices, params.market, desk)["days"]
+    assert day["rtm_revenue_rs"] == pytest.approx(0.0, abs=1.0)
+    window = [sum(getattr(unit, key) for unit in params.bess.units) for key in ENDS]
+    assert window[0] - 1e-4 <= day["e_end_mwh"] <= window[1] + 1e-4
 
 
 def row_of(column, value):
