@@ -28,7 +28,7 @@ def allowed_blocks(windows: tuple[ClockWindow, ...], n_blocks: int) -> np.ndarra
 
 def power_limits(unit: UnitParams, n_blocks: int) -> tuple[np.ndarray, np.ndarray]:
     """Greatest charge and discharge of a unit in each block of a day, (T,) each [MW]."""
-    charge = unit.p_max_mw * allowed_blocks(unit.charge_windows, n_blocks)
+    charge = unit.charge_max_mw * allowed_blocks(unit.charge_windows, n_blocks)
     discharge = unit.p_max_mw * allowed_blocks(unit.discharge_windows, n_blocks)
     return charge, discharge
 
@@ -142,9 +142,25 @@ def start_energy(bess: BessParams) -> np.ndarray:
 
 
 def share_by_power(bess: BessParams, mw: np.ndarray) -> np.ndarray:
-    """(U, T) a plant's power (T,) shared over its units in proportion to their power."""
-    power = np.array([unit.p_max_mw for unit in bess.units])
-    return np.outer(power / power.sum(), mw)
+    """(U, T) a plant's power (T,) shared over its units in proportion to their power.
+
+    Sales by their power of discharge, purchases by that of charge.
+    """
+    sold, bought = (
+        np.outer(power / power.sum(), mw)
+        for power in (
+            np.array([unit.p_max_mw for unit in bess.units]),
+            np.array([unit.charge_max_mw for unit in bess.units]),
+        )
+    )
+    shared: np.ndarray = np.where(mw >= 0, sold, bought)
+    return shared
+
+
+def may_exceed_connection(bess: BessParams) -> bool:
+    """Whether all units together could charge or discharge more than the connection lets them."""
+    powers = ([unit.p_max_mw for unit in bess.units], [unit.charge_max_mw for unit in bess.units])
+    return max(map(sum, powers)) > bess.connection_limit_mw
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ def edge_units(draw, of=UNIT, far: bool = True) -> dict:
     ]
     unit |= {"e_start_mwh": unit[start], "e_target_mwh": unit[target]}
     unit["p_max_mw"] *= draw(st.sampled_from([1.0, 0.9994]))  # a whole number of bid steps, or not
+    unit["p_charge_max_mw"] = draw(st.sampled_from([None, 25.0, 60.0]))
     if draw(st.booleans()):  # as many cycles as the way to the target takes, or few
         way = max(unit["e_start_mwh"] - unit["e_target_mwh"], 0.1 * unit["e_nameplate_mwh"])
         unit["max_cycles_per_day"] = way * unit["eta_discharge"] / unit["e_nameplate_mwh"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pulp
 import pytest
-from small_cases import day_shape, fleet, make_params
+from small_cases import SECOND_UNIT, UNIT, day_shape, fleet, make_params
 
 from bessvpp import battery, ledger
 from bessvpp.optimizer import energy_value
@@ -27,6 +27,17 @@ CASES = {
     "two units": (fleet(), 24, {}),
     "two units, quarter hours": (fleet(), 96, {}),
     "windows and cycles": (make_params(NARROW), 96, {}),
+    "slow charge": (make_params({"p_charge_max_mw": 17.0}), 96, {}),
+    "two units, one of slow charge and one of fast": (
+        fleet(
+            units=[
+                UNIT | {"p_charge_max_mw": 25.0},
+                SECOND_UNIT | {"p_charge_max_mw": 45.0},
+            ]
+        ),
+        24,
+        {"weighted": True},
+    ),
     "start off target": (make_params({"e_start_mwh": 60.0, "e_target_mwh": 130.0}), 24, {}),
     "no trade": (make_params(), 24, {"no_trade": (0, 7, 18, 19)}),
     "weighted": (fleet(), 24, {"weighted": True}),
@@ -108,6 +119,7 @@ BURNING = [
     pytest.param(make_params(), 96, id="quarter hours"),
     pytest.param(fleet(), 24, id="two units"),
     pytest.param(fleet(terminal="free"), 96, id="free end"),
+    pytest.param(make_params({"p_charge_max_mw": 30.0}), 24, id="slow charge"),
 ]
 
 
@@ -119,7 +131,7 @@ def best_directions(problem, scenarios) -> float:
     for i, unit in enumerate(problem.bess.units):
         for t in range(programme.n_blocks):
             charging = pulp.LpVariable(f"charging_{i}_{t}", cat=pulp.LpBinary)
-            lp.addConstraint(v.schedule_charge[i][t] <= unit.p_max_mw * charging)
+            lp.addConstraint(v.schedule_charge[i][t] <= unit.charge_max_mw * charging)
             lp.addConstraint(v.schedule_discharge[i][t] <= unit.p_max_mw * (1 - charging))
     assert lp.solve(pulp.HiGHS(msg=False, threads=1, gapRel=1e-6)) == pulp.LpStatusOptimal
     return pulp.value(lp.objective)

@@ -11,8 +11,11 @@ from bessvpp.battery import (
     energies_with_a_target,
     energy_path,
     follow,
+    may_exceed_connection,
     power_limits,
+    reach_mwh,
     schedule_violations,
+    share_by_power,
 )
 from bessvpp.ledger import deviation_rate_rs_per_mwh, flow_cost_rs_per_mwh, settle
 from bessvpp.params.bess import ClockWindow
@@ -67,6 +70,34 @@ def test_windows_limit_their_own_direction_alone():
     assert np.flatnonzero(charge).tolist() == [10, 11, 12, 13, 14]
     assert np.flatnonzero(discharge).tolist() == [18, 19, 20, 21]
     assert set(charge) == set(discharge) == {0.0, 50.0}
+
+
+def test_charge_may_have_a_power_of_its_own():
+    slow = make_params({"p_charge_max_mw": 25.0}).bess
+    charge, discharge = power_limits(slow.units[0], 24)
+    assert set(charge) == {25.0}
+    assert set(discharge) == {50.0}
+    start = np.array([100.0])
+    assert schedule_violations(slow, blocks(t3=-25.0, t5=50.0), start, 1.0).max() == 0
+    violation = schedule_violations(slow, blocks(t3=-30.0, t5=50.0), start, 1.0)
+    assert violation[0, 3] == pytest.approx(5.0)
+    done = follow(slow, blocks(t3=-30.0, t5=50.0), start, 1.0)
+    assert done.undelivered_mw[[3, 5]] == pytest.approx([-5.0, 0.0])
+    # 25 MW in six hours at .96 bring 144 MWh.
+    hours = {"p_charge_max_mw": 25.0, "charge_windows": windows(("10:00", "16:00"))}
+    unit = make_params(hours | {"e_target_mwh": 180.0}).bess.units[0]
+    assert energies_with_a_target(unit, 24) == pytest.approx((36.0, 180.0))
+    assert reach_mwh(unit, 20.0, 24) == pytest.approx((20.0, 164.0))
+    assert reach_mwh(unit, 20.0, 96, connection_limit_mw=10.0) == pytest.approx((20.0, 77.6))
+
+
+def test_units_share_sales_by_their_discharge_and_purchases_by_their_charge():
+    bess = fleet(units=[UNIT | {"p_charge_max_mw": 30.0}, SECOND_UNIT]).bess
+    shared = share_by_power(bess, np.array([35.0, -35.0, 0.0]))
+    np.testing.assert_allclose(shared, [[25.0, -21.0, 0.0], [10.0, -14.0, 0.0]])
+    assert may_exceed_connection(bess)
+    assert not may_exceed_connection(make_params({"p_charge_max_mw": 25.0}).bess)
+    assert may_exceed_connection(make_params({"p_charge_max_mw": 60.0}).bess)
 
 
 @pytest.mark.parametrize(

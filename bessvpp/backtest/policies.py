@@ -138,7 +138,9 @@ def fixed_windows(window: Window, day: int, problem: Problem) -> Commitment:
     e_end = problem.e_start_mwh.astype(float)
     per_hour = window.market.n_blocks // 24
     unit_mw = np.zeros((len(problem.bess.units), window.market.n_blocks))
-    share = min(1.0, problem.bess.connection_limit_mw / sum(u.p_max_mw for u in problem.bess.units))
+    limit, units = problem.bess.connection_limit_mw, problem.bess.units
+    share_in = min(1.0, limit / sum(unit.charge_max_mw for unit in units))
+    share_out = min(1.0, limit / sum(unit.p_max_mw for unit in units))
     for i, unit in enumerate(problem.bess.units):
         charge_max, discharge_max = battery.power_limits(unit, window.market.n_blocks)
         charging = slice(*(per_hour * hour for hour in FIXED_CHARGE_HOURS))
@@ -146,13 +148,13 @@ def fixed_windows(window: Window, day: int, problem: Problem) -> Commitment:
         hours_in = FIXED_CHARGE_HOURS[1] - FIXED_CHARGE_HOURS[0]
         hours_out = FIXED_DISCHARGE_HOURS[1] - FIXED_DISCHARGE_HOURS[0]
         surplus = problem.e_start_mwh[i] - goal[i]
-        drawn = share * discharge_max[selling].min() * hours_out / unit.eta_discharge
+        drawn = share_out * discharge_max[selling].min() * hours_out / unit.eta_discharge
         if unit.max_cycles_per_day is not None:
             sold = unit.max_cycles_per_day * unit.e_nameplate_mwh
             drawn = min(drawn, sold / unit.eta_discharge)
         stored = min(
             unit.e_max_mwh - problem.e_start_mwh[i],
-            share * charge_max[charging].min() * hours_in * unit.eta_charge,
+            share_in * charge_max[charging].min() * hours_in * unit.eta_charge,
             max(drawn - surplus, 0.0),
         )
         sold = min(max(stored + surplus, 0.0), drawn)

@@ -55,7 +55,7 @@ class Statement:
             else:
                 terms[energy[t - 1]] = -1
             self.add(f"energy_{tag}_{t}", terms, "==", start)
-            one_way = {charge[t]: 1, discharge[t]: 1}
+            one_way = {charge[t]: unit.p_max_mw / unit.charge_max_mw, discharge[t]: 1}
             self.add(f"one_way_{tag}_{t}", one_way, "<=", unit.p_max_mw)
         if daily and problem.schedule_end_mwh is not None:
             for day in range(n_days):

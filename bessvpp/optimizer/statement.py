@@ -35,7 +35,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pulp
 
-from bessvpp import ledger
+from bessvpp import battery, ledger
 from bessvpp.optimizer.paths import Statement, new_column, run_solver, solution
 from bessvpp.optimizer.problem import (
     PAST_TOLERANCE_MW,
@@ -153,7 +153,7 @@ class TwoStageProgramme(Statement):
             if problem.fixed_dam_mw is not None:
                 trade |= {v.short[s][t]: 1, v.excess[s][t]: -1}
             self.add(f"balance_{s}_{t}", flow | trade, "==", 0)
-            if sum(unit.p_max_mw for unit in problem.bess.units) > limit:
+            if battery.may_exceed_connection(problem.bess):
                 self.add(f"export_{s}_{t}", flow, "<=", limit)
                 self.add(f"import_{s}_{t}", flow, ">=", -limit)
 

@@ -176,7 +176,8 @@ def unit_paths(shape: Shape, columns: Columns, rows: Rows, daily: bool) -> Paths
         if free:
             rows.put(chain[first], free_starts[i], -1.0)
         start_rows.append(chain[first])
-        rows.add(n_blocks, [(charge[i], 1.0), (discharge[i], 1.0)], high=unit.p_max_mw)
+        one_way = [(charge[i], unit.p_max_mw / unit.charge_max_mw), (discharge[i], 1.0)]
+        rows.add(n_blocks, one_way, high=unit.p_max_mw)
         if unit.max_cycles_per_day is not None:
             by_day = discharge[i].reshape(shape.n_days, -1)
             most = unit.max_cycles_per_day * unit.e_nameplate_mwh
@@ -283,7 +284,7 @@ def _recourse(
     if shape.is_recourse:
         trade += [(short, 1.0), (excess, -1.0)]
     rows.add(n_blocks, flow + trade, 0.0, 0.0)
-    if sum(unit.p_max_mw for unit in shape.bess.units) > limit:
+    if battery.may_exceed_connection(shape.bess):
         rows.add(n_blocks, flow, -limit, limit)
     if shape.unbacked_max_mwh is not None:
         sides = (sale, paths.discharge), (purchase, paths.charge)

@@ -30,10 +30,12 @@ class UnitParams(Section):
 
     ``wear_rs_per_mwh_discharged`` is per MWh discharged at the grid side. A cycle is one
     nameplate energy discharged at the grid side. No window means any time of day.
+    ``p_max_mw`` limits discharge, and charge too unless ``p_charge_max_mw`` says otherwise.
     """
 
     name: Annotated[str, Field(min_length=1)]
     p_max_mw: Positive
+    p_charge_max_mw: Positive | None = None  # parameter files from before it charge at p_max_mw
     e_nameplate_mwh: Positive
     e_min_mwh: NonNegative
     e_max_mwh: Positive
@@ -61,10 +63,15 @@ class UnitParams(Section):
                 )
         return self
 
-    def reach_mwh(self, p_mw: float) -> tuple[float, float]:
-        """Least and most stored energy at the end of a day, at a power of at most ``p_mw``."""
-        charged = _hours(self.charge_windows) * p_mw * self.eta_charge
-        discharged = _hours(self.discharge_windows) * p_mw
+    @property
+    def charge_max_mw(self) -> float:
+        """Greatest power of charge; ``p_max_mw`` is that of discharge."""
+        return self.p_max_mw if self.p_charge_max_mw is None else self.p_charge_max_mw
+
+    def reach_mwh(self, limit_mw: float) -> tuple[float, float]:
+        """Least and most stored energy at the end of a day, behind a connection of ``limit_mw``."""
+        charged = _hours(self.charge_windows) * min(self.charge_max_mw, limit_mw) * self.eta_charge
+        discharged = _hours(self.discharge_windows) * min(self.p_max_mw, limit_mw)
         if self.max_cycles_per_day is not None:
             discharged = min(discharged, self.max_cycles_per_day * self.e_nameplate_mwh)
         least = max(self.e_start_mwh - discharged / self.eta_discharge, self.e_min_mwh)
@@ -88,12 +95,19 @@ class BessParams(Section):
         if len(set(names)) < len(names):
             raise ValueError(f"unit names must differ, got {names}")
         for unit in self.units:
-            p_mw = min(unit.p_max_mw, self.connection_limit_mw)
-            least, most = unit.reach_mwh(p_mw)
+            least, most = unit.reach_mwh(self.connection_limit_mw)
             if not least - ROUNDING_MWH <= unit.e_target_mwh <= most + ROUNDING_MWH:
                 raise ValueError(
                     f"unit {unit.name}: e_target_mwh = {unit.e_target_mwh:g} cannot be reached "
-                    f"in a day: from e_start_mwh = {unit.e_start_mwh:g}, {p_mw:g} MW in its "
-                    f"windows lead to {least:g} to {most:g} MWh"
+                    f"in a day: from e_start_mwh = {unit.e_start_mwh:g}, "
+                    f"{self._powers(unit)} in its windows lead to {least:g} to {most:g} MWh"
                 )
         return self
+
+    def _powers(self, unit: UnitParams) -> str:
+        """A unit's powers behind the connection, in words."""
+        limit = self.connection_limit_mw
+        charge, discharge = min(unit.charge_max_mw, limit), min(unit.p_max_mw, limit)
+        if charge == discharge:
+            return f"{discharge:g} MW"
+        return f"{charge:g} MW of charge and {discharge:g} MW of discharge"

@@ -47,7 +47,7 @@ class Params(Section):
                     f"bess: {unit.name}: wear_rs_per_mwh_discharged = {wear:g}: Rs/kWh? "
                     f"Public studies have Rs 300 to 1,600 per MWh"
                 )
-            if unit.p_max_mw > 1000 or unit.e_nameplate_mwh > 10_000:
+            if max(unit.p_max_mw, unit.charge_max_mw) > 1000 or unit.e_nameplate_mwh > 10_000:
                 told.append(f"bess: {unit.name}: {unit.p_max_mw:g} MW: is it in kW and kWh?")
         for key in ("fee_dam_rs_per_mwh", "fee_rtm_rs_per_mwh"):
             fee = getattr(self.market, key)

@@ -118,6 +118,7 @@ def test_fixed_windows_fill_up_at_noon_and_sell_it_in_the_evening_by_hand():
     [
         {"max_cycles_per_day": 0.2},
         {"p_max_mw": 12.0},
+        {"p_charge_max_mw": 12.0},
         {"charge_windows": [{"start": "00:00", "end": "11:00"}]},
         {"discharge_windows": [{"start": "00:00", "end": "18:30"}]},
         {"e_start_mwh": 60.0},

@@ -170,6 +170,20 @@ def test_five_blocks_solved_by_hand(solver):
     np.testing.assert_allclose(plan.energy_mwh[0, 0, [2, 3, 10, 11]], [8, 16, 16 - 10 / 0.9, 0])
 
 
+@pytest.mark.parametrize("solver", ["engine", "highs", "cbc"])
+def test_a_battery_that_charges_at_half_its_power_by_hand(solver):
+    # As above, but 6600 elsewhere, where a MWh sold costs (6600 + 20) / .72 + 120 = 9314: too
+    # dear for any block. 5 MW in each cheap block store 8 MWh, which give 7.2 in block 10.
+    dam = np.full(24, 6600.0)
+    dam[[2, 3, 10, 11, 23]] = 1000.0, 2000.0, 9000.0, 8000.0, 500.0
+    problem = make_problem(plain({"p_charge_max_mw": 5.0}, solver=solver), rtm_allowed=False)
+    plan = plan_day(problem, PriceScenarios.single(dam, dam))
+    expected = np.zeros(24)
+    expected[[2, 3, 10]] = -5.0, -5.0, 7.2
+    np.testing.assert_allclose(plan.dam_mw, expected, atol=1e-6)
+    assert plan.mean_rs == pytest.approx(7.2 * 8880 - 5 * 1020 - 5 * 2020, abs=0.01)
+
+
 def test_the_same_five_blocks_with_a_dearer_real_time_market_by_hand():
     # As above, committed as found. The RTM trades in blocks 10, 11 and 12 alone, at 9000, 8000
     # and 9500: block 12 takes 10 MW.

@@ -46,6 +46,7 @@ def units(draw, name: str) -> dict:
         "e_start_mwh": np.clip(start, 0.1 * energy, 0.9 * energy),
         "e_target_mwh": np.clip(target, 0.1 * energy, 0.9 * energy),
         "max_cycles_per_day": draw(st.sampled_from([None, 1.1, 2.0])),
+        "p_charge_max_mw": draw(st.sampled_from([None, None, 0.15 * energy, 0.6 * energy])),
         "charge_windows": NIGHT_AND_NOON if windows else [],
         "discharge_windows": MORNING_AND_EVENING if windows else [],
     }

@@ -238,6 +238,12 @@ def test_an_impossible_battery_is_refused(folder, change, reason):
             "50 MW in its windows lead to 116.756 to 180 MWh",
         ),
         # A connection of 2 MW charges 24 * 2 * .9487 = 45.5 MWh a day.
+        # 3 MW charge 24 * 3 * .9487 = 68.3 MWh a day, whatever discharge may do.
+        (
+            {"e_start_mwh": 20.0, "p_charge_max_mw": 3.0},
+            50.0,
+            "3 MW of charge and 50 MW of discharge in its windows lead to 20 to 88.3064 MWh",
+        ),
         ({"e_start_mwh": 20.0}, 2.0, "2 MW in its windows lead to 20 to 65.5376 MWh"),
     ],
 )
