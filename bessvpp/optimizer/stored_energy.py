@@ -115,7 +115,13 @@ def unit_days(problem: Problem, unit_mw: np.ndarray) -> list[UnitDay]:
     of it and a share of what is left: always feasible, and less than a joint plan could do.
     """
     costs, n_blocks = problem.costs, unit_mw.shape[1]
-    limits = _connection_shares(problem, unit_mw)
+    charge_limits, discharge_limits = (
+        _connection_shares(problem, unit_mw, np.array(powers))
+        for powers in (
+            [unit.charge_max_mw for unit in problem.bess.units],
+            [unit.p_max_mw for unit in problem.bess.units],
+        )
+    )
     steer = costs.fee_rtm_rs_per_mwh + steering_rs_per_mwh(costs)[1]
     days = []
     for i, (unit, schedule) in enumerate(zip(problem.bess.units, unit_mw, strict=True)):
@@ -125,8 +131,8 @@ def unit_days(problem: Problem, unit_mw: np.ndarray) -> list[UnitDay]:
         days.append(
             UnitDay(
                 schedule_mw=schedule,
-                charge_max_mw=np.minimum(limits[i], charge_max),
-                discharge_max_mw=np.minimum(limits[i], discharge_max),
+                charge_max_mw=np.minimum(charge_limits[i], charge_max),
+                discharge_max_mw=np.minimum(discharge_limits[i], discharge_max),
                 charge_cost=tie_break("charge", n_blocks, i),
                 discharge_cost=wear + tie_break("discharge", n_blocks, i),
                 sale_cost=steer + tie_break("rtm_sale", n_blocks),
@@ -143,10 +149,10 @@ def unit_days(problem: Problem, unit_mw: np.ndarray) -> list[UnitDay]:
     return days
 
 
-def _connection_shares(problem: Problem, unit_mw: np.ndarray) -> np.ndarray:
-    """(U, T) most power of each unit, such that all together keep to the connection."""
+def _connection_shares(problem: Problem, unit_mw: np.ndarray, p_max_mw: np.ndarray) -> np.ndarray:
+    """(U, T) most power of each unit, at most (U,), such that all keep to the connection."""
     used = np.abs(unit_mw)
-    spare = np.maximum(np.array([[u.p_max_mw] for u in problem.bess.units]) - used, 0)
+    spare = np.maximum(p_max_mw[:, None] - used, 0)
     left = np.maximum(problem.bess.connection_limit_mw - used.sum(axis=0), 0)
     share = np.minimum(left / np.maximum(spare.sum(axis=0), 1e-9), 1.0)
     return used + share * spare
