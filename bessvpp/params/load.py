@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from bessvpp.errors import ParameterError
 from bessvpp.files import PARAMS
@@ -22,7 +22,7 @@ from bessvpp.params.bess import BessParams
 from bessvpp.params.fields import Section
 from bessvpp.params.forecast import ForecastParams
 from bessvpp.params.market import Costs, MarketParams
-from bessvpp.params.study import BacktestParams, RiskParams, ScenarioParams
+from bessvpp.params.study import BacktestParams, RiskParams, ScenarioParams, TerminalRule
 
 S = TypeVar("S", bound=Section)
 
@@ -68,7 +68,17 @@ class DeskParams(Section):
     bess: BessParams
     booked: Costs
     planned: Costs
-    terminal: Literal["hard", "free"]
+    terminal: TerminalRule
+
+    @model_validator(mode="after")
+    def _check(self) -> DeskParams:
+        for name, costs in (("booked", self.booked), ("planned", self.planned)):
+            if costs != costs.without_hurdles:
+                raise ValueError(
+                    f"{name}: a hurdle is for prices that are only expected, and the recourse of a "
+                    "replay knows them: leave out hurdle_dam_rs_per_mwh and hurdle_rtm_rs_per_mwh"
+                )
+        return self
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -159,11 +169,12 @@ def load_desk(path: Path | None = None) -> DeskParams:
     --------
     >>> desk = bv.load_desk()
     >>> desk.terminal, desk.booked.fee_dam_rs_per_mwh
-    ('hard', 20.0)
+    ('value', 20.0)
     """
     if path is None:
         own = load_params()
-        costs = {key: getattr(own.market, key) for key in Costs.model_fields}
+        market = own.market.without_hurdles
+        costs = {key: getattr(market, key) for key in Costs.model_fields}
         content = {"bess": own.bess, "booked": costs, "terminal": own.backtest.terminal}
         path = PARAMS
     else:

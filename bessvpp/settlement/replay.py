@@ -3,7 +3,8 @@
 The physics and the money are those of ``battery`` and ``ledger``, as everywhere; only the
 parameters are the desk's. Where the schedule comes with the power that was really run, that is
 settled as it was; otherwise the RTM recourse is optimised with the day's prices known, which is
-hindsight.
+hindsight. Under ``value`` energy left at midnight counts in it as in a backtest: by the week's mean
+DAM prices, as far as the price files hold the days before.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from bessvpp import battery, ledger
 from bessvpp.battery import FEASIBILITY_TOLERANCE_MWH
 from bessvpp.errors import DataError, InfeasibleError
 from bessvpp.ledger import LEDGER_COLUMNS
+from bessvpp.market.clock import gate_time
+from bessvpp.market.history import Market, week_mean
 from bessvpp.market.read import read_market
 from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.optimizer.problem import Problem
 from bessvpp.params.load import DeskParams
 from bessvpp.params.market import MarketParams
@@ -89,6 +93,7 @@ def replay(schedule: Schedule, prices: str | Path, rules: MarketParams, desk: De
             terminal=desk.terminal,
             name=str(schedule.dates[day]),
         )
+        problem = with_energy_value(problem, _expected_next_day(market, rules, row))
         day_prices = PriceScenarios.single(market.dam_mcp[row], market.rtm_mcp[row])
         entry, energy = _settled(problem, day_prices, schedule, day, desk, rules.bid_step_mw)
         days.append(entry)
@@ -96,6 +101,13 @@ def replay(schedule: Schedule, prices: str | Path, rules: MarketParams, desk: De
     total["n_days"] = len(days)
     total["infeasible_dam_days"] = sum(not day["dam_feasible"] for day in days)
     return {"rules": _rules(schedule, desk, market.is_synthetic), "total": total, "days": days}
+
+
+def _expected_next_day(market: Market, rules: MarketParams, row: int) -> np.ndarray:
+    """(T,) DAM prices expected for the day after, at a day's gate; its own where none is known."""
+    if not np.isfinite(market.dam_mcp[:row]).all(axis=1).any():
+        return market.dam_mcp[row]
+    return week_mean(market.known_at(gate_time(market.dates[row], rules.dam_gate), rules))
 
 
 def _start_energy(

@@ -10,6 +10,7 @@ import pytest
 from backtest_cases import MARKETS, POLICIES, assert_never_beaten, changed
 from edge_cases import edge_params
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_cases import UNIT, fleet, make_market, make_params, make_window
 
 from bessvpp import battery, ledger
@@ -17,6 +18,7 @@ from bessvpp.backtest import daily, policies, simulate
 from bessvpp.backtest.simulate import commit_chain, run_backtest, settle_chain
 from bessvpp.compute.workers import Workers
 from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.surprise import sure_law
 from bessvpp.prices import PriceScenarios
 from bessvpp.settlement.day import AS_COMMITTED, HINDSIGHT
 
@@ -341,11 +343,14 @@ def test_an_excluded_day_is_left_out_and_the_energy_is_carried_over_it():
 
 @pytest.mark.slow
 @settings(max_examples=15)
-@given(edge_params(fan="recalibrated"))
-def test_a_battery_on_its_edges_is_planned_and_settled_within_them(params):
+@given(edge_params(fan="recalibrated"), st.sampled_from(["expected", "dynamic"]))
+def test_a_battery_on_its_edges_is_planned_and_settled_within_them(params, recourse):
+    rules = params.backtest.model_copy(update={"recourse": recourse})
+    params = params.model_copy(update={"backtest": rules})
     window = make_window(params, MARKETS["ordinary"], first=10, n_scenarios=2)
     prices = window.market.dam_mcp[10:]
-    window = replace(window, expected_rtm=np.repeat(prices[:, None], 24, axis=1))
+    laws = [sure_law(24)] * len(prices)
+    window = replace(window, expected_rtm=np.repeat(prices[:, None], 24, axis=1), laws=laws)
     units = params.bess.units
     for policy in policies.policies(window).values():
         commitments = commit_chain(window, policy)

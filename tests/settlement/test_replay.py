@@ -11,9 +11,11 @@ from edge_cases import edge_params
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
-from small_cases import UNIT, fleet, make_params, price_scenarios
+from small_cases import UNIT, fleet, make_market, make_params, make_window, price_scenarios
 
 from bessvpp.__main__ import main
+from bessvpp.backtest import policies
+from bessvpp.backtest.simulate import commit_chain, settle_chain
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.files import PROJECT_ROOT
 from bessvpp.optimizer.bid_steps import round_to_steps
@@ -22,6 +24,7 @@ from bessvpp.optimizer.problem import Problem
 from bessvpp.params.load import DeskParams, load_desk
 from bessvpp.params.market import Costs
 from bessvpp.prices import PriceScenarios
+from bessvpp.settlement.day import HINDSIGHT
 from bessvpp.settlement.replay import replay
 from bessvpp.settlement.schedule import read_schedule
 
@@ -251,6 +254,49 @@ def test_bids_of_a_battery_on_its_edges_are_replayed_without_a_breach(
     assert day["rtm_revenue_rs"] == pytest.approx(0.0, abs=1.0)
     window = [sum(getattr(unit, key) for unit in params.bess.units) for key in ENDS]
     assert window[0] - 1e-4 <= day["e_end_mwh"] <= window[1] + 1e-4
+
+
+@pytest.mark.parametrize("terminal", ["value", "hard"])
+def test_a_backtest_with_hindsight_is_replayed_to_the_rupee(files, terminal):
+    """Energy left at midnight counts as it does there, by the days before in the price file."""
+    market = make_market(12, seed=1)
+    params = make_params(terminal=terminal, midnight="plan", policies=["yesterday"])
+    window = make_window(params, market, first=9)
+    committed = commit_chain(window, policies.yesterday)
+    settled = settle_chain(window, committed, HINDSIGHT)
+    prices, _ = files(market.dam_mcp, market.rtm_mcp, one_sale(), first="2024-03-01")
+    _, schedule = files(
+        market.dam_mcp,
+        market.rtm_mcp,
+        np.array([day.dam_mw for day in committed]),
+        first="2024-03-10",
+    )
+    write_prices(prices, market.dam_mcp, market.rtm_mcp, first="2024-03-01")
+    desk = desk_of(params, terminal)
+    days = replay(read_schedule(schedule), prices, params.market, desk)["days"]
+    assert [day["date"] for day in days] == window.days.astype(str).tolist()
+    for day, own in zip(days, settled, strict=True):
+        assert day["net_rs"] == pytest.approx(float(own.ledger.net_rs), abs=1.0)
+        assert day["e_end_mwh"] == pytest.approx(own.e_end_mwh.sum(), abs=1e-4)
+
+
+def test_the_first_days_of_a_price_file_value_energy_by_their_own_prices(files):
+    """The RTM is far below the DAM: it is bought for what the DAM pays, not for nothing."""
+    dam, rtm = np.full((1, 24), 3000.0), np.full((1, 24), 100.0)
+    prices, schedule = files(dam, rtm, np.zeros((1, 24)))
+    params = make_params()
+    kept = replay(read_schedule(schedule), prices, params.market, desk_of(params, "value"))
+    sold = replay(read_schedule(schedule), prices, params.market, desk_of(params, "free"))
+    assert kept["days"][0]["e_end_mwh"] == pytest.approx(180.0)  # bought at 100 to be worth 3000
+    assert sold["days"][0]["e_end_mwh"] < 100.1
+
+
+def test_a_hurdle_is_refused_where_prices_are_known(tmp_path):
+    path = tmp_path / "desk.yaml"
+    text = STUDY.read_text(encoding="utf-8")
+    path.write_text(text.replace("planned:", "planned:\n  hurdle_rtm_rs_per_mwh: 50.0", 1), "utf-8")
+    with pytest.raises(ParameterError, match=r"desk\.yaml: .*planned: a hurdle"):
+        load_desk(path)
 
 
 def row_of(column, value):
