@@ -15,7 +15,7 @@ from small_cases import PATIENCE_S
 
 from bessvpp.files import PROJECT_ROOT
 from bessvpp.params.load import FIELDS, load_params, read_yaml
-from bessvpp.plots import style
+from bessvpp.plots import show
 from bessvpp.runs.profiles import declared_parameters, notebook_paths
 
 PATHS = notebook_paths()
@@ -62,8 +62,8 @@ def test_only_checked_cells_keep_outputs_and_each_keeps_its_count(path):
 
 def output_of(table, decimals):
     """What a kernel keeps of a checked cell."""
-    with unittest.mock.patch.object(style, "display") as seen:
-        style.show_checked(table, decimals)
+    with unittest.mock.patch.object(show, "display") as seen:
+        show.show_checked(table, decimals)
     ((data,), given) = seen.call_args
     return nbformat.v4.new_output("display_data", data, metadata=given["metadata"])
 
@@ -150,7 +150,7 @@ def test_each_begins_with_its_parameters_and_the_door(path):
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_each_ends_with_assertions(path):
     last = [cell.source for cell in code_cells(path)][-2:]
-    assert any("assert " in source for source in last)
+    assert any("claims(" in source or "assert " in source for source in last)
 
 
 def test_defaults_are_the_quick_profile_and_agree_between_notebooks():

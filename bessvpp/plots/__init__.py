@@ -5,7 +5,19 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "style": ["NAMES", "say", "say_source", "show_checked", "show_figures", "show_interactive"],
+        "style": ["NAMES"],
+        "show": [
+            "HEADINGS",
+            "say",
+            "say_source",
+            "say_notes",
+            "show_table",
+            "show_rules",
+            "show_checked",
+            "show_figures",
+            "show_interactive",
+            "Claims",
+        ],
         "market": [
             "price_history",
             "interactive_prices",

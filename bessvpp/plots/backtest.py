@@ -74,7 +74,12 @@ def traded_day(
     known.set_ylim(0, max(prices.dam.max(), np.nanmax(prices.rtm)) * 1.3)
     known.legend(ncols=3, loc="upper left")
     clock_axis(known)
-    return finished(figure, synthetic)
+    says = (
+        "A day block by block. Above, what was committed day-ahead and traded in real time, the "
+        "line being what the battery ran; then its stored energy; below, prices and what gates "
+        "expected."
+    )
+    return finished(figure, synthetic, says)
 
 
 def _stored(bess: BessParams, day: SettledDay) -> np.ndarray:
@@ -115,7 +120,11 @@ def waterfall(ledger_rs: Mapping[str, float], synthetic: bool) -> Figure:
     axis.set_ylabel("lakh Rs")
     axis.margins(y=0.12)
     axis.grid(axis="x", visible=False)
-    return finished(figure, synthetic)
+    says = (
+        "From revenue down to net, an entry of the ledger a bar: "
+        f"{ends[-1]:,.1f} lakh Rs are left of {values[values > 0].sum():,.1f}."
+    )
+    return finished(figure, synthetic, says)
 
 
 def staircase(nets: pd.DataFrame, steps: Sequence[str], synthetic: bool) -> Figure:
@@ -142,7 +151,11 @@ def staircase(nets: pd.DataFrame, steps: Sequence[str], synthetic: bool) -> Figu
     axis.set_xlabel("lakh Rs, what is left in the battery counted at V")
     axis.set_xlim(min(0, totals.min()), totals.max() * 1.22)
     axis.grid(axis="y", visible=False)
-    return finished(figure, synthetic)
+    says = (
+        f"Net of all days, a step an idea, from {totals[0]:,.1f} lakh Rs to {totals[-1]:,.1f}; the "
+        "coloured end of a bar is what the step adds."
+    )
+    return finished(figure, synthetic, says)
 
 
 def worth_of_ideas(worth: pd.DataFrame, synthetic: bool) -> Figure:
@@ -165,4 +178,8 @@ def worth_of_ideas(worth: pd.DataFrame, synthetic: bool) -> Figure:
     axis.set_title("What it earns on the same days, 90 % band")
     axis.set_xlabel("lakh Rs")
     axis.grid(axis="y", visible=False)
-    return finished(figure, synthetic)
+    says = (
+        "What each idea earns on the same days: a dot, and the band in which nine of ten draws of "
+        "the days lie. Grey bands contain zero."
+    )
+    return finished(figure, synthetic, says)

@@ -42,7 +42,12 @@ def commitment(plan: Plan, scenarios: PriceScenarios, synthetic: bool) -> Figure
     axes[1, 0].yaxis.set_major_formatter(RUPEES)
     axes[1, 0].legend(loc="upper left")
     clock_axis(axes[1, 0])
-    return finished(figure, synthetic)
+    says = (
+        f"What is committed day-ahead: up to {max(plan.dam_mw.max(), 0):,.0f} MW sold in the dear "
+        f"hours and up to {max(-plan.dam_mw.min(), 0):,.0f} MW bought in the cheap ones, above the "
+        "mean prices it was planned on."
+    )
+    return finished(figure, synthetic, says)
 
 
 def day_ahead(planned: DayAheadPlan, synthetic: bool) -> Figure:
@@ -63,7 +68,8 @@ def day_ahead(planned: DayAheadPlan, synthetic: bool) -> Figure:
         axes[1, 1].axvline(value / LAKH, color="black", ls="-" if name == "mean" else ":")
     axes[1, 1].set_title("Profit of the scenarios (dotted: CVaR)")
     axes[1, 1].set_xlabel("lakh Rs")
-    return finished(figure, synthetic)
+    says = "Tomorrow: the fans of both markets, the bids, and what they may earn."
+    return finished(figure, synthetic, says)
 
 
 def recourse_and_energy(
@@ -90,7 +96,11 @@ def recourse_and_energy(
     axes[0, 1].set_ylim(0, e_limits_mwh[1] * 1.08)
     for axis in axes[0]:
         clock_axis(axis)
-    return finished(figure, synthetic)
+    says = (
+        "Left: what the second stage would trade in real time, over the scenarios. Right: the "
+        "stored energy of each scenario, between its limits."
+    )
+    return finished(figure, synthetic, says)
 
 
 def profit_distribution(
@@ -111,4 +121,8 @@ def profit_distribution(
     axis.set_xlabel("profit of the day, lakh Rs")
     axis.set_ylabel("scenarios")
     axis.legend()
-    return finished(figure, synthetic)
+    says = (
+        f"Planned profits of the scenarios: {profit_rs.mean() / LAKH:,.2f} lakh Rs on average, "
+        f"{cvar_rs / LAKH:,.2f} in the worst {alpha:.0%} of them."
+    )
+    return finished(figure, synthetic, says)

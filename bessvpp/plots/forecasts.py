@@ -40,8 +40,13 @@ def fan_of_day(
             hours = hours_of_blocks(len(outcome[name]))
             axis.plot(hours, outcome[name], color=COLOURS["realised"], lw=1.3, label="realised")
         axis.set_title(f"{NAMES[name]}, {title}")
+    axes[0, 0].set_ylim(0, None)
     axes[0, 0].legend(loc="upper left")
-    return finished(figure, synthetic)
+    says = (
+        "Forecast of one day, block by block: the median as a thick line, pairs of levels as "
+        "bands" + (", what happened as a thin line." if outcome is not None else ".")
+    )
+    return finished(figure, synthetic, says)
 
 
 def shade_fan(axis: Axes, values: np.ndarray, levels: Sequence[float], market: str) -> None:
@@ -64,7 +69,12 @@ def feature_importance(shares: Mapping[str, pd.Series], synthetic: bool) -> Figu
         axis.set_title(NAMES[name])
         axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axis.set_xlabel("share of the gain")
-    return finished(figure, synthetic)
+    says = (
+        "Share of the median model's gain by feature, the ten greatest: longest is "
+        + ", ".join(f"{s.idxmax()} for the {k.upper()}" for k, s in shares.items())
+        + "."
+    )
+    return finished(figure, synthetic, says)
 
 
 def loss_by_hour(
@@ -85,7 +95,7 @@ def loss_by_hour(
             look = (
                 {"color": COLOURS[market], "lw": 2.2}
                 if name == best
-                else {"color": "#566573", "lw": 1.2, "ls": next(others)}
+                else {"color": COLOURS["original"], "lw": 1.2, "ls": next(others)}
             )
             axis.plot(np.arange(24) + 0.5, loss, label=name, **look)
         axis.set_title(NAMES[market])
@@ -93,7 +103,11 @@ def loss_by_hour(
     axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].set_ylabel("pinball loss [Rs/MWh]")
     axes[0, 0].legend(loc="upper center", ncols=2, fontsize=8)
-    return finished(figure, synthetic)
+    says = (
+        f"Mean pinball loss by hour; lower is better. The {best} in colour, simpler forecasts in "
+        "grey."
+    )
+    return finished(figure, synthetic, says)
 
 
 def reliability(
@@ -126,7 +140,11 @@ def reliability(
         axis.set_title(NAMES[market])
     axes[0, 0].set_ylabel("observed minus promised [points]")
     axes[0, 0].legend(loc="lower left")
-    return finished(figure, synthetic)
+    says = (
+        "Observed minus promised coverage at each level, before and after recalibration. A thick "
+        "bar that touches zero is a promise kept; thin lines are what chance could do."
+    )
+    return finished(figure, synthetic, says)
 
 
 def coverage_by_hour_and_month(
@@ -153,7 +171,11 @@ def coverage_by_hour_and_month(
     bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="max")
     bar.set_label("miss of the promise")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    return finished(figure, synthetic)
+    says = (
+        "Miss of the promise by month and hour, before and after recalibration, for both markets: pale is "
+        "a promise kept, strong colour a promise missed."
+    )
+    return finished(figure, synthetic, says)
 
 
 def pit_histograms(
@@ -172,7 +194,11 @@ def pit_histograms(
     axes[0, 0].set_ylim(0, min(1.1 * highest, 4))
     axes[0, 0].set_ylabel("density")
     axes[0, 0].legend(loc="upper center")
-    return finished(figure, synthetic)
+    says = (
+        "Where in its forecast each price fell. Flat at one is right; high ends mean a fan that "
+        "is too narrow."
+    )
+    return finished(figure, synthetic, says)
 
 
 def rolling_coverage(
@@ -195,7 +221,11 @@ def rolling_coverage(
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes[0, 0].set_ylabel(f"inside the {nominal:.0%} interval")
     axes[0, 0].legend(loc="best", fontsize=8)
-    return finished(figure, synthetic)
+    says = (
+        f"Share of prices inside the {nominal:.0%} interval over the last {n_days} days, a line a "
+        "fan; the dashed line is the promise."
+    )
+    return finished(figure, synthetic, says)
 
 
 def sharpness_against_coverage(
@@ -229,7 +259,11 @@ def sharpness_against_coverage(
         axis.set_title(NAMES[market])
         axis.set_xlabel("pinball loss [Rs/MWh]")
     axes[0, 0].set_ylabel("miss of the promise within hours [points]")
-    return finished(figure, synthetic)
+    says = (
+        "A point a method: to the left is sharper, lower keeps its promises better. In colour the "
+        "one that was chosen beforehand."
+    )
+    return finished(figure, synthetic, says)
 
 
 def cap_reliability(points: Mapping[str, Mapping[str, pd.DataFrame]], synthetic: bool) -> Figure:
@@ -250,7 +284,11 @@ def cap_reliability(points: Mapping[str, Mapping[str, pd.DataFrame]], synthetic:
         axis.set_xlabel("forecast chance of the cap")
     axes[0, 0].set_ylabel("share of blocks at the cap")
     axes[0, 0].legend(loc="upper left")
-    return finished(figure, synthetic)
+    says = (
+        "How often prices stood at the cap against the chance that was forecast: on the dashed "
+        "line the two agree; larger points are more blocks."
+    )
+    return finished(figure, synthetic, says)
 
 
 # ---------------------------------------------------------------------- within the day
@@ -308,4 +346,8 @@ def fan_at_gate(
     axis.set_title(title)
     clock_axis(axis)
     figure.legend(ncols=3, loc="outside upper center")
-    return finished(figure, synthetic)
+    says = (
+        "The real-time fan as one gate saw it: solid prices were known there, the dotted ones "
+        "came later, the grey strip was traded and not yet priced."
+    )
+    return finished(figure, synthetic, says)

@@ -52,9 +52,22 @@ def price_history(market: Market) -> Figure:
         axis.plot(days[whole], mean, color=COLOURS[name], lw=1.4)
         axis.set_title(f"{NAMES[name]}: daily mean, and range from lowest to highest block")
         axis.xaxis.set_major_formatter(ConciseDateFormatter(axis.xaxis.get_major_locator()))
+        axis.set_ylim(0, None)
         axis.set_ylabel("Rs/MWh")
         axis.yaxis.set_major_formatter(RUPEES)
-    return finished(figure, market.is_synthetic)
+    says = (
+        "Mean of each day as a line, from its cheapest to its dearest block as a band. "
+        f"Daily means run from {_spread(market.dam_mcp)} Rs/MWh in the day-ahead market, from "
+        f"{_spread(market.rtm_mcp)} in real time."
+    )
+    return finished(figure, market.is_synthetic, says)
+
+
+def _spread(prices: np.ndarray) -> str:
+    """The lowest and the highest daily mean, in words."""
+    whole = prices[np.isfinite(prices).any(axis=1)]
+    means = np.nanmean(whole, axis=1)
+    return f"{means.min():,.0f} to {means.max():,.0f}"
 
 
 def interactive_prices(market: Market, n_days: int = 14) -> go.Figure:
@@ -69,7 +82,8 @@ def interactive_prices(market: Market, n_days: int = 14) -> go.Figure:
             line={"color": COLOURS[name], "width": 1.5, "shape": "hv"},
             hovertemplate="%{x}: %{y:,.0f} Rs/MWh",
         )
-    figure.update_layout(title=f"Prices of the last {n_days} days")
+    says = f"Prices of the last {n_days} days in both markets, to zoom into."
+    figure.update_layout(title=f"Prices of the last {n_days} days", meta={"says": says})
     figure.update_yaxes(title="Rs/MWh", rangemode="tozero")
     return figure
 
@@ -84,6 +98,7 @@ def daily_shape(market: Market) -> Figure:
         mean = np.nanmean(prices, axis=0)
         axes[0, 0].plot(hours, mean, color=COLOURS[name], lw=2, label=NAMES[name])
     axes[0, 0].set_title("Mean price, and the 10 to 90 % range")
+    axes[0, 0].set_ylim(0, None)
     axes[0, 0].legend(loc="upper left")
     spread = market.rtm_mcp - market.dam_mcp
     low, high = np.nanquantile(spread, [0.1, 0.9], axis=0)
@@ -95,7 +110,11 @@ def daily_shape(market: Market) -> Figure:
         clock_axis(axis)
         axis.set_ylabel("Rs/MWh")
         axis.yaxis.set_major_formatter(RUPEES)
-    return finished(figure, market.is_synthetic)
+    says = (
+        "Left: the mean of each block of the day, its 10 to 90 % range shaded. Right: by how much "
+        "real time is dearer (above zero) or cheaper, whose range dwarfs its mean."
+    )
+    return finished(figure, market.is_synthetic, says)
 
 
 def data_health(market: Market) -> Figure:
@@ -136,7 +155,11 @@ def data_health(market: Market) -> Figure:
         loc="outside upper center",
         ncols=len(HEALTH),
     )
-    return finished(figure, market.is_synthetic)
+    says = (
+        "A square a day, a row a month. Blue days are whole; orange ones had blocks without "
+        "trade, red ones miss some prices, grey ones all."
+    )
+    return finished(figure, market.is_synthetic, says)
 
 
 def week_of_prices(market: Market) -> Figure:
@@ -154,7 +177,7 @@ def week_of_prices(market: Market) -> Figure:
     for day, date in enumerate(week.dates.tolist()):
         if date.weekday() == 6:
             axis.axvspan(day, day + 1, color="#f2f3f4", lw=0, zorder=0)
-    names = [f"{date:%a %d %b}" for date in week.dates.tolist()]
+    names = [f"{date:%a}\n{date:%d/%m}" for date in week.dates.tolist()]
     axis.set_xticks(np.arange(len(names)) + 0.5, names)
     axis.tick_params(axis="x", length=0)
     axis.set_xlim(0, len(names))
@@ -162,16 +185,20 @@ def week_of_prices(market: Market) -> Figure:
     axis.set_ylabel("Rs/MWh")
     axis.yaxis.set_major_formatter(RUPEES)
     axis.set_title("A week of prices (Sunday shaded)")
-    axis.legend(loc="upper left", ncols=2)
-    return finished(figure, market.is_synthetic)
+    axis.legend(loc="upper left", ncols=2, fontsize=9)
+    says = (
+        "The last seven days of both markets, block by block: cheap at noon, dear after sunset, "
+        "and hours in which the two part."
+    )
+    return finished(figure, market.is_synthetic, says)
 
 
 def price_levels(market: Market) -> Figure:
     """Price duration curves of both markets, and DAM quantiles by hour of the day."""
     figure, axes = new_figure(1, 2, 3.6, sharey=True)
     for name, prices in (("dam", market.dam_mcp), ("rtm", market.rtm_mcp)):
-        falling = np.sort(prices[np.isfinite(prices)])[::-1]
-        share = np.linspace(0, 1, len(falling))
+        share = np.linspace(0, 1, 1001)
+        falling = np.quantile(prices[np.isfinite(prices)], 1 - share)
         axes[0, 0].plot(share, falling, color=COLOURS[name], lw=2, label=NAMES[name])
     axes[0, 0].set_title("Price duration curve")
     axes[0, 0].set_xlabel("share of the time at this price or above")
@@ -197,7 +224,11 @@ def price_levels(market: Market) -> Figure:
     axes[0, 1].set_title("Day-ahead price by hour")
     axes[0, 1].legend(loc="upper center", ncols=3, fontsize=8)
     clock_axis(axes[0, 1])
-    return finished(figure, market.is_synthetic)
+    says = (
+        "Left: the share of time that a price is reached; the flat top is the cap. Right: how "
+        "the day-ahead price spreads around its median at each hour."
+    )
+    return finished(figure, market.is_synthetic, says)
 
 
 def cap_calendar(shares: Mapping[str, pd.DataFrame], synthetic: bool) -> Figure:
@@ -215,4 +246,8 @@ def cap_calendar(shares: Mapping[str, pd.DataFrame], synthetic: bool) -> Figure:
     axes[0, 0].invert_yaxis()
     bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0), shrink=0.9)
     bar.set_label("blocks at the cap")
-    return finished(figure, synthetic)
+    says = (
+        "Share of blocks exactly at the cap, a row a month and a column an hour: strong colour "
+        "where prices sit on it."
+    )
+    return finished(figure, synthetic, says)

@@ -39,7 +39,11 @@ def policy_bars(policies: Mapping[str, Mapping[str, float]], synthetic: bool) ->
         axis.margins(x=0.25)
         axis.grid(axis="y", visible=False)
     axes[0, 0].invert_yaxis()
-    return finished(figure, synthetic)
+    says = (
+        "Net of every policy over all days, settled in three ways, in lakh Rs; the ceiling is "
+        "what both markets known in advance would have paid."
+    )
+    return finished(figure, synthetic, says)
 
 
 def _policy_colour(name: str) -> str:
@@ -64,7 +68,11 @@ def gain_over_nothing(daily: pd.DataFrame, names: Sequence[str], synthetic: bool
     axes[0, 0].set_ylabel("lakh Rs")
     axes[0, 0].xaxis.set_major_formatter(ConciseDateFormatter(axes[0, 0].xaxis.get_major_locator()))
     figure.legend(ncols=4, loc="outside upper center")
-    return finished(figure, synthetic)
+    says = (
+        "What each policy earned beyond committing nothing, day upon day: two-stage programmes "
+        "as whole lines, simpler rules dashed."
+    )
+    return finished(figure, synthetic, says)
 
 
 def frontier(points: pd.DataFrame, synthetic: bool) -> Figure:
@@ -94,7 +102,11 @@ def frontier(points: pd.DataFrame, synthetic: bool) -> Figure:
         axis.set_ylabel(f"mean of a day{way}, lakh Rs")
         axis.margins(0.14)
     axes[0, 0].legend(loc="best")
-    return finished(figure, synthetic)
+    says = (
+        "Mean profit of a day against its CVaR, a point a risk aversion and a line a fan: up is "
+        "more on average, right is a better worst case."
+    )
+    return finished(figure, synthetic, says)
 
 
 def interactive_frontier(points: pd.DataFrame) -> go.Figure:
@@ -117,7 +129,11 @@ def interactive_frontier(points: pd.DataFrame) -> go.Figure:
                     "mean %{y:,.2f} lakh Rs<br>worst day, hindsight, %{customdata[1]:,.2f} lakh Rs"
                 ),
             )
-    figure.update_layout(title="Risk and return of a day")
+    says = (
+        "Mean profit of a day against its CVaR, a point a risk aversion: whole lines are planned, "
+        "dotted ones realised. Point at one for its figures."
+    )
+    figure.update_layout(title="Risk and return of a day", meta={"says": says})
     figure.update_xaxes(title="CVaR of a day, lakh Rs")
     figure.update_yaxes(title="mean of a day, lakh Rs")
     return figure

@@ -38,7 +38,10 @@ def scenario_paths(
             axis.yaxis.set_major_formatter(RUPEES)
             clock_axis(axis)
         row[0].set_ylabel("Rs/MWh")
-    return finished(figure, synthetic)
+    says = "Whole days that may come, a thin line each, a row a fan" + (
+        ", and the one that came as a thick line." if realised is not None else "."
+    )
+    return finished(figure, synthetic, says)
 
 
 def spread_fan(
@@ -61,7 +64,11 @@ def spread_fan(
         axis.yaxis.set_major_formatter(RUPEES)
         clock_axis(axis)
     axes[0, 0].set_ylabel("Rs/MWh")
-    return finished(figure, synthetic)
+    says = (
+        "Real time minus day-ahead over one day: half of the paths in the dark band, nine tenths "
+        "in the pale one, what happened as a plain line."
+    )
+    return finished(figure, synthetic, says)
 
 
 def rank_histograms(ranks: Mapping[str, np.ndarray], synthetic: bool) -> Figure:
@@ -73,7 +80,11 @@ def rank_histograms(ranks: Mapping[str, np.ndarray], synthetic: bool) -> Figure:
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("rank, 0 lowest")
     axes[0, 0].set_ylabel("times as often as right")
-    return finished(figure, synthetic)
+    says = (
+        "Where outcomes fell among their own scenarios. Level with the line is right; a U is a "
+        "fan too narrow, a hump one too wide."
+    )
+    return finished(figure, synthetic, says)
 
 
 def surprises(table: pd.DataFrame, synthetic: bool) -> Figure:
@@ -117,4 +128,8 @@ def correlation_matrix(correlation: np.ndarray, synthetic: bool) -> Figure:
     axis.axvline(n / 2 - 0.5, color="black", lw=0.8)
     axis.grid(False)
     figure.colorbar(image, ax=axis, shrink=0.8, label="correlation of normal scores")
-    return finished(figure, synthetic)
+    says = (
+        "How the surprises of any two blocks move together, within each market and, off the "
+        "diagonal, between the two."
+    )
+    return finished(figure, synthetic, says)

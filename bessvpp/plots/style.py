@@ -1,43 +1,43 @@
-"""What all pictures share: colours, names, units, clocks, and how they are shown.
+"""What all pictures share: colours, names, units, clocks, and how a picture is handed over.
 
 Matplotlib draws the static ones, Plotly the interactive. Nothing is computed here beyond what a
-picture needs to be drawn. Every picture of a synthetic market says so.
+picture needs to be drawn. Every picture of a synthetic market says so. One thing has one colour
+everywhere; the colours are told apart without red and green (after Okabe and Ito), and each has a
+contrast of 3 to 1 against the page, dark or light.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import io
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-import plotly.graph_objects as go
-from IPython.display import HTML, Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter
 
-from bessvpp.market.history import Market
+from bessvpp.plots.drawn import drawn_data
 
 COLOURS = {
-    "dam": "#1b4f72",
-    "rtm": "#ca6f1e",
-    "original": "#7f8c8d",
-    "recalibrated": "#117a65",
+    "dam": "#0072B2",
+    "rtm": "#D55E00",
+    "original": "#6B7280",
+    "recalibrated": "#008A64",
     "realised": "#17202a",
-    "charge": "#2e86c1",
-    "discharge": "#cb4335",
+    "charge": "#997700",
+    "discharge": "#AA4499",
 }
 NAMES = {"dam": "Day-ahead (DAM)", "rtm": "Real-time (RTM)"}
-_FIT_WHEN_LAID_OUT = (
-    "window.addEventListener('load', "
-    "() => Plotly.Plots.resize(document.getElementById('{plot_id}')));"
-)
-PLOTLY_SCRIPT = "../_static/plotly.min.js"
-"""Where a page of the book finds Plotly, so that it asks no other host for it."""
 _STYLE = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.14,  # inches, for the last tick of an axis
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
@@ -54,100 +54,107 @@ plt.rcParams.update(_STYLE)
 RUPEES = FuncFormatter(lambda value, _: f"{value:,.0f}")
 LAKH = 1e5
 ROOM = 1.15  # above the highest price, for a legend
+WIDTH, PHONE_WIDTH = 8.4, 4.3  # inches; a phone shows the latter on about 360 pixels
+PIXELS_PER_INCH = 144
+PHONE_TITLE, PHONE_LABEL = 34, 24  # letters of a line
 
 
-def say(text: str) -> None:
-    """Show a sentence whose numbers come from the run."""
-    display(Markdown(text))
+class Picture(Figure):
+    """A static picture with what a page says of it, its drawn data, and its shape on a phone.
 
-
-def say_source(market: Market) -> None:
-    """Say where a page's prices come from; unmistakable where they are synthetic."""
-    kind = (
-        "**Synthetic market.** The prices on this page are made by a seeded generator, not by "
-        "an exchange."
-        if market.is_synthetic
-        else "**Exchange data**, as read from the files given."
-    )
-    first, last = market.dates[0], market.dates[-1]
-    say(f"> {kind} {len(market.dates)} days, {first} to {last}, {market.n_blocks} blocks a day.")
-
-
-def show_figures(table: pd.DataFrame) -> None:
-    """Show a table of figures of very different size, each with three digits or more."""
-    html = table.to_html(
-        index=False,
-        border=0,
-        justify="left",
-        na_rep="–",
-        float_format=lambda value: f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}",
-    )
-    display(HTML(html))
-
-
-def show_checked(table: pd.DataFrame, decimals: int | Mapping[str, int]) -> None:
-    """Show figures that a test compares, each with the decimals of its column.
-
-    The unrounded ones go along in the output's metadata, which nbval does not compare, as
-    [row, column, figure, decimals]: ``tests/pin_notebooks.py`` refuses there what another
-    machine could round the other way.
+    says : what is seen, in a sentence: the caption, and the text in place of the picture
+    grid : (rows, columns) axes as they were laid out
     """
-    if isinstance(decimals, int):
-        decimals = dict.fromkeys(table.columns, decimals)
-    rows = [" ".join(map(str, row if isinstance(row, tuple) else (row,))) for row in table.index]
-    shown = pd.DataFrame(index=table.index)
-    figures = []
-    for column, digits in decimals.items():
-        values = table[column].to_numpy(float)
-        rounded = np.round(values, digits) + 0.0  # no -0
-        shown[column] = [f"{v:.{max(digits, 0)}f}" if np.isfinite(v) else "" for v in rounded]
-        named = zip(rows, values.tolist(), strict=True)
-        figures += [[row, column, v, digits] for row, v in named if np.isfinite(v)]
-    text = {"text/plain": shown.to_string()}
-    display(text, raw=True, metadata={"unrounded": figures})
+
+    says: str = ""
+    grid: np.ndarray
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple:
+        """The picture for a notebook; what a book takes besides goes along as metadata."""
+        wide = self.png()
+        with narrow(self):
+            phone = self.png()
+        width, height = (round(inches * 96) for inches in self.get_size_inches())
+        book = {
+            "says": self.says,
+            "phone": phone,
+            "data": drawn_data(self).to_csv(index=False, float_format="%.6g"),
+        }
+        metadata = {"image/png": {"width": width, "height": height}, "book": book}
+        return {"image/png": wide, "text/plain": self.says or repr(self)}, metadata
+
+    def png(self) -> str:
+        """The picture as it is now, in base64."""
+        self.draw_without_rendering()  # the layout settles at the second drawing
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=PIXELS_PER_INCH)
+        return base64.b64encode(buffer.getvalue()).decode()
 
 
-def show_interactive(figure: go.Figure, name: str, synthetic: bool) -> None:
-    """Show a Plotly figure in JupyterLab and in the book, both without the internet.
+@contextmanager
+def narrow(picture: Picture) -> Iterator[None]:
+    """Panels one below the other, as wide as a phone; then as before."""
+    panels = list(picture.grid.ravel())
+    size, places = picture.get_size_inches().copy(), [axis.get_subplotspec() for axis in panels]
+    titles, labels = [axis.get_title(loc="left") for axis in panels], []
+    rows = picture.grid.shape[0]
+    height = size[1] if len(panels) == rows else 0.72 * size[1] / rows * len(panels)
+    legends = [(legend, _narrow_legend(picture, legend)) for legend in list(picture.legends)]
+    ratios = places[0].get_gridspec().get_height_ratios() if len(panels) == rows else None
+    column = GridSpec(len(panels), 1, figure=picture, height_ratios=ratios)
+    for axis, place, title in zip(panels, column, titles, strict=True):
+        axis.set_subplotspec(place)
+        axis.set_title("\n".join(textwrap.wrap(title, PHONE_TITLE)))
+        row = picture.grid[np.argwhere(picture.grid == axis)[0][0]]
+        labels.append((axis, axis.get_ylabel(), axis.yaxis.get_tick_params().get("labelleft")))
+        axis.tick_params(labelleft=row[0].yaxis.get_tick_params().get("labelleft", True))
+        label = axis.get_ylabel() or labels[panels.index(row[0])][1]
+        axis.set_ylabel("\n".join(textwrap.wrap(label, PHONE_LABEL)))
+    picture.set_size_inches(PHONE_WIDTH, height)
+    try:
+        yield
+    finally:
+        picture.set_size_inches(size)
+        for axis, place, title in zip(panels, places, titles, strict=True):
+            axis.set_subplotspec(place)
+            axis.set_title(title)
+        for axis, label, shown in labels:
+            axis.set_ylabel(label)
+            axis.tick_params(labelleft=True if shown is None else shown)
+        for legend, of_phone in legends:
+            of_phone.remove()
+            legend.set(visible=True, in_layout=True)
 
-    ``name`` is the figure's id on its page.
-    """
-    figure.update_layout(
-        template="plotly_white",
-        font={"size": 13},
-        height=480,
-        margin={"l": 70, "r": 20, "t": 60, "b": 60},
-        legend={"orientation": "h", "y": -0.2},
+
+def _narrow_legend(picture: Picture, legend: Legend) -> Legend:
+    """The same legend in one or two columns, in place of the one that is hidden."""
+    labels = [text.get_text() for text in legend.get_texts()]
+    legend.set(visible=False, in_layout=False)
+    columns = 2 if max(map(len, labels)) <= PHONE_TITLE // 2 else 1
+    return picture.legend(
+        legend.legend_handles, labels, ncols=columns, loc="outside upper center", frameon=False
     )
-    if synthetic:
-        figure.add_annotation(
-            text="synthetic market", xref="paper", yref="paper", x=1, y=1.06, showarrow=False
-        )
-    html = figure.to_html(
-        full_html=False,
-        include_plotlyjs=PLOTLY_SCRIPT,
-        include_mathjax=False,
-        div_id=name,
-        config={"displaylogo": False, "responsive": True},
-        post_script=_FIT_WHEN_LAID_OUT,
-    )
-    bundle = {
-        "application/vnd.plotly.v1+json": figure.to_plotly_json(),
-        "text/html": html,
-    }
-    display(bundle, raw=True)
 
 
 def new_figure(
     rows: int, columns: int, height: float, **options: object
-) -> tuple[Figure, np.ndarray]:
-    return plt.subplots(rows, columns, figsize=(8.4, height), squeeze=False, **options)
+) -> tuple[Picture, np.ndarray]:
+    size = (WIDTH, height)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, squeeze=False, FigureClass=Picture, **options
+    )
+    figure.grid = axes
+    return figure, axes
 
 
-def finished(figure: Figure, synthetic: bool) -> Figure:
-    """Mark a synthetic picture, and hand it to the notebook to show once."""
+def finished(figure: Picture, synthetic: bool, says: str = "") -> Picture:
+    """Mark a synthetic picture, and hand it to the notebook to show once.
+
+    ``says`` is what is seen, in a sentence: the caption, and the text for who cannot see it.
+    """
     if synthetic:
         figure.supxlabel("synthetic market", x=0.995, ha="right", color="#b03a2e", size=9)
+    figure.says = says
     plt.close(figure)
     return figure
 

@@ -1,0 +1,97 @@
+"""Tables, figures and claims as a notebook shows them."""
+
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from bessvpp.plots import show
+
+
+def shown(function, *given, **named):
+    """The data and metadata that a notebook would keep."""
+    with mock.patch.object(show, "display") as seen:
+        function(*given, **named)
+    ((data,), options) = seen.call_args
+    return data, options.get("metadata", {})
+
+
+def cells(html):
+    return [row.dropna().tolist() for _, row in pd.read_html(html)[0].astype(str).iterrows()]
+
+
+def test_a_table_has_names_units_and_digits():
+    table = pd.DataFrame({"net": [1234.5, -20.25], "sure": [True, False]}, index=["dam", "x_y"])
+    columns = {"net": ("Net, Rs", ",.1f"), "sure": ("Sure", "")}
+    data, _ = shown(show.show_table, table, columns, "Market", {"x_y": "Another"})
+    html = data["text/html"]
+    for text in ("<th>Market</th>", "Net, Rs", "<td>1,234.5</td>", "<td>−20.2</td>", "Another"):
+        assert text in html
+    for raw in ("x_y", "True", 'dataframe">\n  <thead>\n    <tr>\n      <th>net'):
+        assert raw not in html
+    assert "<th>DAM</th>" in html
+    assert "<td>yes</td>" in html
+
+
+def test_a_figure_that_is_not_there_is_a_dash():
+    table = pd.DataFrame({"a": [float("nan"), 1.0], "b": [None, "x"]})
+    data, _ = shown(show.show_table, table, {"a": ("A", ".0f"), "b": ("B", "")})
+    assert data["text/html"].count("<td>–</td>") == 2
+
+
+def test_a_day_is_shown_without_its_midnight():
+    table = pd.DataFrame({"day": pd.to_datetime(["2024-02-29"])})
+    data, _ = shown(show.show_table, table, {"day": ("Day", "")})
+    assert "<td>2024-02-29</td>" in data["text/html"]
+
+
+def test_columns_that_the_package_knows_need_a_name_alone():
+    table = pd.DataFrame({"pinball": [99.6], "inside": [0.8]}, index=pd.Index([("dam", "model")]))
+    data, _ = shown(show.show_table, table, ["pinball", "inside"], "Forecast")
+    for text in ("Pinball loss, Rs/MWh", "<td>100</td>", "<td>80%</td>", "<th>DAM, model</th>"):
+        assert text in data["text/html"]
+
+
+def test_the_book_gets_a_checked_table_rounded_alike_and_with_names():
+    table = pd.DataFrame({"pinball": [123.0], "inside": [0.84]}, index=["dam"])
+    _, told = shown(show.show_checked, table, {"pinball": -1, "inside": 1}, index="Market")
+    html = told["book"]["table"]
+    for text in ("<th>DAM</th>", "<td>120</td>", "<td>0.8</td>", "Inside 80 %"):
+        assert text in html
+
+
+def test_an_interactive_figure_carries_its_words_its_data_and_no_script_of_its_own():
+    figure = go.Figure(go.Scatter(x=[0, 1], y=[2.0, 3.0], name="</script>"))
+    figure.update_layout(meta={"says": "Two points."})
+    data, told = shown(show.show_interactive, figure, "prices", False)
+    assert told["book"] == {
+        "says": "Two points.",
+        "name": "prices",
+        "data": "series,x,y\n</script>,0,2.0\n</script>,1,3.0\n",
+    }
+    assert data["text/html"].count("</script>") == 1
+    assert 'id="prices"' in data["text/html"]
+    assert "http" not in data["text/html"].split('json">')[0]
+
+
+def test_notes_name_files_without_their_folders():
+    market = mock.Mock(notes=["/a/b c/DAM.csv: 2 blocks of zeros, taken as no price", "no file"])
+    with mock.patch.object(show, "display") as seen:
+        show.say_notes(market)
+    told = [call.args[0].data for call in seen.call_args_list]
+    assert told == ["- DAM.csv: 2 blocks of zeros, taken as no price", "- no file"]
+
+
+def test_claims_are_shown_once_each_and_one_that_fails_stops_the_page():
+    claims = show.Claims()
+    claims("One is one", 1 == 1)
+    claims("All are small", np.array([1, 2]) < 3)
+    claims("One is one", True)
+    with pytest.raises(AssertionError, match="Three is small"):
+        claims("Three is small", np.array([1, 3]) < 3)
+    data, _ = shown(claims.show)
+    assert "2 of 2 hold" in data["text/html"]
+    assert data["text/html"].count("<li>") == 2
+    assert "Three" not in data["text/html"]

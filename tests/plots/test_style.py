@@ -1,0 +1,75 @@
+"""A picture's shapes, what it says, and colours that can be told apart."""
+
+import itertools
+
+import pytest
+
+from bessvpp.plots.style import COLOURS, PHONE_WIDTH, WIDTH, finished, narrow, new_figure
+
+
+@pytest.fixture
+def picture():
+    figure, axes = new_figure(1, 2, 3.0, sharey=True)
+    axes[0, 0].plot([1, 3, 2], label="a line")
+    axes[0, 0].set_ylabel("Rs/MWh")
+    axes[0, 0].set_title("A title that is far too long for the width of a phone")
+    axes[0, 1].plot([2, 2, 2])
+    figure.legend(ncols=3, loc="outside upper center")
+    return finished(figure, True, "A line, and one that is flat.")
+
+
+def test_on_a_phone_panels_stand_one_below_the_other_and_each_has_its_unit(picture):
+    with narrow(picture):
+        picture.draw_without_rendering()
+        first, second = (axis.get_position() for axis in picture.grid[0])
+        assert first.y0 > second.y1
+        assert picture.get_size_inches()[0] == PHONE_WIDTH
+        assert [axis.get_ylabel() for axis in picture.grid[0]] == ["Rs/MWh", "Rs/MWh"]
+        assert "\n" in picture.grid[0, 0].get_title(loc="left")
+
+
+def test_after_the_phone_the_picture_is_as_it_was(picture):
+    before = picture.png()
+    with narrow(picture):
+        assert picture.png() != before
+    assert picture.png() == before
+    assert picture.get_size_inches()[0] == WIDTH
+
+
+def test_a_notebook_gets_the_picture_its_words_and_its_data(picture):
+    shown, told = picture._repr_mimebundle_()
+    assert set(shown) == {"image/png", "text/plain"}
+    assert shown["text/plain"] == told["book"]["says"] == "A line, and one that is flat."
+    assert told["book"]["phone"] != shown["image/png"]
+    assert "a line,0,1" in told["book"]["data"]
+
+
+def luminance(colour):
+    """Relative luminance, after WCAG 2."""
+    channels = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def as_deuteranope(colour):
+    """The colour as seen without the middle cones (Viénot, Brettel and Mollon, 1999), linear."""
+    r, g, b = ((int(colour[k : k + 2], 16) / 255) ** 2.2 for k in (1, 3, 5))
+    yellow = 0.29275 * r + 0.70725 * g
+    return yellow, -0.02234 * r + 0.02234 * g + b
+
+
+@pytest.mark.parametrize("colour", COLOURS.values(), ids=COLOURS)
+def test_colours_stand_out_from_a_white_page(colour):
+    assert 1.05 / (luminance(colour) + 0.05) >= 3
+
+
+@pytest.mark.parametrize(
+    "pair", [("dam", "rtm"), ("charge", "discharge"), ("original", "recalibrated")]
+)
+def test_what_stands_side_by_side_is_told_apart_without_red_and_green(pair):
+    one, other = (as_deuteranope(COLOURS[name]) for name in pair)
+    assert max(abs(a - b) for a, b in zip(one, other, strict=True)) > 0.05
+
+
+def test_no_two_things_have_one_colour():
+    assert all(a != b for a, b in itertools.combinations(COLOURS.values(), 2))
