@@ -19,26 +19,35 @@ import nbformat
 import yaml
 from plotly.offline import get_plotlyjs
 
+from bessvpp import __version__
 from bessvpp.errors import DataError, MissingArtefactError, RunError
 from bessvpp.files import PROJECT_ROOT, atomic_file
 from bessvpp.runs.folder import RunFolder
+from bessvpp.runs.front_page import Answer, source_note, trust
 from bessvpp.runs.headline import (
-    _markdown_table,
-    _runtime_rows,
     coverage_rows,
-    frontier_rows,
+    markdown_table,
     market_in_words,
     policy_rows,
-    rule_rows,
+    rules_of_run,
+    runtime_rows,
     verdict,
 )
 from bessvpp.runs.manifest import artefacts_of, read_manifest
+from bessvpp.runs.names import rule_in_words
+from bessvpp.runs.pages import Links, executed_copy, page_of
 
-PICTURES = ("coverage.png", "frontier.png")
-FIXED = ("_config.yml", "_toc.yml", "intro.md", "_static/book.css", "docs/api_docstrings.py")
+FIXED = (
+    "_config.yml",
+    "_toc.yml",
+    "intro.md",
+    "_static/book.css",
+    "_static/book.js",
+    "docs/api_docstrings.py",
+    "docs/book_parts.py",
+    "docs/references.bib",
+)
 README_BLOCK = re.compile(r"(<!-- headline:[^\n]*-->\n).*?(<!-- /headline -->)", re.DOTALL)
-FOR_LAB = "application/vnd.plotly.v1+json"  # a page shows the HTML beside it
-PROMPT = "Parameters of this run"
 BUILD = "from jupyter_book.cli.main import main; main()"
 
 
@@ -57,32 +66,43 @@ def build_book(outputs: Path, project: Path = PROJECT_ROOT) -> Path:
     for folder in (source, built):
         shutil.rmtree(folder, ignore_errors=True)
     _assemble(outputs, source, manifest, project)
-    # -P: nothing in the folder where the command was typed is imported
-    command = [sys.executable, "-P", "-c", BUILD, "build", "-W", "-n", "--keep-going"]
     try:
-        process = subprocess.run(
-            [*command, "--path-output", str(outputs), str(source)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        )
+        log = run_sphinx(source, outputs)
     except BaseException:
         shutil.rmtree(built, ignore_errors=True)
         raise
-    log = re.sub(r"\x1b\[[0-9;]*m", "", process.stdout)
     with atomic_file(source / "build.log") as handle:
         handle.write(log.encode())
-    index = built / "html" / "index.html"
-    if process.returncode != 0 or not index.is_file():
-        shutil.rmtree(built, ignore_errors=True)
+    shutil.rmtree(built / ".doctrees", ignore_errors=True)
+    return built / "html" / "index.html"
+
+
+def run_sphinx(source: Path, target: Path, *builder: str) -> str:
+    """Build a book's source into ``target/_build``; the log.
+
+    Raises
+    ------
+    RunError
+        where there is a warning, with all of them.
+    """
+    # -P: nothing in the folder where the command was typed is imported
+    command = [sys.executable, "-P", "-c", BUILD, "build", "-W", "-n", "--keep-going", *builder]
+    process = subprocess.run(
+        [*command, "--path-output", str(target), str(source)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+    )
+    log = re.sub(r"\x1b\[[0-9;]*m", "", process.stdout)
+    if process.returncode != 0:
+        (source / "build.log").write_text(log, encoding="utf-8")
         told = [line for line in log.splitlines() if "WARNING" in line] or log.splitlines()[-30:]
         raise RunError(
             f"the book was not built; the whole log is {source / 'build.log'}\n" + "\n".join(told)
         )
-    shutil.rmtree(built / ".doctrees", ignore_errors=True)
-    return index
+    return log
 
 
 def write_readme(outputs: Path, project: Path = PROJECT_ROOT) -> None:
@@ -95,9 +115,9 @@ def write_readme(outputs: Path, project: Path = PROJECT_ROOT) -> None:
         "session on what its gate knows; *hindsight* knows the day's RTM prices, which no trader "
         "does. What a policy is worth is its gain over nothing committed. Money in lakh Rs "
         "(Rs 100,000); worst day and cycles with causal recourse.\n\n"
-        f"{_markdown_table(policy_rows(outputs))}\n\n"
-        f"{_markdown_table(coverage_rows(outputs))}\n\n"
-        f"{verdict(outputs)}\n\n{_markdown_table(rule_rows(outputs))}\n"
+        f"{markdown_table(policy_rows(outputs))}\n\n"
+        f"{markdown_table(coverage_rows(outputs))}\n\n"
+        f"{verdict(outputs)}\n\n{markdown_table(rules_of_run(outputs))}\n"
     )
     if not README_BLOCK.search(text):
         raise DataError(f"{readme}: has no headline block to write the figures into")
@@ -143,22 +163,14 @@ def _assemble(outputs: Path, source: Path, manifest: dict[str, Any], project: Pa
     for name in (*FIXED, *_written_pages(project)):
         (source / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(project / name, source / name)
-    for picture in PICTURES:
-        shutil.copyfile(RunFolder(outputs).existing(picture), source / picture)
+    links = Links.of(project / "docs")
+    downloads = source / "_extra" / "downloads"
+    downloads.mkdir(parents=True)
     for name in manifest["notebooks"]:
         notebook = nbformat.read(outputs / "notebooks" / f"{name}.ipynb", as_version=4)
-        for cell in notebook.cells:
-            tags = cell.metadata.setdefault("tags", [])
-            if "parameters" in tags:  # the values of this run come in the next cell
-                tags.append("remove-cell")
-            elif "injected-parameters" in tags:
-                tags.append("hide-input")
-                prompt = {"code_prompt_show": PROMPT, "code_prompt_hide": PROMPT}
-                cell.metadata["mystnb"] = prompt
-            for output in cell.get("outputs", []):
-                if "text/html" in output.get("data", {}):
-                    output["data"].pop(FOR_LAB, None)
-        nbformat.write(notebook, source / "notebooks" / f"{name}.ipynb")
+        nbformat.write(executed_copy(notebook), downloads / f"{name}.ipynb")
+        page = page_of(notebook, name, source, links)
+        nbformat.write(page, source / "notebooks" / f"{name}.ipynb")
     config = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))
     config["parse"]["myst_substitutions"] = substitutions(outputs, manifest)
     text = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
@@ -177,18 +189,41 @@ def _written_pages(project: Path) -> list[str]:
 
 
 def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
-    """What ``{{ name }}`` on the landing page stands for."""
-    git = manifest["git"] or {}
-    return {
+    """What ``{{ name }}`` on a written page stands for."""
+    git, answer = manifest["git"] or {}, Answer(outputs)
+    rules = {key: rule_in_words(key, value) for key, value in answer.rules.items()}
+    run = {
         "market": market_in_words(manifest),
-        "rule_table": _markdown_table(rule_rows(outputs)),
         "profile": str(manifest["profile"]),
         "finished": str(manifest["finished"]),
         "commit": str(git.get("commit") or "unknown")[:12] + (" (edited)" * bool(git.get("dirty"))),
         "parameters_sha256": manifest["parameters"]["sha256"][:12],
-        "coverage_table": _markdown_table(coverage_rows(outputs)),
-        "policy_table": _markdown_table(policy_rows(outputs)),
-        "frontier_table": _markdown_table(frontier_rows(outputs)),
-        "runtime_table": _markdown_table(_runtime_rows(manifest)),
-        "verdict": verdict(outputs),
     }
+    return {
+        **run,
+        **source_note(manifest),
+        "answer": answer.html(),
+        "answer_rules": answer.rules_in_words(),
+        "stairs": answer.stairs(),
+        "verdict": verdict(outputs),
+        "trust": trust(outputs, answer),
+        "n_days": str(answer.n_days),
+        "rule_dsm": rules["dsm_share_of_flow"],
+        "rule_fees": f"{rules['fee_dam_rs_per_mwh_traded']} in each market",
+        "rule_wear": rules["wear_rs_per_mwh_discharged"],
+        "citation": _citation(run),
+        "runtime_table": markdown_table(runtime_rows(manifest)),
+    }
+
+
+def _citation(run: Mapping[str, str]) -> str:
+    """How a figure of this run is cited, in BibTeX."""
+    note = (
+        f"market {run['market']}, profile {run['profile']}, parameters {run['parameters_sha256']}"
+    )
+    return (
+        "```bibtex\n@software{bessvpp,\n  author = {The bessvpp maintainers},\n"
+        "  title = {BESS VPP: a battery on the Indian Energy Exchange},\n"
+        f"  version = {{{__version__}, commit {run['commit']}}},\n"
+        f"  year = {{{run['finished'][:4]}}},\n  note = {{{note}}},\n}}\n```"
+    )

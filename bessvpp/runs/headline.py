@@ -10,6 +10,7 @@ from bessvpp.calibration.coverage import miscoverage
 from bessvpp.errors import DataError
 from bessvpp.runs.folder import RunFolder
 from bessvpp.runs.manifest import read_manifest
+from bessvpp.runs.names import policy_name, rule_rows
 
 LAKH = 1e5  # Rs 100,000, as money is counted in India
 POLICY_COLUMNS = {  # key: title, unit, form
@@ -41,7 +42,7 @@ def headline(outputs: Path) -> str:
             "Policies, with causal recourse where nothing else is said", policy_rows(outputs)
         ),
         f"  {verdict(outputs)}",
-        _text_table("Rules", rule_rows(outputs)),
+        _text_table("Rules", rules_of_run(outputs)),
         _text_table("Frontier, a day", frontier_rows(outputs)),
     ]
     return "\n\n".join(parts)
@@ -52,13 +53,13 @@ def verdict(outputs: Path) -> str:
     lead = _read(outputs, "backtest_summary.json").get("lead")
     if not lead:
         raise _unlike(outputs / "backtest_summary.json", "it has no lead")
-    settled, policy = lead["settlement"], _words(lead["policy"])
+    settled, policy = lead["settlement"], policy_name(lead["policy"])
     parts = [f"The largest net in this run, {settled}, is that of **{policy}**."]
     for name, ahead in lead["over"].items():
         total, low, high = (ahead[key] / LAKH for key in ("ahead_rs", "low_rs", "high_rs"))
         parts.append(
-            f"It lies {total:.1f} lakh Rs ahead of {_words(name)}; days drawn with replacement "
-            f"give {low:.1f} to {high:.1f} (5 to 95 %)."
+            f"Over all days it lies {total:.1f} lakh Rs ahead of {policy_name(name)}; days drawn "
+            f"with replacement give {low:.1f} to {high:.1f} (5 to 95 %)."
         )
     return " ".join(parts)
 
@@ -94,7 +95,7 @@ def policy_rows(outputs: Path) -> list[dict[str, str]]:
     if not policies:
         raise _unlike(outputs / "backtest_summary.json", "it has no policies")
     return [
-        {"Policy": _words(name), **_figures(figures, POLICY_COLUMNS)}
+        {"Policy": policy_name(name), **_figures(figures, POLICY_COLUMNS)}
         for name, figures in policies.items()
     ]
 
@@ -111,12 +112,12 @@ def frontier_rows(outputs: Path) -> list[dict[str, str]]:
     ]
 
 
-def rule_rows(outputs: Path) -> list[dict[str, str]]:
+def rules_of_run(outputs: Path) -> list[dict[str, str]]:
     """One row a rule that the figures of the backtest rest on."""
     rules = _read(outputs, "backtest_summary.json").get("rules")
     if not rules:
         raise _unlike(outputs / "backtest_summary.json", "it has no rules")
-    return [{"Rule": _words(key), "In this run": _value(value)} for key, value in rules.items()]
+    return rule_rows(rules)
 
 
 def _figures(
@@ -151,7 +152,8 @@ def market_in_words(manifest: Mapping[str, Any]) -> str:
     return f"{Path(str(data.get('source'))).name} (sha256 {str(data.get('sha256'))[:12]})"
 
 
-def _runtime_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
+def runtime_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
+    """One row a notebook: how long it ran, and in how much memory."""
     return [
         {
             "Notebook": name,
@@ -162,20 +164,8 @@ def _runtime_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def _words(name: str) -> str:
-    """A name in a file as a reader would write it."""
-    return name.replace("_rs_per_mwh", ", Rs/MWh").replace("_rs_", ", Rs ").replace("_", " ")
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(_value, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
+def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows of one shape as a table in Markdown."""
     heads = list(rows[0])
     ruler = ["---", *["---:"] * (len(heads) - 1)]
     lines = [heads, ruler, *[[row.get(head, "–") for head in heads] for row in rows]]

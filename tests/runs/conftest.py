@@ -1,14 +1,19 @@
-"""Three small notebooks that a run takes for the project's."""
+"""Three small notebooks that a run takes for the project's; finished runs, and their books."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from dummy_notebooks import write_notebook
+from dummy_notebooks import write_notebook, write_seven
 from run_cases import FOLDERS, LOG
 
+from bessvpp.files import PROJECT_ROOT
 from bessvpp.runs import profiles
+from bessvpp.runs.book import build_book
+from bessvpp.runs.pipeline import run_notebooks
 
 
 @pytest.fixture
@@ -42,3 +47,29 @@ def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     empty.write_text("")
     monkeypatch.chdir(tmp_path)
     return folder
+
+
+@pytest.fixture(scope="session")
+def dummy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of seven small notebooks."""
+    folder = tmp_path_factory.mktemp("dummy")
+    notebooks = write_seven(folder / "notebooks")
+    (folder / "empty.yaml").write_text("")
+    parameters = profiles.resolve(str(folder / "empty.yaml"), notebooks=notebooks)
+    run_notebooks(parameters, folder / "out", quiet=True, notebooks=notebooks)
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def real_run() -> Path:
+    """A finished run of the project's own notebooks, by the command that a reader types."""
+    outputs = PROJECT_ROOT / "outputs" / "test"
+    command = [sys.executable, "-m", "bessvpp", "run", "--profile", "quick", "--overwrite"]
+    subprocess.run([*command, "--outputs", str(outputs)], check=True)
+    return outputs
+
+
+@pytest.fixture(scope="session", params=["dummy", "real"])
+def book(request: pytest.FixtureRequest) -> Path:
+    """Folder of a built book."""
+    return build_book(request.getfixturevalue(f"{request.param}_run")).parent

@@ -1,147 +1,24 @@
-"""The built book: complete, drawn in a browser, and without a word to another host."""
+"""The built book: complete, and without a word to another host."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
-from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
-from dummy_notebooks import NAMES, write_seven
-from small_cases import PATIENCE_S
+from book_cases import foreign_loads, missing_targets, pages_of, read_page
+from dummy_notebooks import NAMES
 
 from bessvpp.__main__ import main
 from bessvpp.errors import DataError, MissingArtefactError, RunError
-from bessvpp.files import PROJECT_ROOT
 from bessvpp.runs import profiles
 from bessvpp.runs.book import build_book
 from bessvpp.runs.folder import RunFolder
 from bessvpp.runs.headline import frontier_rows, headline, policy_rows, verdict
 from bessvpp.runs.manifest import read_manifest
 from bessvpp.runs.pipeline import run_notebooks
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-NOT_A_PAGE = "not an origin"  # what the browser asks for by itself
-LOADS = {  # what a page fetches by itself; a plain link is not among them
-    "script": ("src",),
-    "img": ("src", "srcset"),
-    "iframe": ("src",),
-    "source": ("src", "srcset"),
-    "video": ("src", "poster"),
-    "audio": ("src",),
-    "embed": ("src",),
-    "object": ("data",),
-    "link": ("href",),
-    "form": ("action",),
-}
-ELSEWHERE = re.compile(r"^\s*(https?:)?//", re.IGNORECASE)
-CSS_LOAD = re.compile(r"""(?:url\(\s*|@import\s+)["']?([^"')\s;]+)""", re.IGNORECASE)
-JS_LOAD = re.compile(
-    r"""(?:\bimport\s*\(?\s*|\bfrom\s*|\bimportScripts\(\s*|\bfetch\(\s*|\.src\s*=\s*)"""
-    r"""["'`]((?:https?:)?//[^"'`]+)["'`]"""
-)
-
-
-@dataclass(frozen=True)
-class Page:
-    """What a page loads, and the names that it can be linked by."""
-
-    path: Path
-    loads: tuple[str, ...]
-    links: tuple[str, ...]
-    scripts: tuple[str, ...]
-    styles: tuple[str, ...]
-    text: str
-
-
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.loads: list[str] = []
-        self.links: list[str] = []
-        self.inline: dict[str, list[str]] = {"script": [], "style": []}
-        self._inside = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._inside = tag if tag in self.inline else ""
-        values = {key: value or "" for key, value in attrs}
-        self.loads += [values[key] for key in LOADS.get(tag, ()) if values.get(key)]
-        self.inline["style"].append(values.get("style", ""))
-        if tag == "a" and values.get("href"):
-            self.links.append(values["href"])
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._inside:
-            self.inline[self._inside].append(data)
-
-
-def read_page(path: Path) -> Page:
-    """Parse one page."""
-    reader = _Reader()
-    text = path.read_text(encoding="utf-8")
-    reader.feed(text)
-    scripts, styles = (tuple(reader.inline[key]) for key in ("script", "style"))
-    return Page(path, tuple(reader.loads), tuple(reader.links), scripts, styles, text)
-
-
-def pages_of(html: Path) -> list[Path]:
-    """The pages of a book; the theme leaves templates of its own in ``_static``."""
-    return [path for path in html.rglob("*.html") if "_static" not in path.parts]
-
-
-def foreign_loads(html: Path) -> list[str]:
-    """Everything in a built book that asks another host for something."""
-    found = []
-    for path in html.rglob("*.html"):
-        page = read_page(path)
-        targets = [
-            *page.loads,
-            *(t for style in page.styles for t in CSS_LOAD.findall(style)),
-            *(t for script in page.scripts for t in JS_LOAD.findall(script)),
-        ]
-        found += [f"{path.name}: {target}" for target in targets if ELSEWHERE.match(target)]
-    for path in html.rglob("*.css"):
-        targets = CSS_LOAD.findall(path.read_text(encoding="utf-8"))
-        found += [f"{path.name}: {target}" for target in targets if ELSEWHERE.match(target)]
-    return found
-
-
-@pytest.fixture(scope="session")
-def dummy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of seven small notebooks."""
-    folder = tmp_path_factory.mktemp("dummy")
-    notebooks = write_seven(folder / "notebooks")
-    (folder / "empty.yaml").write_text("")
-    parameters = profiles.resolve(str(folder / "empty.yaml"), notebooks=notebooks)
-    run_notebooks(parameters, folder / "out", quiet=True, notebooks=notebooks)
-    return folder / "out"
-
-
-@pytest.fixture(scope="session")
-def real_run() -> Path:
-    """A finished run of the project's own notebooks, by the command that a reader types."""
-    outputs = PROJECT_ROOT / "outputs" / "test"
-    command = [sys.executable, "-m", "bessvpp", "run", "--profile", "quick", "--overwrite"]
-    subprocess.run([*command, "--outputs", str(outputs)], check=True)
-    return outputs
-
-
-@pytest.fixture(scope="session", params=["dummy", "real"])
-def book(request: pytest.FixtureRequest) -> Path:
-    """Folder of a built book."""
-    return build_book(request.getfixturevalue(f"{request.param}_run")).parent
 
 
 @pytest.fixture
@@ -177,132 +54,32 @@ def test_the_scan_sees_what_it_is_for(tmp_path: Path):
 
 
 def test_everything_that_a_page_loads_or_links_is_there(book: Path):
-    missing = []
-    for path in pages_of(book):
-        page = read_page(path)
-        for target in (*page.loads, *page.links):
-            parts = urlsplit(target)
-            if parts.scheme or parts.netloc or not parts.path:
-                continue
-            if not (path.parent / unquote(parts.path)).exists():
-                missing.append(f"{path.name}: {target}")
-    assert missing == []
+    assert missing_targets(book) == []
 
 
-def test_the_landing_page_shows_frontier_coverage_and_where_prices_come_from(book: Path):
+def test_a_link_to_no_page_and_one_to_no_place_are_seen(tmp_path: Path):
+    (tmp_path / "a.html").write_text('<a href="b.html#here">x</a><a href="b.html#there">x</a>')
+    (tmp_path / "b.html").write_text('<p id="here"><a href="#nowhere">x</a><img src="c.png"></p>')
+    missing = {"a.html: b.html#there", "b.html: c.png", "b.html: #nowhere"}
+    assert set(missing_targets(tmp_path)) == missing
+
+
+def test_the_landing_page_shows_three_figures_the_frontier_and_where_prices_come_from(book: Path):
     text = read_page(book / "intro.html").text
-    assert "_images/frontier.png" in text
-    assert "_images/coverage.png" in text
+    assert text.count('<span class="figure">') == text.count('<span class="band">') == 3
+    assert 'class="interactive" id="frontier"' in text
     assert "synthetic, not real prices" in text
-    assert "nothing committed" in text
-    assert "{{" not in text
+    assert "Nothing committed" in text
+    for page in pages_of(book):
+        assert "{{" not in re.sub(
+            r"<(script|pre).*?</\\1>", "", read_page(page).text, flags=re.DOTALL
+        )
 
 
 def test_the_plotting_script_is_there_once(book: Path):
     assert (book / "_static" / "plotly.min.js").stat().st_size > 1_000_000
     for path in pages_of(book):
         assert path.stat().st_size < 3_000_000, f"{path.name} carries a script of its own"
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A page after its scripts have run."""
-
-    dom: str
-    console: tuple[str, ...]
-    asked: frozenset[str]
-
-
-def open_in_browser(page: Path, folder: Path, *options: str) -> Opened:
-    """Open a page from the disk, with every host out of reach."""
-    command = [
-        str(CHROMIUM),
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--no-first-run",
-        f"--user-data-dir={folder / 'profile'}",
-        f"--log-net-log={folder / 'net.json'}",
-        "--host-resolver-rules=MAP * ~NOTFOUND",
-        "--virtual-time-budget=30000",
-        "--enable-logging=stderr",
-        "--dump-dom",
-        *options,
-        page.as_uri(),
-    ]
-    done = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", timeout=PATIENCE_S
-    )
-    asked = set()
-    for event in json.loads((folder / "net.json").read_text(errors="replace"))["events"]:
-        asking = event.get("params", {})
-        if asking.get("initiator", NOT_A_PAGE) != NOT_A_PAGE and ELSEWHERE.match(asking["url"]):
-            asked.add(urlsplit(asking["url"]).netloc)
-    console = re.findall(r"CONSOLE.*", done.stderr)
-    return Opened(done.stdout, tuple(console), frozenset(asked))
-
-
-def errors_in(console: tuple[str, ...]) -> list[str]:
-    """Messages that tell of something broken."""
-    return [line for line in console if re.search(r"\] \".*(error|uncaught|failed)", line, re.I)]
-
-
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-
-
-@needs_browser
-@pytest.mark.slow
-def test_formulas_and_charts_are_drawn_in_a_browser_without_a_network(book: Path, tmp_path: Path):
-    drawn = {"formulas": 0, "charts": 0}
-    for path in (book / "index.html", book / "intro.html", *sorted(book.glob("notebooks/*.html"))):
-        page, opened = read_page(path), open_in_browser(path, tmp_path)
-        assert "</html>" in opened.dom, path.name
-        assert errors_in(opened.console) == [], path.name
-        assert opened.asked == frozenset(), path.name
-        formulas = len(re.findall(r'class="math notranslate', page.text))
-        charts = len(re.findall(r'class="[^"]*plotly-graph-div', page.text))
-        assert opened.dom.count("<mjx-container") >= formulas, path.name
-        assert "<mjx-merror" not in opened.dom, path.name
-        assert len(re.findall(r'class="main-svg"', opened.dom)) >= charts, path.name
-        drawn["formulas"] += formulas
-        drawn["charts"] += charts
-    assert drawn["formulas"] >= 7
-    assert drawn["charts"] >= 1
-
-
-COUNT_CUT_TABLES = """<script>addEventListener("load", () => {
-  const tables = [...document.querySelectorAll(".bd-article table")];
-  const cut = tables.filter(table => table.offsetWidth > table.parentElement.clientWidth);
-  document.body.dataset.tables = `${tables.length} tables, ${cut.length} cut`;
-})</script></body>"""
-
-
-@needs_browser
-@pytest.mark.slow
-def test_tables_are_wholly_there_in_a_window_of_1200_pixels(book: Path, tmp_path: Path):
-    for path in (book / "intro.html", *sorted(book.glob("notebooks/*.html"))):
-        counting = path.with_name("counting.html")
-        counting.write_text(path.read_text().replace("</body>", COUNT_CUT_TABLES))
-        dom = open_in_browser(counting, tmp_path, "--window-size=1200,2000").dom
-        counting.unlink()
-        told = re.search(r'data-tables="(\d+) tables, (\d+) cut"', dom)
-        assert told, path.name
-        assert int(told[1]) >= 6 or path.name != "intro.html"
-        assert int(told[2]) == 0, path.name
-
-
-@needs_browser
-def test_the_browser_check_sees_what_it_is_for(tmp_path: Path):
-    page = tmp_path / "page.html"
-    page.write_text(
-        '<html><body><script src="https://cdn.example/a.js"></script>'
-        "<script>throw new Error('broken')</script></body></html>"
-    )
-    opened = open_in_browser(page, tmp_path)
-    assert opened.asked == {"cdn.example"}
-    assert any("broken" in line for line in errors_in(opened.console))
 
 
 def spoil(outputs: Path, **changes: object) -> None:
@@ -337,7 +114,7 @@ def test_no_book_with_an_error_or_a_page_missing(copied_run: Path):
         build_book(copied_run)
 
 
-@pytest.mark.parametrize("name", ["coverage.png", "frontier.json", "backtest_summary.json"])
+@pytest.mark.parametrize("name", ["coverage.json", "frontier.json", "backtest_daily.parquet"])
 def test_no_book_without_what_the_landing_page_shows(copied_run: Path, name: str):
     (copied_run / name).unlink()
     with pytest.raises(MissingArtefactError, match=name):
@@ -358,7 +135,7 @@ def test_figures_that_are_not_as_expected_are_not_passed_over(copied_run: Path):
         with pytest.raises(DataError, match=f"{name}: not as expected"):
             headline(copied_run)
         folder.write_json(name, kept)
-    assert "nothing committed" in headline(copied_run)
+    assert "Nothing committed" in headline(copied_run)
 
 
 @pytest.fixture
@@ -393,7 +170,7 @@ def test_the_command_prints_the_place_and_the_headline(
     assert main(["book", "--outputs", str(copied_run)]) == 0
     told = capsys.readouterr().out
     assert str(copied_run / "_build" / "html" / "index.html") in told
-    assert re.search(r"nothing committed +9\.00 +\+0\.00 +90\.0 %", told)
+    assert re.search(r"Nothing committed +9\.00 +\+0\.00 +90\.0 %", told)
     assert "Market: synthetic, not real prices" in told
 
 
@@ -407,7 +184,7 @@ def test_the_verdict_says_who_leads_in_lakh_and_how_sure_that_is(tmp_path):
     RunFolder(tmp_path).write_json("backtest_summary.json", {"lead": lead})
     told = verdict(tmp_path)
     assert "The largest net in this run, with causal recourse, is that of **" in told
-    assert "esterday" in told.split("**")[1]
+    assert "Yesterday's prices" in told.split("**")[1]
     assert "12.3 lakh Rs ahead of " in told
     assert "-2.6 to 25.0 (5 to 95 %)" in told
 
