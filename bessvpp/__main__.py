@@ -120,6 +120,9 @@ def add_book(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--readme", action="store_true", help="put the run's figures into README.md as well"
     )
+    parser.add_argument(
+        "--pdf", action="store_true", help="print it as one document as well, by Chromium"
+    )
     parser.set_defaults(call=_book)
 
 
@@ -133,6 +136,10 @@ def _book(words: argparse.Namespace) -> int:
         write_readme(outputs)
     print(headline(outputs))
     print(f"\nThe book is {index}")
+    if words.pdf:
+        from bessvpp.runs.pdf import print_book
+
+        print(f"Printed: {print_book(outputs)}")
     return 0
 
 
