@@ -134,6 +134,7 @@ def rules(window: Window) -> dict[str, object]:
         "commitment": params.backtest.commitment,
         "terminal": params.backtest.terminal,
         "midnight": params.backtest.midnight,
+        "foresight": params.backtest.foresight,
         "unbacked_max_mwh_per_day": params.backtest.unbacked_max_mwh_per_day,
         "recourse": "hindsight: the day's RTM prices known"
         if window.expected_rtm is None

@@ -48,6 +48,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "dispatch": ["commitment", "day_ahead", "recourse_and_energy", "profit_distribution"],
         "backtest": ["traded_day", "waterfall", "staircase", "worth_of_ideas"],
-        "results": ["policy_bars", "gain_over_nothing", "frontier", "interactive_frontier"],
+        "results": [
+            "policy_bars",
+            "gain_over_nothing",
+            "frontier",
+            "interactive_frontier",
+            "promise",
+        ],
     },
 )

@@ -172,8 +172,8 @@ def coverage_by_hour_and_month(
     bar.set_label("miss of the promise")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     says = (
-        "Miss of the promise by month and hour, before and after recalibration, both markets: pale is "
-        "a promise kept, strong colour a promise missed."
+        "Miss of the promise by month and hour, before and after recalibration, both markets: "
+        "pale is a promise kept, strong colour a promise missed."
     )
     return finished(figure, synthetic, says)
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from bessvpp.plots.style import COLOURS, LAKH, finished, new_figure
 
-REALISED = "realised with hindsight recourse"
-"""The frontier's days are settled with their RTM prices known, which no trader has."""
+KINDS = {"planned": "Planned, along the fan", "realised": "Realised on the days"}
 
 
 def policy_bars(policies: Mapping[str, Mapping[str, float]], synthetic: bool) -> Figure:
@@ -76,41 +76,85 @@ def gain_over_nothing(daily: pd.DataFrame, names: Sequence[str], synthetic: bool
 
 
 def frontier(points: pd.DataFrame, synthetic: bool) -> Figure:
-    """Planned and realised risk and return for every lambda, a line a fan.
+    """Planned and realised risk and return for every lambda, a line a fan; causal recourse.
 
-    Realised is with hindsight recourse, and so is the second stage of a plan.
+    Whiskers are the 90 % bands of the means; hollow points are dominated.
     """
-    figure, axes = new_figure(1, 2, 4.4)
-    titles = {
-        "planned": ("Planned: over the scenarios", ""),
-        "realised": (REALISED.capitalize(), ", hindsight"),
-    }
-    for axis, (kind, (title, way)) in zip(axes[0], titles.items(), strict=True):
+    figure, axes = new_figure(1, 2, 4.4, sharey=True)
+    for axis, (kind, title) in zip(axes[0], KINDS.items(), strict=True):
         for fan, rows in points.groupby("fan", sort=False):
-            x, y = rows[f"{kind}_cvar_rs"] / LAKH, rows[f"{kind}_mean_rs"] / LAKH
-            axis.plot(x, y, "o-", color=COLOURS[fan], ms=5, lw=1.5, label=fan)
-            for place in (0, len(rows) - 1):
-                axis.annotate(
-                    rf"$\lambda$ = {rows['lambda'].iloc[place]:g}",
-                    (x.iloc[place], y.iloc[place]),
-                    textcoords="offset points",
-                    xytext=(6, 5),
-                    size=9,
-                )
+            _frontier_line(axis, rows, kind, fan)
         axis.set_title(title)
-        axis.set_xlabel(f"CVaR of a day{way}, lakh Rs")
-        axis.set_ylabel(f"mean of a day{way}, lakh Rs")
+        axis.set_xlabel("CVaR of a day, lakh Rs")
         axis.margins(0.14)
+    axes[0, 0].set_ylabel("mean of a day, lakh Rs")
     axes[0, 0].legend(loc="best")
     says = (
-        "Mean profit of a day against its CVaR, a point a risk aversion and a line a fan: up is "
-        "more on average, right is a better worst case."
+        "Mean profit of a day against its CVaR with causal recourse, a point a risk aversion and a "
+        "line a fan: up is more on average, right is a better worst case. Whiskers are 90 % bands "
+        "of the mean; hollow points are dominated."
+    )
+    return finished(figure, synthetic, says)
+
+
+def _frontier_line(axis: Axes, rows: pd.DataFrame, kind: str, fan: str) -> None:
+    x, y, low, high = (
+        rows[f"{kind}_{name}_rs"].to_numpy() / LAKH
+        for name in ("cvar", "mean", "mean_low", "mean_high")
+    )
+    axis.errorbar(x, y, [y - low, high - y], color=COLOURS[fan], lw=0, elinewidth=0.8, alpha=0.6)
+    axis.plot(x, y, "-", color=COLOURS[fan], lw=1.5, label=fan)
+    hollow = rows[f"{kind}_dominated"].to_numpy()
+    for chosen, face in ((~hollow, COLOURS[fan]), (hollow, "white")):
+        marks = {"mfc": face, "mec": COLOURS[fan], "ms": 6}
+        axis.plot(x[chosen], y[chosen], "o", **marks)
+    for place in (0, len(rows) - 1):
+        axis.annotate(
+            rf"$\lambda$ = {rows['lambda'].iloc[place]:g}",
+            (x[place], y[place]),
+            textcoords="offset points",
+            xytext=(6, 5),
+            size=9,
+        )
+
+
+def promise(daily: pd.DataFrame, synthetic: bool) -> Figure:
+    """Where the days' profits fell within what was planned, and both day by day; a line a fan.
+
+    Parameters
+    ----------
+    daily : rows of ``frontier_daily.parquet`` of one risk aversion
+    """
+    figure, axes = new_figure(1, 2, 4.0)
+    places, nets = axes[0]
+    for fan, rows in daily.groupby("fan", sort=False):
+        pit = np.sort(rows["pit"])
+        share = np.arange(1, len(pit) + 1) / len(pit)
+        places.step(pit, share, where="post", color=COLOURS[fan], lw=1.8, label=fan)
+        planned, realised = rows["planned_mean_rs"] / LAKH, rows["realised_rs"] / LAKH
+        nets.plot(planned, realised, "o", color=COLOURS[fan], ms=5, alpha=0.7)
+    places.plot([0, 1], [0, 1], color="black", lw=0.8)
+    places.set_title("Place of a day within its plan")
+    places.set_xlabel("share of the planned distribution below it")
+    places.set_ylabel("share of days")
+    places.legend(loc="upper left")
+    ends = [
+        min(nets.get_xlim()[0], nets.get_ylim()[0]),
+        max(nets.get_xlim()[1], nets.get_ylim()[1]),
+    ]
+    nets.plot(ends, ends, color="black", lw=0.8)
+    nets.set_title("A point a day")
+    nets.set_xlabel("planned mean, lakh Rs")
+    nets.set_ylabel("realised, lakh Rs")
+    says = (
+        "Left: were the promise right, the curves would follow the diagonal; above it days fall "
+        "short of their plan. Right: realised profit against the planned mean, a point a day."
     )
     return finished(figure, synthetic, says)
 
 
 def interactive_frontier(points: pd.DataFrame) -> go.Figure:
-    """The frontier with every point's figures under the pointer; realised is with hindsight."""
+    """The frontier with every point's figures under the pointer, all with causal recourse."""
     figure = go.Figure()
     for fan, rows in points.groupby("fan", sort=False):
         for kind, dash in (("planned", "solid"), ("realised", "dot")):
@@ -118,7 +162,7 @@ def interactive_frontier(points: pd.DataFrame) -> go.Figure:
                 x=(rows[f"{kind}_cvar_rs"] / LAKH).tolist(),
                 y=(rows[f"{kind}_mean_rs"] / LAKH).tolist(),
                 mode="lines+markers",
-                name=f"{fan}, {kind if kind == 'planned' else REALISED}",
+                name=f"{fan}, {kind}",
                 line={"color": COLOURS[fan], "dash": dash},
                 marker={"size": 9, "symbol": "circle" if kind == "planned" else "diamond"},
                 customdata=np.column_stack(
@@ -126,7 +170,7 @@ def interactive_frontier(points: pd.DataFrame) -> go.Figure:
                 ).tolist(),
                 hovertemplate=(
                     "lambda %{customdata[0]:g}<br>CVaR %{x:,.2f} lakh Rs<br>"
-                    "mean %{y:,.2f} lakh Rs<br>worst day, hindsight, %{customdata[1]:,.2f} lakh Rs"
+                    "mean %{y:,.2f} lakh Rs<br>worst day %{customdata[1]:,.2f} lakh Rs"
                 ),
             )
     says = (

@@ -28,6 +28,8 @@ RULES = {  # key: name, form
     "terminal": ("End of a day", "{}"),
     "midnight": ("Energy at midnight", "{}"),
     "unbacked_max_mwh_per_day": ("DAM trade not run, at most", "{:,.0f} MWh a day"),
+    "foresight": ("RTM surprises counted on in planning", "{:.0%}"),
+    "causal_recourse": ("RTM bids", "{}"),
     "recourse": ("Recourse", "{}"),
     "risk_aversion": ("Risk aversion λ", "{:g}"),
     "alpha": ("Tail share α", "{:.0%}"),
@@ -48,6 +50,8 @@ MEANINGS = {
     ("terminal", "value"): "value: what is left has a price in the plan",
     ("terminal", "free"): "free: nothing is asked for",
     ("unbacked_max_mwh_per_day", None): "no limit",
+    ("causal_recourse", "dynamic"): "dynamic: quantities by price",
+    ("causal_recourse", "expected"): "expected: quantities, on expected prices",
     ("midnight", "own"): "own: what the day-ahead schedule by itself leaves",
     ("midnight", "plan"): "plan: what the whole plan, real time included, expects",
 }
