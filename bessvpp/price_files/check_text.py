@@ -51,7 +51,7 @@ def _summary(report: Report) -> str:
         if report.refused
         else "everything here can be trusted"
     )
-    lines = [f"{n_sources:,} tables read: {verdict}"]
+    lines = [f"tables read: {n_sources:,}; {verdict}"]
     for market in sorted({day.market for day in report.days}):
         own = [day for day in report.days if day.market == market]
         dates = {day.date for day in own}

@@ -50,7 +50,7 @@ def _refuse_areas(sheet: Sheet, labels: list[list[str]]) -> None:
             refuse(
                 f"{sheet.source}, row {sheet.number(at)}",
                 f"names prices of bid areas ({areas[0]}, {areas[1]} and so on), which are no MCP "
-                "where the grid is congested, and no MCP",
+                "where the grid is congested, and no column that is named MCP",
                 "download the Market Snapshot, or say under column_names in params/market.yaml "
                 "which column is the MCP and which the start",
             )

@@ -229,7 +229,7 @@ def test_of_a_folder_of_months_the_summary_comes_first_and_then_what_needs_atten
     assert main(["check", str(tmp_path)]) == 1
     text = capsys.readouterr().out
     lines = text.splitlines()
-    assert lines[0] == "59 tables read: 1 refused, told below"
+    assert lines[0] == "tables read: 59; 1 refused, told below"
     assert "2019-05-01 to 2024-04-30: 1,797 days, 1,796 of them whole" in lines[1]
     assert len(lines) < 40
     assert text.count("is not in MW and is not used") == 1
@@ -246,6 +246,6 @@ def test_of_a_folder_of_months_the_summary_comes_first_and_then_what_needs_atten
 def test_few_days_are_listed_one_by_one(tmp_path):
     report = check_files([write(tmp_path, snapshot([DAY], prices(96)))], RULES)
     text = report.as_text()
-    assert text.startswith("1 tables read: everything here can be trusted\n  DAM  2025-08-07")
+    assert text.startswith("tables read: 1; everything here can be trusted\n  DAM  2025-08-07")
     assert "96/96" in text
     assert "not listed" not in text

@@ -299,7 +299,7 @@ def turn(rows, a, b):
 
 
 def relabel(rows, a, b):
-    rows[a % len(rows)]["time_block"] = rows[b % len(rows)]["time_block"]
+    rows[a % len(rows)]["time_block"] = rows[b % len(rows)].get("time_block")
 
 
 def redate(rows, a, b):
@@ -308,7 +308,7 @@ def redate(rows, a, b):
         None,
         "07-30-2025",
         "2025-07-30",
-        rows[b % len(rows)]["date"],
+        rows[b % len(rows)].get("date"),
     ][b % 5]
 
 
@@ -319,7 +319,7 @@ def forget(rows, a, b):
 def rename(rows, a, b):
     old = list(rows[0])[a % len(rows[0])]
     for row in rows:
-        row[["mcp", "DATE ", "hour", "rtm_mcp", "foo"][b % 5]] = row.pop(old, None)
+        row[["mcv", "DATE ", "hour", "block", "foo"][b % 5]] = row.pop(old, None)
 
 
 def shift(rows, a, b):
