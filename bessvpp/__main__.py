@@ -161,9 +161,16 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
         "--data", metavar="PATH", help="prices up to this morning (default: what the run read)"
     )
     parser.add_argument("--date", metavar="YYYY-MM-DD", help="delivery day")
-    parser.add_argument("--params", metavar="DIR", help="parameter files (default: the run's)")
     parser.add_argument(
-        "--fan", choices=("original", "recalibrated"), default="recalibrated", help="which fan"
+        "--params",
+        metavar="DIR",
+        help="parameter files of battery, costs, rules and risk, all taken as they are "
+        "(default: the run's)",
+    )
+    parser.add_argument(
+        "--fan",
+        choices=("original", "recalibrated"),
+        help="which fan (default: that of the parameter files, recalibrated where they say both)",
     )
     parser.add_argument(
         "--energy",
@@ -179,20 +186,21 @@ def _plan(words: argparse.Namespace) -> int:
     from bessvpp.desk.plan import plan_day_ahead
     from bessvpp.desk.report import describe_plan, track_record, write_plan
     from bessvpp.plots.dispatch import day_ahead
-    from bessvpp.runs.contents import run_market, run_parameters
+    from bessvpp.runs.contents import run_market
     from bessvpp.runs.folder import RunFolder
+    from bessvpp.runs.inherited import run_parameters
 
     outputs = _run_folder(words.outputs, words.profile)
     run = RunFolder(outputs)
     params = run_parameters(run, words.params)
     _tell_doubts(params)
-    market = run_market(run, params, words.data)
+    market, fan = run_market(run, params, words.data), words.fan or params.backtest.fans[-1]
     planned = plan_day_ahead(
         run,
         market,
         params,
         date=parse_date(words.date) if words.date else None,
-        fan=words.fan,
+        fan=fan,
         e_start_mwh=parse_energy(words.energy, params.bess) if words.energy else None,
     )
     sheet = write_plan(run, planned, params.bess.units)
@@ -201,7 +209,7 @@ def _plan(words: argparse.Namespace) -> int:
     if status != "complete":
         print(f"note: the run in {outputs} is {status}", file=sys.stderr)
     print(describe_plan(planned, market, params))
-    print(f"\n{track_record(run, words.fan)}")
+    print(f"\n{track_record(run, fan)}")
     print(f"\nBid sheet: {sheet}")
     return 0
 
@@ -261,7 +269,12 @@ def add_check(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print all of it, with every day, as JSON"
     )
-    parser.add_argument("--params", default="", metavar="DIR", help="folder of parameter files")
+    parser.add_argument(
+        "--params",
+        default="",
+        metavar="DIR",
+        help="parameter files: caps, floor, columns",
+    )
     parser.set_defaults(call=_check)
 
 
@@ -269,10 +282,17 @@ def _check(words: argparse.Namespace) -> int:
     import json
 
     from bessvpp.params.load import load_params
-    from bessvpp.price_files.check import check_files
+    from bessvpp.price_files.check import READ_BY, check_files
 
-    rules = load_params(user_path(words.params) if words.params else "").market
-    report = check_files([user_path(file) for file in words.files], rules)
+    params = load_params(user_path(words.params) if words.params else "")
+    idle = [key for key in params.differing(load_params()) if key not in READ_BY]
+    if idle:
+        print(
+            f"note: {words.params}: price files are read by {', '.join(READ_BY)} alone; its "
+            f"{', '.join(idle)} have no bearing on them",
+            file=sys.stderr,
+        )
+    report = check_files([user_path(file) for file in words.files], params.market)
     text = json.dumps(report.as_json(), indent=2) if words.json else report.as_text()
     print(text, flush=True)
     return 0 if report.ok else 1

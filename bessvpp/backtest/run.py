@@ -16,8 +16,9 @@ from bessvpp.market.history import Market
 from bessvpp.params.load import Params
 from bessvpp.params.study import FanName
 from bessvpp.prices import PriceScenarios
-from bessvpp.runs.contents import read_fan, read_forecasts, run_parameters
+from bessvpp.runs.contents import read_fan, read_forecasts
 from bessvpp.runs.folder import RunFolder
+from bessvpp.runs.inherited import run_parameters
 
 Part = TypeVar("Part")
 

@@ -28,8 +28,9 @@ from bessvpp.params.load import Params
 from bessvpp.params.study import FanName
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
-from bessvpp.runs.contents import recorded_method, run_parameters
+from bessvpp.runs.contents import recorded_method
 from bessvpp.runs.folder import RunFolder
+from bessvpp.runs.inherited import run_parameters
 from bessvpp.scenarios.copula import copula_correlation
 from bessvpp.scenarios.draw import draw_day, joint_uniforms
 from bessvpp.settlement.day import settle_as_committed

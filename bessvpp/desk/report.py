@@ -11,7 +11,7 @@ import pandas as pd
 from bessvpp.desk.plan import DayAheadPlan
 from bessvpp.market.clock import delivery_starts
 from bessvpp.market.history import MARKETS, Market
-from bessvpp.params.bess import UnitParams
+from bessvpp.params.bess import BessParams, UnitParams
 from bessvpp.params.forecast import level_name
 from bessvpp.params.load import Params
 from bessvpp.params.study import FanName
@@ -59,8 +59,8 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
     weights = planned.scenarios.weights
     return (
         f"Delivery day {planned.date}, {source}, {planned.fan} fan of "
-        f"{len(planned.scenarios.weights)} scenarios, {params.backtest.commitment} commitment, "
-        f"terminal rule {params.backtest.terminal}, lambda {risk.aversion:g}\n\n"
+        f"{len(planned.scenarios.weights)} scenarios.\n{params.rules_in_force()}\n"
+        f"{describe_battery(params.bess)}\n\n"
         f"{hourly.to_string()}\n\n"
         f"Prices in Rs/MWh. {len(planned.sheet)} bids in steps of "
         f"{params.market.bid_step_mw:g} MW.\n"
@@ -74,6 +74,21 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
         f"  as committed, no RTM trade     {weights @ planned.alone_rs:10,.0f} "
         f"{cvar(planned.alone_rs, risk.alpha, weights):12,.0f}"
     )
+
+
+def describe_battery(bess: BessParams) -> str:
+    """The units and their connection, a line each."""
+    lines = [f"Connection of {bess.connection_limit_mw:g} MW."]
+    for unit in bess.units:
+        charge = "" if unit.p_charge_max_mw is None else f", charge {unit.p_charge_max_mw:g} MW"
+        cycles = unit.max_cycles_per_day
+        lines.append(
+            f"{unit.name}: {unit.p_max_mw:g} MW{charge}, {unit.e_min_mwh:g} to {unit.e_max_mwh:g} "
+            f"of {unit.e_nameplate_mwh:g} MWh, target {unit.e_target_mwh:g}"
+            + ("" if cycles is None else f", at most {cycles:g} cycles a day")
+            + "."
+        )
+    return "\n".join(lines)
 
 
 def track_record(run: RunFolder, fan: FanName) -> str:

@@ -37,6 +37,39 @@ class Params(Section):
     backtest: BacktestParams
     risk: RiskParams
 
+    def rules_in_force(self) -> str:
+        """By which rules days are planned, and how risk is weighed, in words.
+
+        Examples
+        --------
+        >>> bv.load_params(commitment="financial").rules_in_force().split(", ")[:3]
+        ['Commitment financial', 'terminal rule value', 'midnight rule plan']
+        """
+        rules, market, risk = self.backtest, self.market, self.risk
+        limit = rules.unbacked_max_mwh_per_day
+        return (
+            f"Commitment {rules.commitment}, terminal rule {rules.terminal}, midnight rule "
+            f"{rules.midnight}, lambda {risk.risk_aversion:g}, tail share {risk.alpha:g}, hurdles "
+            f"of Rs {market.hurdle_dam_rs_per_mwh:g}/MWh in the DAM and "
+            f"{market.hurdle_rtm_rs_per_mwh:g} in the RTM, {rules.recourse} recourse, foresight "
+            f"{rules.foresight:g}"
+            + (
+                ""
+                if limit is None
+                else f", at most {limit:g} MWh a day in the DAM that are not run"
+            )
+            + "."
+        )
+
+    def differing(self, other: Params) -> list[str]:
+        """Fields whose values differ, in the order of their sections."""
+        return [
+            name
+            for section in SECTIONS
+            for name, value in getattr(self, section)
+            if value != getattr(getattr(other, section), name)
+        ]
+
     def doubts(self) -> list[str]:
         """Values that are allowed and yet look like a slip of units."""
         told = []
@@ -78,6 +111,12 @@ class DeskParams(Section):
                     f"{name}: a hurdle is for prices that are only expected, and the recourse of a "
                     "replay knows them: leave out hurdle_dam_rs_per_mwh and hurdle_rtm_rs_per_mwh"
                 )
+        penalty = self.booked.off_dam_penalty_rs_per_mwh
+        if penalty and penalty != self.planned.off_dam_penalty_rs_per_mwh:
+            raise ValueError(
+                f"booked: off_dam_penalty_rs_per_mwh = {penalty:g} is never booked, and planned "
+                "names another: set it to 0"
+            )
         return self
 
 

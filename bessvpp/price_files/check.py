@@ -32,6 +32,14 @@ from bessvpp.price_files.merge import (
 )
 from bessvpp.price_files.tables import PriceTable
 
+READ_BY = (
+    "block_minutes",
+    "price_floor_rs_per_mwh",
+    "price_caps",
+    "rtm_session_minutes",
+    "column_names",
+)
+"""The parameters by which price files are read; no other has a bearing on them."""
 TOUCH = 0.005  # Rs/MWh; a price so close to the cap is at the cap
 
 

@@ -92,7 +92,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bessvpp.errors import MissingArtefactError
+from bessvpp.errors import MissingArtefactError, ParameterError
 from bessvpp.files import user_path
 from bessvpp.forecasting.boosting import MarketModels, model_from_text
 from bessvpp.forecasting.quantiles import QuantileForecast
@@ -100,7 +100,7 @@ from bessvpp.forecasting.splits import Splits
 from bessvpp.market.history import MARKETS, Market
 from bessvpp.market.read import read_market
 from bessvpp.params.forecast import ForecastParams, level_name
-from bessvpp.params.load import FIELDS, Params, load_params
+from bessvpp.params.load import Params
 from bessvpp.prices import PriceScenarios
 from bessvpp.runs.folder import RunFolder
 
@@ -120,22 +120,25 @@ def recorded_method(run: RunFolder, market: str, params: ForecastParams) -> str:
     return run.read_json("recalibration.json")[market]
 
 
-def run_parameters(run: RunFolder, folder: str | None) -> Params:
-    """Parameters of the run that trained the models, or of other parameter files.
-
-    The notebook parameters are always the run's: the models rest on them.
-    """
-    recorded = run.read_json("manifest.json")["parameters"]
-    knobs = {key: value for key, value in recorded["knobs"].items() if key in FIELDS}
-    return load_params(recorded["folder"] if folder is None else user_path(folder), **knobs)
-
-
 def run_market(run: RunFolder, params: Params, data: str | None) -> Market:
-    """Prices to plan from: files given, else what the run read, as it is now."""
+    """Prices to plan from: files given, else what the run read, as it is now.
+
+    Raises
+    ------
+    ParameterError
+        where the run read no files and the parameters say how files are read.
+    """
     if data is None:
         data = run.read_json("manifest.json")["parameters"]["knobs"]["data"]
     if not data:
-        return Market.from_frame(run.read_frame("market.parquet"))
+        market, rules = Market.from_frame(run.read_frame("market.parquet")), params.market
+        if rules.column_names or rules.block_minutes not in (None, market.block_minutes):
+            raise ParameterError(
+                f"block_minutes ({rules.block_minutes}) and column_names ({rules.column_names}) "
+                "say how price files are read, and the run's market, in blocks of "
+                f"{market.block_minutes} minutes, was read from none: give files with --data"
+            )
+        return market
     return read_market(user_path(data), params.market)
 
 

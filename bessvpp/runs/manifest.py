@@ -61,6 +61,7 @@ def new_manifest(
     previous = read_manifest(folder.path) or {"notebooks": {}, "parameters": {}}
     recorded: dict[str, Any] = {
         "knobs": parameters.knobs,
+        "given": list(parameters.given),
         "folder": str(parameters.folder),
         "sections": parameters.sections.model_dump(mode="json"),
         "sha256": parameters.sha256,

@@ -104,6 +104,7 @@ class RunParameters:
     folder : of the parameter files
     knobs : the value of each notebook parameter, ``outputs`` and ``params`` aside
     sections : the parameter files with the knobs put in
+    given : names of those that the profile or ``-p`` gave, before the parameter files
     declared : for each notebook, the names that it declares
     data : where prices come from, and their sha256 unless they are synthetic
     sha256 : of whatever changes a result
@@ -112,6 +113,7 @@ class RunParameters:
     profile: str
     folder: Path
     knobs: dict[str, Any]
+    given: tuple[str, ...]
     sections: Params
     declared: dict[str, tuple[str, ...]]
     data: dict[str, Any]
@@ -163,6 +165,7 @@ def resolve(
         profile=name,
         folder=folder,
         knobs=knobs,
+        given=tuple(values),
         sections=sections,
         declared={notebook: tuple(declared) for notebook, declared in literals.items()},
         data=data,

@@ -473,7 +473,7 @@ def test_the_forecast_and_each_units_schedule_are_written_beside_the_sheet(
 def test_a_plan_in_words_says_its_rules_and_adds_up(planned, study):
     text = describe_plan(planned, study.market, study.params)
     assert f"Delivery day {planned.date}, exchange data, recalibrated fan of 6 scenarios" in text
-    assert "physical commitment, terminal rule hard, lambda 0.3" in text
+    assert "Commitment physical, terminal rule hard, midnight rule own, lambda 0.3" in text
     weights = planned.scenarios.weights
     told = f"{weights @ planned.causal_rs:,.0f} .*{cvar(planned.causal_rs, 0.4, weights):,.0f} "
     assert re.search(told, text)

@@ -44,7 +44,7 @@ def test_the_projects_own_files_are_valid_and_hold_the_published_defaults():
     assert params.market.dam_gate == 11 * 60
     assert params.market.fee_dam_rs_per_mwh == params.market.fee_rtm_rs_per_mwh == 20
     assert params.market.dsm_share_of_flow == params.market.off_dam_penalty_rs_per_mwh == 0
-    assert (params.backtest.commitment, params.backtest.terminal) == ("physical", "hard")
+    assert (params.backtest.commitment, params.backtest.terminal) == ("physical", "value")
     assert set(params.forecast.levels) >= {0.1, 0.25, 0.5, 0.75, 0.9}
 
 

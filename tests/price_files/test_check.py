@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
 import pytest
+from other_values import OTHER, every_value, put, write_params
 from price_cases import DAY, FIRST, green, prices, snapshot, write, write_xlsx
+from small_cases import FIELDS
 from stand_in import BOTH, DAM, GDAM, HOURS, QUARTERS, RTM, summary_of
 
 from bessvpp.__main__ import main
 from bessvpp.params.load import load_params
-from bessvpp.price_files.check import check_files
+from bessvpp.price_files.check import READ_BY, check_files
 
 RULES = load_params().market
 
@@ -249,3 +252,30 @@ def test_few_days_are_listed_one_by_one(tmp_path):
     assert text.startswith("tables read: 1; everything here can be trusted\n  DAM  2025-08-07")
     assert "96/96" in text
     assert "not listed" not in text
+
+
+def test_each_value_given_to_a_check_changes_it_or_is_told_to_have_no_bearing(tmp_path, capsys):
+    data, files = tmp_path / "data", write_params(tmp_path / "own", FIELDS)
+    data.mkdir()
+    values = np.linspace(30, 9000, 96).round(2)
+    write(data, snapshot([DAY], values), "dam.csv")
+    write(data, snapshot([DAY], values, market="RTM"), "rtm.csv")
+    renamed = [
+        ["Clearing Rate" if str(cell).startswith("MCP") else cell for cell in row]
+        for row in snapshot([DAY], values)
+    ]
+    write(data, renamed, "copy.csv")
+    write(data, snapshot(["08-08-2025"], values[::4], length=60), "hours.csv")
+    before = told(capsys, data, "--params", files)
+    of_project = load_params()
+    for section, key in every_value():
+        if OTHER[section][key] == getattr(getattr(of_project, section), key, None):
+            continue  # nothing is asked for
+        fields = copy.deepcopy(FIELDS)
+        put(fields, section, key, 60 if key == "block_minutes" else OTHER[section][key])
+        write_params(files, fields)
+        code = main(["check", "--json", "--params", str(files), str(data)])
+        printed = capsys.readouterr()
+        idle = key.split(".")[0] in printed.err.partition("alone; its ")[2]
+        assert idle or (code, json.loads(printed.out)) != before, key
+        assert idle == (key not in READ_BY), key

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 from dummy_notebooks import write_notebook
+from other_values import OTHER, every_value, put, write_params
 from run_cases import call
+from small_cases import FIELDS
 
 from bessvpp.__main__ import main
 from bessvpp.errors import DataError, ParameterError, RunError
@@ -121,3 +124,19 @@ def test_data_count_by_their_content(three: Path, tmp_path: Path):
     assert call("--only", "01", "-p", "data=a.csv") == 0
     assert call("--only", "01", "-p", "data=same.csv") == 0
     assert call("--only", "01", "-p", "data=other.csv") == RunError.exit_code
+
+
+def test_each_value_of_each_file_makes_another_run_or_is_refused(three: Path, tmp_path: Path):
+    """A run whose parameters have another hash is another run: it is refused in that folder."""
+    kept = dict.fromkeys(("external",), "no such file")
+    files = write_params(tmp_path / "own", FIELDS)
+    before = profiles.resolve("./empty.yaml", params=str(files)).sha256
+    for section, key in every_value():
+        fields = copy.deepcopy(FIELDS)
+        put(fields, section, key, OTHER[section][key])
+        write_params(files, fields)
+        if key in kept:
+            with pytest.raises(DataError, match=kept[key]):
+                profiles.resolve("./empty.yaml", params=str(files))
+        else:
+            assert profiles.resolve("./empty.yaml", params=str(files)).sha256 != before, key

@@ -7,11 +7,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from edge_cases import edge_params
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from other_values import OTHER, fields_with
 from scipy.optimize import linprog
-from small_cases import UNIT, fleet, make_market, make_params, make_window, price_scenarios
+from small_cases import FIELDS, UNIT, fleet, make_market, make_params, make_window, price_scenarios
 
 from bessvpp.__main__ import main
 from bessvpp.backtest import policies
@@ -297,6 +299,45 @@ def test_a_hurdle_is_refused_where_prices_are_known(tmp_path):
     path.write_text(text.replace("planned:", "planned:\n  hurdle_rtm_rs_per_mwh: 50.0", 1), "utf-8")
     with pytest.raises(ParameterError, match=r"desk\.yaml: .*planned: a hurdle"):
         load_desk(path)
+
+
+def test_each_value_of_a_desk_changes_its_books_or_is_refused(files, tmp_path):
+    dam, rtm = (np.maximum(price, 1.0) for price in two_days())
+    rtm[0, 12:16], rtm[1, 12:16] = 1.0, 9000.0
+    dam_mw = np.zeros((2, 24))
+    dam_mw[:, 3:5], dam_mw[:, 12:15], dam_mw[:, 18:21] = -50.0, 20.0, 50.0
+    prices, schedule = files(dam, rtm, dam_mw)
+    path, silent = tmp_path / "desk.yaml", []
+
+    def books(desk: dict) -> list:
+        path.write_text(yaml.safe_dump(desk), "utf-8")
+        return replay(read_schedule(schedule), prices, make_params().market, load_desk(path))[
+            "days"
+        ]
+
+    own = [key for key in OTHER["market"] if key.partition(".")[0] in Costs.model_fields]
+    idle = {"units.name"}  # a name is a name
+    # of a given DAM schedule these are the same whatever its recourse does
+    idle |= {"fee_dam_rs_per_mwh in planned", "scheduling_rs_per_day in planned"}
+    cases = [("bess", key, "") for key in OTHER["bess"]]
+    cases += [("market", key, part) for key in own for part in ("booked", "planned")]
+    for section, key, part in cases:
+        plain, other = (desk_file(fields, part) for fields in fields_with(section, key))
+        try:
+            if books(plain) == books(other):
+                silent.append(key + (f" in {part}" if part else ""))
+        except ParameterError as refusal:
+            if key.partition(".")[0] not in str(refusal):
+                silent.append(f"{key}: {refusal}")
+    assert set(silent) == idle
+
+
+def desk_file(fields: dict, part: str) -> dict:
+    """A desk's file of some parameters, whose costs are those of ``part`` alone."""
+    small = {key: FIELDS["market"][key] for key in Costs.model_fields if key in FIELDS["market"]}
+    costs = {key: fields["market"][key] for key in Costs.model_fields if key in fields["market"]}
+    parts = {"booked": small, "planned": small} | ({part: costs} if part else {})
+    return {"bess": fields["bess"], "terminal": "hard"} | parts
 
 
 def row_of(column, value):
