@@ -63,14 +63,20 @@ written by ``06_backtest``
 -------------------------------------------------------------------------------------------------
 ``backtest_daily.parquet``            a row a policy, way of settling and day: the ledger, trades,
                                       flows, stored energy at both midnights
-``backtest_summary.json``             ``rules``, the ``policies`` in figures, the ``lead``; a key
+``backtest_summary.json``             ``rules``, the ``policies`` in figures, the ``lead``, each
+                                      two-stage plan over every other policy with its band; a key
                                       that does not say ``causal`` or ``dam_only`` is with
                                       hindsight recourse
+``ideas_daily.parquet``               net of each day with and without each idea of the plan
+``ideas.json``                        what each idea earns over all days, with its band
 ------------------------------------  -----------------------------------------------------------
 written by ``07_efficient_frontier``
 -------------------------------------------------------------------------------------------------
-``frontier.parquet``                  a row a fan and lambda: planned mean and CVaR; realised
-                                      mean, CVaR and worst day, with hindsight recourse, and bands
+``frontier.parquet``                  a row a fan and lambda: planned and realised mean and CVaR
+                                      with causal recourse, bands, whether dominated; what the
+                                      ``programme`` counts on, and ``hindsight``
+``frontier_daily.parquet``            a row a fan, lambda and day: planned mean, realised net, its
+                                      place in the planned distribution
 ``frontier.json``                     the same, with ``rules``
 ``frontier.png``                      its picture
 ------------------------------------  -----------------------------------------------------------
