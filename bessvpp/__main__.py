@@ -170,7 +170,7 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--fan",
         choices=("original", "recalibrated"),
-        help="which fan (default: that of the parameter files, recalibrated where they say both)",
+        help="which fan (default: that of the parameter files; the run's choice if they say both)",
     )
     parser.add_argument(
         "--energy",
@@ -186,7 +186,7 @@ def _plan(words: argparse.Namespace) -> int:
     from bessvpp.desk.plan import plan_day_ahead
     from bessvpp.desk.report import describe_plan, track_record, write_plan
     from bessvpp.plots.dispatch import day_ahead
-    from bessvpp.runs.contents import run_market
+    from bessvpp.runs.contents import recorded_fan, run_market
     from bessvpp.runs.folder import RunFolder
     from bessvpp.runs.inherited import run_parameters
 
@@ -194,7 +194,10 @@ def _plan(words: argparse.Namespace) -> int:
     run = RunFolder(outputs)
     params = run_parameters(run, words.params)
     _tell_doubts(params)
-    market, fan = run_market(run, params, words.data), words.fan or params.backtest.fans[-1]
+    market, fan = (
+        run_market(run, params, words.data),
+        words.fan or recorded_fan(run, params.backtest),
+    )
     planned = plan_day_ahead(
         run,
         market,

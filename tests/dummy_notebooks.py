@@ -44,6 +44,7 @@ folder.write_json(
         "rules": RULES,
         "policies": dict.fromkeys(("nothing_committed", "yesterday", "two_stage_original"), policy)
         | {"ceiling": {"net_rs": 1e6}},
+        "plan": "two_stage_original",
         "lead": {
             "settlement": "with causal recourse",
             "policy": "nothing_committed",

@@ -11,6 +11,7 @@ import pandas as pd
 from bessvpp.backtest.policies import BASELINE
 from bessvpp.backtest.simulate import CEILING, Backtest
 from bessvpp.backtest.window import Window
+from bessvpp.params.study import FanName
 from bessvpp.risk import bootstrap_band, cvar
 from bessvpp.settlement.day import AS_COMMITTED, CAUSAL, HINDSIGHT
 
@@ -154,8 +155,10 @@ def rules(window: Window) -> dict[str, object]:
     }
 
 
-def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
+def summarise(window: Window, backtest: Backtest, fan: FanName | None = None) -> dict[str, object]:
     """The backtest in one table: ``rules``, and ``policies`` by name.
+
+    ``fan`` is the one to plan with (``contents.recorded_fan``), the last one by default.
 
     ``net_rs`` is with hindsight recourse, ``net_rs_causal`` with causal recourse, and
     ``net_rs_dam_only`` as committed. Both recourses are measured against one ceiling, as
@@ -168,6 +171,7 @@ def summarise(window: Window, backtest: Backtest) -> dict[str, object]:
     planned = net.columns[net.columns.str.startswith("two_stage")]
     return {
         "rules": rules(window),
+        "plan": f"two_stage_{fan or list(window.fans)[-1]}",
         "ceiling_gap_rs": {way: bound.gap_rs for way, bound in backtest.ceilings.items()},
         "ceiling_across_midnights_rs": {
             way: bound.across_midnights_rs for way, bound in backtest.ceilings.items()

@@ -107,6 +107,7 @@ from bessvpp.market.history import MARKETS, Market
 from bessvpp.market.read import read_market
 from bessvpp.params.forecast import ForecastParams, level_name
 from bessvpp.params.load import Params
+from bessvpp.params.study import BacktestParams, FanName
 from bessvpp.prices import PriceScenarios
 from bessvpp.runs.folder import RunFolder
 
@@ -124,6 +125,14 @@ def recorded_method(run: RunFolder, market: str, params: ForecastParams) -> str:
     if params.recalibration != "auto":
         return params.recalibration
     return run.read_json("recalibration.json")[market]
+
+
+def recorded_fan(run: RunFolder, params: BacktestParams) -> FanName:
+    """The fan that the parameters name; of both, the one that did better on earlier days."""
+    if params.fan != "both":
+        return params.fan
+    fan: FanName = run.read_json("fan_choice.json")["fan"]
+    return fan
 
 
 def run_market(run: RunFolder, params: Params, data: str | None) -> Market:

@@ -44,7 +44,7 @@ class Answer:
             self.ceiling_rs = float(summary["policies"][CEILING]["net_rs"])
             net = daily[daily["settlement"] == self.way]
             self.net = net.pivot(index="date", columns="policy", values="net_rs")
-            self.plan = [name for name in policies if name.startswith(PLAN)][-1]
+            self.plan = str(summary["plan"])
             ruled_out = (NOTHING, CEILING)
             simple = [n for n in policies if n not in ruled_out and not n.startswith(PLAN)]
             self.best_simple = max(simple, key=lambda name: self.net[name].sum())

@@ -42,6 +42,7 @@ def run(tmp_path):
     summary = {
         "rules": RULES,
         "policies": {name: {} for name in NETS} | {"ceiling": {"net_rs": 4e6}},
+        "plan": "two_stage_recalibrated",
         "lead": {"settlement": "with causal recourse"},
     }
     folder.write_json("backtest_summary.json", summary)
