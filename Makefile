@@ -38,14 +38,16 @@ book: $(READY)  ## the report
 	@$(RUN) -m bessvpp run --profile book $(ARGS)
 	@$(RUN) -m bessvpp book --profile book
 
-# The notebooks are tested in their order, in one process: each reads files of those before it.
+# Files of tests go to all cores; the notebooks are tested in their order, in one process, for each
+# reads files of those before it.
 test: $(READY)  ## every check
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 	@rm -rf $(NBVAL_OUTPUTS)
+	@$(RUN) -m pytest -n auto --dist loadfile -p no:cacheprovider --durations=10 tests
 	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest --nbval-lax --nbval-current-env \
-	  --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=600 -p no:cacheprovider --durations=10 tests notebooks
+	  --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=600 -p no:cacheprovider --durations=10 notebooks
 
 # ARGS="tests/test_x.py" for some of them.
 hard: $(READY)  ## the tests beside busy loops, under other kernels and hash seeds
