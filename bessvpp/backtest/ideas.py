@@ -77,17 +77,17 @@ IDEAS = (
 )
 """What is compared; a gain may be a loss."""
 
-STAIRCASE = (
-    "RTM alone",
-    "simple rule",
-    "hard target",
-    "hard target, midnight by plan",
-    "without hurdles",
-    PLAN,
-    "RTM known in recourse",
-    CEILING,
-)
-"""From nothing committed to the ceiling, an idea a step."""
+STAIRCASE = {
+    "RTM alone": "RTM alone",
+    "simple rule": "a simple rule",
+    "hard target": "two-stage plan, each midnight its own",
+    "hard target, midnight by plan": "midnight by the whole plan",
+    "without hurdles": "energy kept at its worth V",
+    PLAN: "a hurdle",
+    "RTM known in recourse": "RTM known in recourse",
+    CEILING: "ceiling: all prices known",
+}
+"""From nothing committed to the ceiling, an idea a step: each variant with what it adds."""
 
 
 def variants(window: Window, fan: str) -> dict[str, Variant]:

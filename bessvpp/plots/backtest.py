@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -118,7 +118,7 @@ def waterfall(ledger_rs: Mapping[str, float], synthetic: bool) -> Figure:
     axis.axhline(0, color="black", lw=0.8)
     axis.set_title("From revenue to net")
     axis.set_ylabel("lakh Rs")
-    axis.margins(y=0.12)
+    axis.set_ylim(min(0, ends.min()) * 1.1, ends.max() * 1.12)
     axis.grid(axis="x", visible=False)
     says = (
         "From revenue down to net, an entry of the ledger a bar: "
@@ -127,12 +127,13 @@ def waterfall(ledger_rs: Mapping[str, float], synthetic: bool) -> Figure:
     return finished(figure, synthetic, says)
 
 
-def staircase(nets: pd.DataFrame, steps: Sequence[str], synthetic: bool) -> Figure:
+def staircase(nets: pd.DataFrame, steps: Mapping[str, str], synthetic: bool) -> Figure:
     """Net of all days from one step to the next, each with what it adds to the one below it.
 
     Parameters
     ----------
     nets : a row a day, a column a step [Rs]
+    steps : columns in their order, and what each adds
     """
     figure, axes = new_figure(1, 1, 4.2)
     axis = axes[0, 0]
@@ -145,7 +146,7 @@ def staircase(nets: pd.DataFrame, steps: Sequence[str], synthetic: bool) -> Figu
     for place, (total, added) in enumerate(zip(totals, totals - before, strict=True)):
         added_text = "" if place == 0 else f"  ({added:+,.1f})"
         axis.text(high[place], place, f" {total:,.1f}{added_text}", va="center", size=9)
-    axis.set_yticks(range(len(totals)), steps)
+    axis.set_yticks(range(len(totals)), list(steps.values()))
     axis.invert_yaxis()
     axis.set_title("Net of all days, and what each step adds")
     axis.set_xlabel("lakh Rs, what is left in the battery counted at V")

@@ -12,6 +12,7 @@ from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from bessvpp.plots.style import COLOURS, LAKH, finished, new_figure
+from bessvpp.runs.names import policy_name
 
 KINDS = {"planned": "Planned, along the fan", "realised": "Realised on the days"}
 
@@ -20,7 +21,7 @@ def policy_bars(policies: Mapping[str, Mapping[str, float]], synthetic: bool) ->
     """Net of every policy in each way of settling, under the ceiling where it is one."""
     figure, axes = new_figure(1, 3, 3.8, sharey=True)
     names = list(policies)
-    labels = [name.replace("_", " ") for name in names]
+    labels = [policy_name(name) for name in names]
     for axis, key, title in (
         (axes[0, 0], "net_rs_dam_only", "As committed"),
         (axes[0, 1], "net_rs_causal", "With causal recourse"),
@@ -62,7 +63,7 @@ def gain_over_nothing(daily: pd.DataFrame, names: Sequence[str], synthetic: bool
     for name in names:
         style = "-" if name.startswith("two_stage") else "--"
         colour = _policy_colour(name) if name.startswith("two_stage") else None
-        axes[0, 0].plot(days, gain[name], style, color=colour, lw=1.8, label=name.replace("_", " "))
+        axes[0, 0].plot(days, gain[name], style, color=colour, lw=1.8, label=policy_name(name))
     axes[0, 0].axhline(0, color="black", lw=0.8)
     axes[0, 0].set_title(f"Cumulated gain over committing nothing, {daily['settlement'].iloc[0]}")
     axes[0, 0].set_ylabel("lakh Rs")
