@@ -39,7 +39,8 @@ def place(study: Study, study_run: RunFolder, tmp_path_factory):
         for key in {"dam_gate", "dam_results"} & content.keys():
             content[key] = f"{content[key] // 60:02d}:{content[key] % 60:02d}"
         run.write_text(f"params/{name}.yaml", yaml.safe_dump(content))
-    recorded = {"folder": str(run.path / "params"), "knobs": {}}
+    sections = study.params.model_dump(mode="json")
+    recorded = {"folder": str(run.path / "params"), "knobs": {}, "sections": sections}
     run.write_json("manifest.json", {"parameters": recorded})
     spreads = intraday.spread_training_set(study.market, study.splits.train, study.params.market)
     contents.save_intraday(run, intraday.train_spread_model(*spreads, study.params.forecast))
