@@ -25,6 +25,7 @@ _opened, __dir__, __all__ = lazy_loader.attach(
         "risk": ["Risk", "cvar", "value_at_risk"],
         "battery": ["start_energy"],
         "optimizer.problem": ["Problem"],
+        "optimizer.energy_value": ["with_energy_value"],
         "optimizer.foresight": ["foreseen"],
         "optimizer.dispatch": ["plan_day", "sweep"],
         "settlement.day": ["settle"],

@@ -33,9 +33,10 @@ def plan_day(problem: Problem, scenarios: PriceScenarios, risk: Risk = RISK_NEUT
     >>> rtm = np.stack([dam - 900, dam + 2500])  # mostly below the DAM, at times far above
     >>> fan = bv.PriceScenarios(np.stack([dam, dam]), rtm, weights=np.array([0.8, 0.2]))
     >>> problem = bv.Problem.of_day(bv.load_params(), e_start_mwh=[100], block_hours=1.0)
+    >>> problem = bv.with_energy_value(problem, dam)
     >>> plan = bv.plan_day(problem, fan, bv.Risk(aversion=0.1, alpha=0.05))
     >>> round(plan.mean_rs / 1e5, 2), round(plan.cvar_rs / 1e5, 2)  # lakh Rs
-    (3.27, 3.19)
+    (7.25, 7.25)
     """
     return programme(problem, scenarios, risk.aversion > 0).solve(risk)
 
@@ -63,9 +64,10 @@ def sweep(
     >>> rtm = np.stack([dam - 900, dam + 2500])  # mostly below the DAM, at times far above
     >>> fan = bv.PriceScenarios(np.stack([dam, dam]), rtm, weights=np.array([0.8, 0.2]))
     >>> problem = bv.Problem.of_day(bv.load_params(), block_hours=1.0)
+    >>> problem = bv.with_energy_value(problem, dam)
     >>> plans = bv.sweep(problem, fan, lambdas=[0.0, 1.0], alpha=0.05)
     >>> [(round(plan.mean_rs / 1e5, 2), round(plan.cvar_rs / 1e5, 2)) for plan in plans]
-    [(3.3, 2.84), (3.24, 3.24)]
+    [(7.29, 6.83), (7.25, 7.25)]
     """
     day = programme(problem, scenarios, max(lambdas) > 0)
     plans = {}

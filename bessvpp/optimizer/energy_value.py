@@ -19,6 +19,14 @@ def with_energy_value(problem: Problem, dam: np.ndarray) -> Problem:
     Parameters
     ----------
     dam : (T,) expected DAM prices of the day after, from what is known at the gate
+
+    Examples
+    --------
+    >>> problem = bv.Problem.of_day(bv.load_params(), block_hours=1.0)
+    >>> dear_evening = 4000 + 2000 * np.cos((np.arange(24) - 19) * np.pi / 12)
+    >>> (value,) = bv.with_energy_value(problem, dear_evening).energy_values
+    >>> bool(value(100) > value(60) > value(20))  # Rs, of 100, 60 and 20 MWh
+    True
     """
     if problem.terminal != "value":
         return problem

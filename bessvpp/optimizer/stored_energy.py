@@ -166,7 +166,7 @@ def _end(problem: Problem, i: int) -> Worth:
     if problem.terminal == "hard":
         knots = np.array([unit.e_min_mwh, unit.e_target_mwh, unit.e_max_mwh])
         slopes = np.array([END_PENALTY_RS_PER_MWH, 0.0])
-    elif problem.terminal == "value":
+    elif problem.terminal == "value" and problem.energy_values:
         knots, slopes = _pieces(problem.energy_values[i], *knots)
     return Worth(slopes[None], np.diff(knots)[None])
 

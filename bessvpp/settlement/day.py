@@ -163,12 +163,13 @@ def settle(
     >>> dam = 4000 + 2000 * np.cos((hour - 19) * np.pi / 12)
     >>> prices = bv.PriceScenarios.single(dam, rtm=dam + 300 * np.sin(hour))
     >>> problem = bv.Problem.of_day(bv.load_params(), block_hours=1.0)
+    >>> problem = bv.with_energy_value(problem, dam)
     >>> plan = bv.plan_day(problem, prices, bv.Risk())
     >>> for way in ("as committed", "causal", "hindsight"):  # lakh Rs
     ...     print(f"{bv.settle(problem, plan, prices, way).ledger.net_rs / 1e5:.2f}")
-    -6.47
-    4.89
-    5.25
+    -3.98
+    8.86
+    9.17
     """
     if way == "hindsight":
         return settle_with_recourse(problem, realised, plan.dam_mw)
