@@ -22,7 +22,8 @@ _CHANCE_DAYS = 120
 _GROUP_DAYS = 120
 _CHANCE_STEP = 1.0
 """Of the shift of a chance's log-odds. Chosen among 0.5, 1 and 2 on 13 windows of the real DAM of
-April 2023 to February 2025 and on seeds 401 to 403, for promises kept at no cost in pinball."""
+April 2023 to February 2025 and on seeds 401 to 403: the larger, the closer chances are to what
+came, and the more a whole day's paths swing with the day before."""
 _LEAST_CHANCE = 1e-4
 
 

@@ -221,7 +221,7 @@ def test_thirty_days_after_a_change_of_regime_coverage_is_back_where_the_static_
 
 def test_levels_that_move_by_group_are_back_sooner_than_the_windows_they_rest_on():
     """The same change, with the windows of the project's parameters; 30 days after it."""
-    told = {"recalibration_windows": [30, 60, 120], "group_step": 0.03, "recalibration": "auto"}
+    told = {"recalibration_windows": [30, 60, 120], "group_step": 0.015, "recalibration": "auto"}
     params = make_params(min_group_size=20, **told).forecast
     change, n_days = 130, 190
     dates = np.datetime64("2024-01-01") + np.arange(n_days)
