@@ -62,7 +62,8 @@ class Problem:
     the next day's can start there; the energy really stored ends at the target or above, after
     each day or, without ``target_each_day``, after the last one alone. ``past`` is what a
     recourse can no longer change. ``energy_values``, one a unit, are V(e) under ``value``
-    (``with_energy_value``); without them energy that is kept counts nothing. ``name`` says which day, fan or policy it is, for a message.
+    (``with_energy_value``); without them energy that is kept counts nothing. ``name`` says which
+    day, fan or policy it is, for a message.
 
     Examples
     --------
