@@ -103,7 +103,7 @@ def _frontier_line(axis: Axes, rows: pd.DataFrame, kind: str, fan: str) -> None:
         rows[f"{kind}_{name}_rs"].to_numpy() / LAKH
         for name in ("cvar", "mean", "mean_low", "mean_high")
     )
-    axis.errorbar(x, y, [y - low, high - y], color=COLOURS[fan], lw=0, elinewidth=0.8, alpha=0.6)
+    axis.vlines(x, low, high, color=COLOURS[fan], lw=0.8, alpha=0.6)
     axis.plot(x, y, "-", color=COLOURS[fan], lw=1.5, label=fan)
     hollow = rows[f"{kind}_dominated"].to_numpy()
     for chosen, face in ((~hollow, COLOURS[fan]), (hollow, "white")):
