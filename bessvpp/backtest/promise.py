@@ -92,12 +92,11 @@ def profit_ranks(
     planned: Sequence[np.ndarray], weights: Sequence[np.ndarray], realised: np.ndarray
 ) -> np.ndarray:
     """(D,) mid-rank of each realised profit in its distribution: P(below) + P(equal) / 2."""
-    return np.array(
-        [
-            share @ ((profit < seen) + 0.5 * (profit == seen))
-            for profit, share, seen in zip(planned, weights, realised, strict=True)
-        ]
-    )
+    places = [
+        share @ ((profit < seen) + 0.5 * (profit == seen)) / share.sum()
+        for profit, share, seen in zip(planned, weights, realised, strict=True)
+    ]
+    return np.clip(places, 0.0, 1.0)  # shares of 1 / S may add up to a last bit more than 1
 
 
 def ks_distance(pit: np.ndarray) -> float:
