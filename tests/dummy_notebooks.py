@@ -22,6 +22,7 @@ RULES = {
     "last_day": "2024-01-02",
     "commitment": "physical",
     "terminal": "hard",
+    "causal_recourse": "dynamic",
     "risk_aversion": 0.1,
     "alpha": 0.05,
     "fee_dam_rs_per_mwh_traded": 20.0,

@@ -114,7 +114,11 @@ def surprises(table: pd.DataFrame, synthetic: bool) -> Figure:
     axes[0, 2].xaxis.set_major_formatter(RUPEES)
     handles = axes[0, 0].get_legend_handles_labels()
     figure.legend(*handles, ncols=3, loc="outside upper center")
-    return finished(figure, synthetic)
+    says = (
+        "How surprises of the two markets hang together: of the days as dark dots, of the paths "
+        "of each fan as coloured ones. The shorter the line between, the better the fan."
+    )
+    return finished(figure, synthetic, says)
 
 
 def correlation_matrix(correlation: np.ndarray, synthetic: bool) -> Figure:

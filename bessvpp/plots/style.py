@@ -10,19 +10,15 @@ from __future__ import annotations
 
 import base64
 import io
-import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.gridspec import GridSpec
-from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter
 
 from bessvpp.plots.drawn import drawn_data
+from bessvpp.plots.phone import narrow
 
 COLOURS = {
     "dam": "#0072B2",
@@ -54,9 +50,7 @@ plt.rcParams.update(_STYLE)
 RUPEES = FuncFormatter(lambda value, _: f"{value:,.0f}")
 LAKH = 1e5
 ROOM = 1.15  # above the highest price, for a legend
-WIDTH, PHONE_WIDTH = 8.4, 4.3  # inches; a phone shows the latter on about 360 pixels
-PIXELS_PER_INCH = 144
-PHONE_TITLE, PHONE_LABEL = 34, 24  # letters of a line
+WIDTH, PIXELS_PER_INCH = 8.4, 144  # of a picture, in inches
 
 
 class Picture(Figure):
@@ -72,7 +66,7 @@ class Picture(Figure):
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple:
         """The picture for a notebook; what a book takes besides goes along as metadata."""
         wide = self.png()
-        with narrow(self):
+        with narrow(self, self.grid):
             phone = self.png()
         width, height = (round(inches * 96) for inches in self.get_size_inches())
         book = {
@@ -89,51 +83,6 @@ class Picture(Figure):
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=PIXELS_PER_INCH)
         return base64.b64encode(buffer.getvalue()).decode()
-
-
-@contextmanager
-def narrow(picture: Picture) -> Iterator[None]:
-    """Panels one below the other, as wide as a phone; then as before."""
-    panels = list(picture.grid.ravel())
-    size, places = picture.get_size_inches().copy(), [axis.get_subplotspec() for axis in panels]
-    titles, labels = [axis.get_title(loc="left") for axis in panels], []
-    rows = picture.grid.shape[0]
-    height = size[1] if len(panels) == rows else 0.72 * size[1] / rows * len(panels)
-    legends = [(legend, _narrow_legend(picture, legend)) for legend in list(picture.legends)]
-    ratios = places[0].get_gridspec().get_height_ratios() if len(panels) == rows else None
-    column = GridSpec(len(panels), 1, figure=picture, height_ratios=ratios)
-    for axis, place, title in zip(panels, column, titles, strict=True):
-        axis.set_subplotspec(place)
-        axis.set_title("\n".join(textwrap.wrap(title, PHONE_TITLE)))
-        row = picture.grid[np.argwhere(picture.grid == axis)[0][0]]
-        labels.append((axis, axis.get_ylabel(), axis.yaxis.get_tick_params().get("labelleft")))
-        axis.tick_params(labelleft=row[0].yaxis.get_tick_params().get("labelleft", True))
-        label = axis.get_ylabel() or labels[panels.index(row[0])][1]
-        axis.set_ylabel("\n".join(textwrap.wrap(label, PHONE_LABEL)))
-    picture.set_size_inches(PHONE_WIDTH, height)
-    try:
-        yield
-    finally:
-        picture.set_size_inches(size)
-        for axis, place, title in zip(panels, places, titles, strict=True):
-            axis.set_subplotspec(place)
-            axis.set_title(title)
-        for axis, label, shown in labels:
-            axis.set_ylabel(label)
-            axis.tick_params(labelleft=True if shown is None else shown)
-        for legend, of_phone in legends:
-            of_phone.remove()
-            legend.set(visible=True, in_layout=True)
-
-
-def _narrow_legend(picture: Picture, legend: Legend) -> Legend:
-    """The same legend in one or two columns, in place of the one that is hidden."""
-    labels = [text.get_text() for text in legend.get_texts()]
-    legend.set(visible=False, in_layout=False)
-    columns = 2 if max(map(len, labels)) <= PHONE_TITLE // 2 else 1
-    return picture.legend(
-        legend.legend_handles, labels, ncols=columns, loc="outside upper center", frameon=False
-    )
 
 
 def new_figure(

@@ -209,6 +209,7 @@ def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
         "trust": trust(outputs, answer),
         "n_days": str(answer.n_days),
         "rule_dsm": rules["dsm_share_of_flow"],
+        "rule_recourse": rules["causal_recourse"],
         "rule_fees": f"{rules['fee_dam_rs_per_mwh_traded']} in each market",
         "rule_wear": rules["wear_rs_per_mwh_discharged"],
         "citation": _citation(run),

@@ -1,10 +1,10 @@
-"""A picture's shapes, what it says, and colours that can be told apart."""
+"""What a picture hands over, and colours that can be told apart."""
 
 import itertools
 
 import pytest
 
-from bessvpp.plots.style import COLOURS, PHONE_WIDTH, WIDTH, finished, narrow, new_figure
+from bessvpp.plots.style import COLOURS, finished, new_figure
 
 
 @pytest.fixture
@@ -16,24 +16,6 @@ def picture():
     axes[0, 1].plot([2, 2, 2])
     figure.legend(ncols=3, loc="outside upper center")
     return finished(figure, True, "A line, and one that is flat.")
-
-
-def test_on_a_phone_panels_stand_one_below_the_other_and_each_has_its_unit(picture):
-    with narrow(picture):
-        picture.draw_without_rendering()
-        first, second = (axis.get_position() for axis in picture.grid[0])
-        assert first.y0 > second.y1
-        assert picture.get_size_inches()[0] == PHONE_WIDTH
-        assert [axis.get_ylabel() for axis in picture.grid[0]] == ["Rs/MWh", "Rs/MWh"]
-        assert "\n" in picture.grid[0, 0].get_title(loc="left")
-
-
-def test_after_the_phone_the_picture_is_as_it_was(picture):
-    before = picture.png()
-    with narrow(picture):
-        assert picture.png() != before
-    assert picture.png() == before
-    assert picture.get_size_inches()[0] == WIDTH
 
 
 def test_a_notebook_gets_the_picture_its_words_and_its_data(picture):

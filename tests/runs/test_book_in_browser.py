@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from book_cases import CHROMIUM, ELSEWHERE, pages_of
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 from small_cases import PATIENCE_S
 
 from bessvpp.files import PROJECT_ROOT
-from bessvpp.plots.style import PHONE_WIDTH
+from bessvpp.plots.phone import PHONE_WIDTH
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,6 +50,7 @@ MIDDLE_POINT = """place => {
   const {x, y} = box._fullData[0], k = Math.floor(x.length / 2);
   return [corner.x + xaxis._offset + xaxis.d2p(x[k]), corner.y + yaxis._offset + yaxis.d2p(y[k])];
 }"""
+FITS = "() => document.documentElement.scrollWidth <= innerWidth"
 LOOK = """() => {
   const article = document.querySelector('.bd-article') ?? document.body;
   const told = element =>
@@ -147,6 +148,8 @@ def visited(browser: Browser, path: Path, name: str) -> Visit:
             page.wait_for_function(
                 "([scheme]) => document.documentElement.dataset.theme === scheme", arg=[scheme]
             )
+            with suppress(TimeoutError):  # a page that stays too wide is seen below
+                page.wait_for_function(FITS, timeout=5000)
             visit.looks[width, scheme] = page.evaluate(LOOK)
             visit.screens[width, scheme] = page.locator("main").screenshot(animations="disabled")
             found = (
