@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.category import UnitData
 from matplotlib.collections import PathCollection, PolyCollection, QuadMesh
+from matplotlib.container import BarContainer
 from matplotlib.dates import ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
@@ -57,7 +58,7 @@ def _series(axis: Axes) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarra
         if isinstance(patch, StepPatch):
             values, edges, _ = patch.get_data()
             yield str(patch.get_label()), np.asarray(edges[:-1]), np.asarray(values), np.nan
-    for bars in axis.containers:
+    for bars in (part for part in axis.containers if isinstance(part, BarContainer)):
         boxes = [(bar.get_x(), bar.get_y(), bar.get_width(), bar.get_height()) for bar in bars]
         x, y, width, height = np.array(boxes).T
         upright = getattr(bars, "orientation", "vertical") == "vertical"

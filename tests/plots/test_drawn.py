@@ -45,6 +45,11 @@ def test_bars_have_their_name_and_their_end(axis, upright):
     assert rows(axis, "x", "y") == expected
 
 
+def test_whiskers_are_no_bars_and_their_points_are_read(axis):
+    axis.errorbar([1, 2], [30, 40], yerr=[1, 2], label="planned")
+    assert rows(axis, "x", "y") == [[1, 30], [2, 40]]
+
+
 def test_a_band_goes_from_its_lower_to_its_upper_edge(axis):
     axis.fill_between([0, 1, 2], [1, 2, 3], [4, 6, 8], label="band")
     assert rows(axis, "x", "y", "to") == [[0, 1, 4], [1, 2, 6], [2, 3, 8]]
