@@ -113,7 +113,9 @@ def write_readme(outputs: Path, project: Path = PROJECT_ROOT) -> None:
     block = (
         f"Market of this run: {market_in_words(manifest)}. *Causal* recourse trades each RTM "
         "session on what its gate knows; *hindsight* knows the day's RTM prices, which no trader "
-        "does. What a policy is worth is its gain over nothing committed. Money in lakh Rs "
+        "does. What a policy is worth is its gain over nothing committed. Causal net is "
+        "*dispatch*, what the battery's own flow earns at RTM prices, and a *position*, "
+        "opened in the DAM and closed in the RTM: trading, not storage. Money in lakh Rs "
         "(Rs 100,000); worst day and cycles with causal recourse.\n\n"
         f"{markdown_table(policy_rows(outputs))}\n\n"
         f"{markdown_table(coverage_rows(outputs))}\n\n"

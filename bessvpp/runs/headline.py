@@ -16,6 +16,8 @@ LAKH = 1e5  # Rs 100,000, as money is counted in India
 POLICY_COLUMNS = {  # key: title, unit, form
     "net_rs_causal": ("Causal net, lakh Rs", LAKH, "{:.2f}"),
     "gain_over_nothing_causal_rs": ("Causal gain", LAKH, "{:+.2f}"),
+    "dispatch_causal_rs": ("Dispatch", LAKH, "{:.2f}"),
+    "position_causal_rs": ("Position", LAKH, "{:.2f}"),
     "capture_causal": ("Of ceiling", 0.01, "{:.1f} %"),
     "net_rs": ("Hindsight net", LAKH, "{:.2f}"),
     "net_rs_dam_only": ("As committed", LAKH, "{:.2f}"),
