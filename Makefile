@@ -45,7 +45,7 @@ test: $(READY)  ## every check
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 	@rm -rf $(NBVAL_OUTPUTS)
-	@$(RUN) -m pytest -n auto --dist loadfile -p no:cacheprovider --durations=10 tests
+	@$(RUN) -m pytest -n auto --dist loadgroup -p no:cacheprovider --durations=10 tests
 	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=600 -p no:cacheprovider --durations=10 notebooks
 

@@ -148,8 +148,8 @@ def staircase(nets: pd.DataFrame, steps: Mapping[str, str], synthetic: bool) -> 
         axis.text(high[place], place, f" {total:,.1f}{added_text}", va="center", size=9)
     axis.set_yticks(range(len(totals)), list(steps.values()))
     axis.invert_yaxis()
-    axis.set_title("Net of all days, and what each step adds")
-    axis.set_xlabel("lakh Rs, what is left in the battery counted at V")
+    axis.set_title("Net, and what each step adds")
+    axis.set_xlabel("lakh Rs, with V of what is left")
     axis.set_xlim(min(0, totals.min()), totals.max() * 1.22)
     axis.grid(axis="y", visible=False)
     says = (

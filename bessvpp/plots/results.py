@@ -24,8 +24,8 @@ def policy_bars(policies: Mapping[str, Mapping[str, float]], synthetic: bool) ->
     labels = [policy_name(name) for name in names]
     for axis, key, title in (
         (axes[0, 0], "net_rs_dam_only", "As committed"),
-        (axes[0, 1], "net_rs_causal", "With causal recourse"),
-        (axes[0, 2], "net_rs", "With hindsight recourse"),
+        (axes[0, 1], "net_rs_causal", "Causal recourse"),
+        (axes[0, 2], "net_rs", "Hindsight recourse"),
     ):
         values = np.array([policies[name][key] for name in names], dtype=float) / LAKH
         colours = [_policy_colour(name) for name in names]

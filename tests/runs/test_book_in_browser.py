@@ -149,7 +149,7 @@ def visited(browser: Browser, path: Path, name: str) -> Visit:
                 "([scheme]) => document.documentElement.dataset.theme === scheme", arg=[scheme]
             )
             with suppress(TimeoutError):  # a page that stays too wide is seen below
-                page.wait_for_function(FITS, timeout=5000)
+                page.wait_for_function(FITS, timeout=30_000)
             visit.looks[width, scheme] = page.evaluate(LOOK)
             visit.screens[width, scheme] = page.locator("main").screenshot(animations="disabled")
             found = (
