@@ -5,6 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ARGS ?=
+BOOK_TESTS := tests/runs/test_book.py tests/runs/test_book_in_browser.py tests/runs/test_pdf.py
 NBVAL_OUTPUTS := $(CURDIR)/outputs/nbval
 
 .DELETE_ON_ERROR:
@@ -38,16 +39,16 @@ book: $(READY)  ## the report
 	@$(RUN) -m bessvpp run --profile book $(ARGS)
 	@$(RUN) -m bessvpp book --profile book
 
-# Files of tests go to all cores; the notebooks are tested in their order, in one process, for each
-# reads files of those before it.
+# Files of tests go to all cores; the book, which is made once, and the notebooks, each of which
+# reads files of those before it, are tested in one process.
 test: $(READY)  ## every check
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 	@rm -rf $(NBVAL_OUTPUTS)
-	@$(RUN) -m pytest -n auto --dist loadgroup -p no:cacheprovider --durations=10 tests
+	@$(RUN) -m pytest -n auto --dist loadfile -p no:cacheprovider --durations=10 tests $(BOOK_TESTS:%=--ignore=%)
 	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest --nbval-lax --nbval-current-env \
-	  --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=600 -p no:cacheprovider --durations=10 notebooks
+	  --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=600 -p no:cacheprovider --durations=10 $(BOOK_TESTS) notebooks
 
 # ARGS="tests/test_x.py" for some of them.
 hard: $(READY)  ## the tests beside busy loops, under other kernels and hash seeds

@@ -17,15 +17,10 @@ settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Patience for nbval, and one process for each file of tests, or for all that read the book.
-
-    nbval waits 5 seconds for the outputs of a cell that has ended, and offers no option.
-    """
+    """nbval waits 5 seconds for the outputs of a cell that has ended, and offers no option."""
     for item in items:
         if hasattr(item, "output_timeout"):
             item.output_timeout = PATIENCE_S
-        reads_book = item.path.stem.startswith(("test_book", "test_pdf"))
-        item.add_marker(pytest.mark.xdist_group("book" if reads_book else str(item.path)))
 
 
 @pytest.fixture(scope="session")
