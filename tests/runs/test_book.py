@@ -170,7 +170,7 @@ def test_the_command_prints_the_place_and_the_headline(
     assert main(["book", "--outputs", str(copied_run)]) == 0
     told = capsys.readouterr().out
     assert str(copied_run / "_build" / "html" / "index.html") in told
-    assert re.search(r"Nothing committed +9\.00 +\+0\.00 +90\.0 %", told)
+    assert re.search(r"Nothing committed +9\.00 +\+0\.00 +– +– +90\.0 %", told)
     assert "Market: synthetic, not real prices" in told
 
 
