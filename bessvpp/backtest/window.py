@@ -13,9 +13,9 @@ from bessvpp.forecasting import intraday
 from bessvpp.market import clock
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import MARKETS, Market, week_mean
-from bessvpp.optimizer.energy_value import with_energy_value
+from bessvpp.optimizer.energy_value import energy_values
 from bessvpp.optimizer.foresight import foreseen
-from bessvpp.optimizer.problem import Problem, day_problem
+from bessvpp.optimizer.problem import EnergyValue, Problem, day_problem
 from bessvpp.optimizer.surprise import SurpriseLaw, law_of_gates
 from bessvpp.params.load import Params
 from bessvpp.params.market import MarketParams
@@ -72,7 +72,19 @@ class Window:
         """A day's problem with V(e) from what its gate knows, under ``value``."""
         if problem.terminal != "value":
             return problem
-        return with_energy_value(problem, self.expected_tomorrow(day))
+        dam = self.expected_tomorrow(day)
+
+        def compute() -> dict[str, np.ndarray]:
+            values = energy_values(problem, dam)
+            return {
+                "slope_rs_per_mwh": np.stack([value.slope_rs_per_mwh for value in values]),
+                "intercept_rs": np.stack([value.intercept_rs for value in values]),
+            }
+
+        asked = (problem.bess, problem.costs, problem.block_hours, problem.solver, dam)
+        found = self.cache.arrays(asked, compute)
+        pairs = zip(found["slope_rs_per_mwh"], found["intercept_rs"], strict=True)
+        return replace(problem, energy_values=tuple(EnergyValue(*pair) for pair in pairs))
 
     def expected_tomorrow(self, day: int) -> np.ndarray:
         """(T,) DAM prices expected at a day's gate for the day after it."""

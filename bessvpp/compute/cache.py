@@ -23,8 +23,11 @@ from bessvpp.files import PACKAGE, atomic_file
 
 FORMAT = 1
 _DIGEST_BYTES = 32
-_DECIDING_ROOMS = ("battery", "ledger", "price_tick", "prices", "risk", "optimizer", "backtest")
-_DECIDING_PACKAGES = ("highspy", "pulp", "numpy", "scipy")
+_DECIDING_ROOMS = (
+    *("battery", "ledger", "price_tick", "prices", "risk"),
+    *("optimizer", "settlement", "backtest"),
+)
+_DECIDING_PACKAGES = ("highspy", "pulp", "numpy", "scipy", "numba")
 Arrays = dict[str, np.ndarray]
 
 

@@ -10,7 +10,7 @@ the trade is bid as quantities by price:
 :math:`V` is concave in :math:`e` and kept at the nodes of a grid; between them it is linear.
 :math:`g_t` has three slopes (``stored_energy.block_slopes``), so the best :math:`\delta` takes
 each of its pieces down to the energy at which V is as steep: exact for that V, and all paths,
-gates and nodes of the chain are done at once.
+gates and nodes of the chain are done at once. The innermost loops are compiled.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from bessvpp import ledger
-from bessvpp.optimizer.stored_energy import UnitDay, block_slopes, full_charge_rs, pieces_taken
+from bessvpp.optimizer.stored_energy import UnitDay, block_slopes, full_charge_rs
 from bessvpp.optimizer.surprise import SurpriseLaw
 from bessvpp.params.market import Costs
 
@@ -85,12 +86,10 @@ def energy_table(
         flow_cost = ledger.flow_cost_rs_per_mwh(costs, dam[:, t, None], price)
         slopes, lengths = block_slopes(day, t, price.ravel(), flow_cost.ravel())
         rows = mean.reshape(-1, len(grid))
-        goals = goals_mwh(rows, day.e_min_mwh, step, slopes)
-        pieces = pieces_taken(day, t, lengths, grid, goals)
-        left = grid - sum(pieces) - day.taken_mwh(-day.charge_max_mw[t])
-        earned = full_charge_rs(day, t, price.ravel(), flow_cost.ravel())[:, None]
-        earned = earned + sum(slopes[:, k, None] * piece for k, piece in enumerate(pieces))
-        value = (between_nodes(rows, (left - day.e_min_mwh) / step) + earned).reshape(mean.shape)
+        charge = -float(day.taken_mwh(-day.charge_max_mw[t]))
+        base = full_charge_rs(day, t, price.ravel(), flow_cost.ravel())
+        value = _before(rows, slopes * step, lengths / step, charge / step, base)
+        value = value.reshape(mean.shape)
     return EnergyTable(day.e_min_mwh, step, after)
 
 
@@ -98,15 +97,51 @@ def goals_mwh(
     value: np.ndarray, e_min_mwh: float, step_mwh: float, slopes: np.ndarray
 ) -> np.ndarray:
     """(N, 3) energy down to which each piece of a block is worth taking, by V (N, K)."""
-    steepness = np.minimum.accumulate(np.diff(value, axis=1), axis=1) / step_mwh
-    above = [(steepness > slopes[:, k, None]).sum(axis=1) for k in range(slopes.shape[1])]
-    return e_min_mwh + step_mwh * np.stack(above, axis=1)
+    return e_min_mwh + step_mwh * _steeper_steps(value, slopes * step_mwh)
 
 
-def between_nodes(value: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """(N, M) values between the nodes of (N, K), at places (N, M) counted in nodes."""
-    place = np.clip(place, 0, value.shape[1] - 1)
-    left = np.minimum(place.astype(int), value.shape[1] - 2)
-    share = place - left
-    low = np.take_along_axis(value, left, axis=1)
-    return low + share * (np.take_along_axis(value, left + 1, axis=1) - low)
+# ---------------------------------------------------------------------- compiled
+# Energy is counted in steps of the grid here, from its lowest node; slopes are Rs a step.
+
+
+@njit(cache=True)
+def _steeper_steps(value: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """(N, 3) how many of the first steps of V (N, K) are steeper than each slope (N, 3)."""
+    n_rows, n_nodes = value.shape
+    count = np.zeros(slopes.shape)
+    for i in range(n_rows):
+        at = 0
+        for k in range(slopes.shape[1]):
+            while at < n_nodes - 1 and value[i, at + 1] - value[i, at] > slopes[i, k]:
+                at += 1
+            count[i, k] = at
+    return count
+
+
+@njit(cache=True)
+def _before(
+    value: np.ndarray, slopes: np.ndarray, lengths: np.ndarray, charge: float, base: np.ndarray
+) -> np.ndarray:
+    """(N, K) V before a block, by V (N, K) after it.
+
+    Parameters
+    ----------
+    slopes, lengths : (N, 3) and (3,) of the block's pieces, in the order in which they are taken
+    charge : what its full charge puts into store
+    base : (N,) what the block earns at full charge [Rs]
+    """
+    n_rows, n_nodes = value.shape
+    goals = _steeper_steps(value, slopes)
+    before = np.empty(value.shape)
+    for i in range(n_rows):
+        for node in range(n_nodes):
+            left, earned = node + charge, base[i]
+            for k in range(lengths.size):
+                piece = min(max(left - goals[i, k], 0.0), lengths[k])
+                left -= piece
+                earned += slopes[i, k] * piece
+            place = min(max(left, 0.0), n_nodes - 1.0)
+            low = min(int(place), n_nodes - 2)
+            here = value[i, low]
+            before[i, node] = here + (place - low) * (value[i, low + 1] - here) + earned
+    return before
