@@ -1,9 +1,10 @@
 """The risk-return frontier: one plan a day for each fan and risk aversion, then settled.
 
 Planned figures pool the paths of all days, realised figures the days themselves, both with causal
-recourse and both with the empirical CVaR and its fractional atom. Beside them stand what the
-``programme`` itself counts on, whose second stage foresees a share of the RTM, and the days as
-settled with *hindsight*.
+recourse and both with the empirical CVaR and its fractional atom. Planned is what could be
+promised at each gate: the profit along the ``fan``, corrected by how the promises of days settled
+before had fared. Beside them stand that of the fan alone, what the ``programme`` itself counts on,
+whose second stage foresees a share of the RTM, and the days as settled with *hindsight*.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.backtest.policies import DayPlan, day_tasks, plan_lambdas
-from bessvpp.backtest.promise import judge_promise
+from bessvpp.backtest.promise import judge_promise, learnt
 from bessvpp.backtest.simulate import settle_chain
 from bessvpp.backtest.summary import paired, rules
 from bessvpp.backtest.window import Window
@@ -124,9 +125,10 @@ def _point(
     """A point of the frontier, and its days."""
     alpha = window.params.risk.alpha
     weights = [day.weights for day in window.fans[fan]]
-    planned = promised(window, fan, chain)
+    by_fan = promised(window, fan, chain)
     nets = {way: _nets(window, chain, way) for way in (CAUSAL, HINDSIGHT)}
     realised = nets[CAUSAL]
+    planned = learnt(by_fan, weights, realised, window.days)
     kept = judge_promise(planned, weights, realised, alpha, seed)
     daily = pd.DataFrame(
         {
@@ -134,6 +136,7 @@ def _point(
             "lambda": aversion,
             "date": window.days.astype(str),
             "planned_mean_rs": [w @ day for w, day in zip(weights, planned, strict=True)],
+            "fan_mean_rs": [w @ day for w, day in zip(weights, by_fan, strict=True)],
             "realised_rs": realised,
             "realised_hindsight_rs": nets[HINDSIGHT],
             "pit": kept.pit,
@@ -143,6 +146,7 @@ def _point(
     row |= _planned("planned", planned, weights, alpha)
     low, high = _mean_band(daily["planned_mean_rs"].to_numpy(), seed)
     row |= {"planned_mean_low_rs": low, "planned_mean_high_rs": high}
+    row |= _planned("fan", by_fan, weights, alpha)
     row |= _planned("programme", [plan.profit_rs for plan in chain], weights, alpha)
     row["relaxation_gap_rs"] = float(np.mean([plan.relaxation_gap_rs for plan in chain]))
     row |= _realised(realised, alpha, seed)
@@ -273,7 +277,7 @@ def chosen_lambda(frontier: Frontier, fan: str, weight: float, alpha: float) -> 
 def summarise_frontier(window: Window, frontier: Frontier) -> dict[str, object]:
     """The frontier as JSON: ``rules``, the points of each fan, and a lambda chosen in time.
 
-    Planned and realised figures are with causal recourse; keys that say ``programme`` or
+    Planned, fan and realised figures are with causal recourse; keys that say ``programme`` or
     ``hindsight`` are not.
     """
     risk = window.params.risk

@@ -3,6 +3,10 @@
 A plan's distribution of a day is that of causal recourse along its fan (``settlement.promise``).
 If it is right, the place of the realised profit within it is uniform over the days, and the
 planned mean lies within the band of the realised one.
+
+By itself it is not: a plan takes the blocks that its fan thinks best, and among those are the ones
+that the fan is wrong about, so it expects too much; and a fan knows nothing of what moves whole
+days. ``learnt`` makes up for both from how earlier days turned out.
 """
 
 from __future__ import annotations
@@ -15,6 +19,10 @@ import numpy as np
 from bessvpp.risk import bootstrap_band, cvar, cvars
 
 N_DRAWS = 20_000
+SETTLED_DAYS_BEFORE = 2
+"""At a day's gate, the morning before, the day before delivery is still being traded."""
+TRUST_DAYS = 7
+"""As much as a week of kept promises is a fan trusted before any of its days is settled."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,43 @@ def judge_promise(
         ks_statistic=statistic,
         ks_p_value=p_value,
     )
+
+
+def learnt(
+    planned: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    realised: np.ndarray,
+    days: np.ndarray,
+) -> list[np.ndarray]:
+    r"""Planned distributions moved and widened by how the promises settled before each gate fared.
+
+    With n days settled, that missed their planned means by :math:`m_i` where their paths had a
+    standard deviation of :math:`s_i`, a day's paths move by :math:`b = \sum m_i / (n + 7)`, and
+    their distance from their mean, with a standard deviation of :math:`s`, grows by
+    :math:`\sqrt{(\sum (m_i - b)^2 + 7 s^2) / (\sum s_i^2 + 7 s^2)}`: mean and variance of days that
+    miss alike, after a week of kept promises.
+
+    Parameters
+    ----------
+    planned, weights, realised : as for ``judge_promise``
+    days : (D,) dates, rising; a day learns from those at least two days before it
+    """
+    means = np.array([share @ paths for share, paths in zip(weights, planned, strict=True)])
+    variances = np.array(
+        [
+            share @ (paths - mean) ** 2
+            for share, paths, mean in zip(weights, planned, means, strict=True)
+        ]
+    )
+    missed, moved = realised - means, []
+    for day, paths, mean, own in zip(days, planned, means, variances, strict=True):
+        settled = days <= day - np.timedelta64(SETTLED_DAYS_BEFORE, "D")
+        bias = missed[settled].sum() / (settled.sum() + TRUST_DAYS)
+        promised = variances[settled].sum() + TRUST_DAYS * own
+        strayed = ((missed[settled] - bias) ** 2).sum() + TRUST_DAYS * own
+        wider = np.sqrt(strayed / promised) if promised else 1.0
+        moved.append(mean + bias + wider * (paths - mean))
+    return moved
 
 
 def profit_ranks(

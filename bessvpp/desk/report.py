@@ -68,7 +68,7 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
         "Profit in Rs                       expected      CVaR "
         f"{risk.alpha:.0%}\n"
         f"  RTM traded session by session  {weights @ planned.causal_rs:10,.0f} "
-        f"{cvar(planned.causal_rs, risk.alpha, weights):12,.0f}   (what the plan promises)\n"
+        f"{cvar(planned.causal_rs, risk.alpha, weights):12,.0f}   (what the fan promises)\n"
         f"  with RTM recourse in hindsight {planned.expected_profit_rs:10,.0f} "
         f"{planned.cvar_rs:12,.0f}   (an upper bound: no trader knows the RTM)\n"
         f"  as committed, no RTM trade     {weights @ planned.alone_rs:10,.0f} "
@@ -117,6 +117,21 @@ def track_record(run: RunFolder, fan: FanName) -> str:
     return (
         f"In the run's backtest of {n_days} days such plans earned, in Rs a day: {earned}.\n"
         f"The best policy there, {lead['settlement']}, was {best} with {most:,.0f}."
+        f"{_promise_kept(run, fan, summary['rules']['risk_aversion'])}"
+    )
+
+
+def _promise_kept(run: RunFolder, fan: FanName, aversion: float) -> str:
+    """What the fan promised on the run's days, and what came of it; nothing without a frontier."""
+    if not (run.path / "frontier.json").is_file():
+        return ""
+    points = run.read_json("frontier.json")["fans"].get(fan, [])
+    point = min(points, key=lambda each: abs(each["lambda"] - aversion), default=None)
+    if point is None:
+        return ""
+    return (
+        f"\nThere its fan promised {point['fan_mean_rs']:,.0f} a day and "
+        f"{point['realised_mean_rs']:,.0f} came of it (lambda {point['lambda']:g})."
     )
 
 

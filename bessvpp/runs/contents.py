@@ -73,10 +73,11 @@ written by ``06_backtest``
 written by ``07_efficient_frontier``
 -------------------------------------------------------------------------------------------------
 ``frontier.parquet``                  a row a fan and lambda: planned and realised mean and CVaR
-                                      with causal recourse, bands, whether dominated; what the
-                                      ``programme`` counts on, and ``hindsight``
-``frontier_daily.parquet``            a row a fan, lambda and day: planned mean, realised net, its
-                                      place in the planned distribution
+                                      with causal recourse, bands, whether dominated; the promise
+                                      of the ``fan`` before its correction, what the ``programme``
+                                      counts on, and ``hindsight``
+``frontier_daily.parquet``            a row a fan, lambda and day: planned mean, and by the fan
+                                      alone; realised net, its place in the planned distribution
 ``frontier.json``                     the same, with ``rules``
 ``frontier.png``                      its picture
 ------------------------------------  -----------------------------------------------------------

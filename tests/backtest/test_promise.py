@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bessvpp.backtest.promise import judge_promise, ks_distance, profit_ranks, uniformity
+from bessvpp.backtest.promise import (
+    judge_promise,
+    ks_distance,
+    learnt,
+    profit_ranks,
+    uniformity,
+)
 
 
 def test_ranks_by_hand():
@@ -52,3 +58,35 @@ def test_a_true_promise_is_kept_and_one_that_is_too_high_is_not():
     assert not broken.mean_is_kept
     assert broken.ks_p_value < 0.01
     assert broken.pit.mean() < 0.35
+
+
+def test_a_promise_learns_from_days_two_before_it_by_hand():
+    planned = [np.array([0.0, 20.0]), np.array([30.0, 50.0]), np.array([10.0, 50.0])]
+    weights = [np.array([0.5, 0.5]), np.array([0.5, 0.5]), np.array([0.75, 0.25])]
+    dates = np.array(["2024-01-01", "2024-01-02", "2024-01-04"], dtype="datetime64[D]")
+    first, second, third = learnt(planned, weights, np.array([2.0, 64.0, 1e9]), dates)
+    np.testing.assert_allclose(first, planned[0])  # nothing is settled
+    np.testing.assert_allclose(second, planned[1])  # the day before is still being traded
+    bias = (-8 + 24) / 9
+    own = 0.75 * 10**2 + 0.25 * 30**2  # around a mean of 20
+    wider = np.sqrt(((-8 - bias) ** 2 + (24 - bias) ** 2 + 7 * own) / (100 + 100 + 7 * own))
+    np.testing.assert_allclose(third, 20 + bias + wider * np.array([-10, 30]))
+
+
+def test_a_sure_path_stays_one():
+    dates = np.datetime64("2024-01-01") + np.arange(4)
+    planned, weights = [np.array([7.0])] * 4, [np.ones(1)] * 4
+    found = learnt(planned, weights, np.array([5.0, 9.0, 7.0, 7.0]), dates)
+    np.testing.assert_allclose(np.concatenate(found), [7.0, 7.0, 7 - 2 / 8, 7.0])
+
+
+def test_what_is_learnt_keeps_a_promise_that_was_too_high_and_too_narrow():
+    planned, weights, realised = days(-2.5e5, 120)
+    narrow = [paths.mean() + 0.4 * (paths - paths.mean()) for paths in planned]
+    dates = np.datetime64("2024-01-01") + np.arange(120)
+    broken = judge_promise(narrow, weights, realised, alpha=0.1)
+    kept = judge_promise(learnt(narrow, weights, realised, dates), weights, realised, alpha=0.1)
+    assert not broken.mean_is_kept
+    assert broken.ks_p_value < 0.01
+    assert kept.mean_is_kept
+    assert kept.ks_p_value > 0.05
