@@ -301,6 +301,38 @@ def _check(words: argparse.Namespace) -> int:
     return 0 if report.ok else 1
 
 
+def add_compare(commands: argparse._SubParsersAction) -> None:
+    """``compare``: runs held against the first of them."""
+    parser = commands.add_parser(
+        "compare",
+        help="say what differs between runs: parameters, data, figures",
+        description="Hold finished runs against the first of them: which parameters and data "
+        "differ, and the figures of each run's plan. Where the same days were settled at the same "
+        "prices, differences have a band from the days in pairs.",
+        epilog="example: bessvpp compare outputs/quick outputs/mine --html compared.html",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of finished runs")
+    parser.add_argument("--json", action="store_true", help="print all of it as JSON")
+    parser.add_argument("--html", metavar="FILE", help="write it to this file as a page as well")
+    parser.set_defaults(call=_compare)
+
+
+def _compare(words: argparse.Namespace) -> int:
+    import json
+
+    from bessvpp.runs.compare import compare
+    from bessvpp.runs.compare_page import as_html, as_text
+    from bessvpp.runs.folder import RunFolder
+
+    found = compare([user_path(run) for run in words.runs])
+    if words.html:
+        page = user_path(words.html)
+        RunFolder(page.parent).write_text(page.name, as_html(found))
+        print(f"The page is {page}", file=sys.stderr)
+    print(json.dumps(found.as_json(), indent=2) if words.json else as_text(found))
+    return 0
+
+
 def parse_date(text: str) -> np.datetime64:
     """A delivery day that a user typed."""
     import numpy as np
@@ -336,7 +368,7 @@ def _run_folder(given: str | None, profile: str) -> Path:
     return user_path(given) if given else PROJECT_ROOT / "outputs" / profile
 
 
-COMMANDS = (add_run, add_plan, add_check, add_replay, add_book)
+COMMANDS = (add_run, add_plan, add_check, add_replay, add_book, add_compare)
 EXAMPLES = """\
 Plan, value and audit a battery on the Indian Energy Exchange.
 
@@ -345,6 +377,7 @@ Plan, value and audit a battery on the Indian Energy Exchange.
   bessvpp book --profile iex                 the report of that run
   bessvpp plan --profile iex                 tomorrow: forecast, commitment, bid sheet
   bessvpp replay prices.csv schedule.csv     somebody's schedule, settled
+  bessvpp compare outputs/quick outputs/mine what differs between runs
 
 bessvpp COMMAND --help says more.
 """

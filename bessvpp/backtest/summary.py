@@ -11,6 +11,7 @@ import pandas as pd
 from bessvpp.backtest.policies import BASELINE
 from bessvpp.backtest.simulate import CEILING, Backtest
 from bessvpp.backtest.window import Window
+from bessvpp.params.load import Params
 from bessvpp.params.study import FanName
 from bessvpp.risk import bootstrap_band, cvar
 from bessvpp.settlement.day import AS_COMMITTED, CAUSAL, HINDSIGHT
@@ -155,8 +156,20 @@ def rules(window: Window) -> dict[str, object]:
     }
 
 
+def made_with(params: Params) -> dict[str, Any]:
+    """The parameters that a backtest itself rests on, by section, as JSON.
+
+    Those of the files that it read (how prices were read or made, models, scenarios) are those of
+    the notebooks that wrote them; a notebook that is run by itself cannot know them.
+    """
+    reading = {"block_minutes", "column_names", "external"}
+    reading |= {name for name in type(params.market).model_fields if name.startswith("synthetic")}
+    sections = {"market", "bess", "backtest", "risk"}
+    return params.model_dump(mode="json", include=sections, exclude={"market": reading})
+
+
 def summarise(window: Window, backtest: Backtest, fan: FanName | None = None) -> dict[str, object]:
-    """The backtest in one table: ``rules``, and ``policies`` by name.
+    """The backtest in one table: ``rules``, ``policies`` by name, and the ``parameters``.
 
     ``fan`` is the one to plan with (``contents.recorded_fan``), the last one by default.
 
@@ -171,6 +184,7 @@ def summarise(window: Window, backtest: Backtest, fan: FanName | None = None) ->
     planned = net.columns[net.columns.str.startswith("two_stage")]
     return {
         "rules": rules(window),
+        "parameters": made_with(window.params),
         "plan": f"two_stage_{fan or list(window.fans)[-1]}",
         "ceiling_gap_rs": {way: bound.gap_rs for way, bound in backtest.ceilings.items()},
         "ceiling_across_midnights_rs": {

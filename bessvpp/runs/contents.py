@@ -63,8 +63,9 @@ written by ``06_backtest``
 -------------------------------------------------------------------------------------------------
 ``backtest_daily.parquet``            a row a policy, way of settling and day: the ledger, trades,
                                       flows, stored energy at both midnights
-``backtest_summary.json``             ``rules``, the ``policies`` in figures, the ``lead``, each
-                                      two-stage plan over every other policy with its band; a key
+``backtest_summary.json``             ``rules``, the ``parameters`` that the backtest itself rests
+                                      on, the ``policies`` in figures, the ``lead``, each two-stage
+                                      plan over every other policy with its band; a key
                                       that does not say ``causal`` or ``dam_only`` is with
                                       hindsight recourse
 ``ideas_daily.parquet``               net of each day with and without each idea of the plan

@@ -39,13 +39,13 @@ def headline(outputs: Path) -> str:
     manifest = read_manifest(outputs) or {}
     parts = [
         f"Market: {market_in_words(manifest)}",
-        _text_table("Coverage on days that no fit saw", coverage_rows(outputs)),
-        _text_table(
+        text_table("Coverage on days that no fit saw", coverage_rows(outputs)),
+        text_table(
             "Policies, with causal recourse where nothing else is said", policy_rows(outputs)
         ),
         f"  {verdict(outputs)}",
-        _text_table("Rules", rules_of_run(outputs)),
-        _text_table("Frontier, a day", frontier_rows(outputs)),
+        text_table("Rules", rules_of_run(outputs)),
+        text_table("Frontier, a day", frontier_rows(outputs)),
     ]
     return "\n\n".join(parts)
 
@@ -174,7 +174,8 @@ def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _text_table(title: str, rows: Sequence[Mapping[str, str]]) -> str:
+def text_table(title: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows of one shape as a table for a terminal, under its title."""
     heads = list(rows[0])
     lines = [heads, *[[row.get(head, "–") for head in heads] for row in rows]]
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]

@@ -12,9 +12,10 @@ from small_cases import fleet, make_market, make_params, make_window
 
 from bessvpp.backtest.policies import BASELINE
 from bessvpp.backtest.simulate import CEILING, run_backtest
-from bessvpp.backtest.summary import DailyFigures, _lead, rules, summarise
+from bessvpp.backtest.summary import DailyFigures, _lead, made_with, rules, summarise
 from bessvpp.ledger import LEDGER_COLUMNS
 from bessvpp.risk import cvar
+from bessvpp.runs.compare import compare
 from bessvpp.runs.folder import RunFolder
 from bessvpp.settlement.day import AS_COMMITTED, HINDSIGHT
 
@@ -169,3 +170,33 @@ def test_what_was_short_at_midnight_costs_the_deviation_of_those_days_by_hand():
     assert found["midnight_short"] == 1
     assert found["midnight_short_mwh"] == 30
     assert found["midnight_short_cost_rs"] == 700
+
+
+def test_the_summary_records_what_the_backtest_rests_on_and_nothing_of_other_notebooks():
+    params = fleet(alpha=0.4)
+    told = made_with(params)
+    whole = params.model_dump(mode="json")
+    assert (told["bess"], told["risk"]) == (whole["bess"], whole["risk"])
+    assert told["backtest"] == whole["backtest"]
+    of_others = {key for key in whole["market"] if key.startswith("synthetic_")}
+    of_others |= {"block_minutes", "column_names", "external"}
+    assert whole["market"].keys() - told["market"].keys() == of_others
+
+
+def test_backtests_of_two_batteries_are_compared_by_their_own_days(tmp_path):
+    window = make_window(make_params(policies=["nothing_committed", "two_stage"]), make_market(11))
+    small = make_params({"e_max_mwh": 110.0}, policies=["nothing_committed", "two_stage"])
+    nets = []
+    for name, params in (("large", window.params), ("small", small)):
+        run, own = RunFolder(tmp_path / name), replace(window, params=params)
+        result = run_backtest(own)
+        run.write_frame("market.parquet", window.market.to_frame())
+        run.write_frame("backtest_daily.parquet", result.daily)
+        run.write_json("backtest_summary.json", summarise(own, result))
+        of_plan = result.daily["policy"] == "two_stage_recalibrated"
+        nets.append(result.daily[of_plan & (result.daily["settlement"] == HINDSIGHT)]["net_rs"])
+    found = compare([tmp_path / "large", tmp_path / "small"])
+    assert found.parameters == {"bess.units.A.e_max_mwh": (180.0, 110.0)}
+    (pair,) = found.pairs
+    assert pair.mean.difference_rs == pytest.approx(nets[1].mean() - nets[0].mean())
+    assert pair.mean.difference_rs < 0
