@@ -10,6 +10,7 @@ import pandas as pd
 from small_cases import make_market, make_params
 
 from bessvpp.backtest.summary import made_with
+from bessvpp.params.load import Params
 from bessvpp.runs.folder import RunFolder
 
 CAUSAL = "with causal recourse"
@@ -25,6 +26,7 @@ def write_backtest(
     alpha: float = 0.5,
     way: str = CAUSAL,
     plan: str = PLAN,
+    params: Params | None = None,
     **changes: Any,
 ) -> RunFolder:
     """What ``06_backtest`` leaves in a folder: a plan's nets a day in lakh Rs, nothing earns 1."""
@@ -42,7 +44,7 @@ def write_backtest(
     figures = {"capture_causal": 0.5, "cycles_per_day_causal": 1.25}
     summary = {
         "rules": {"alpha": alpha, "risk_aversion": 0.3},
-        "parameters": made_with(make_params(alpha=alpha, **changes)),
+        "parameters": made_with(params or make_params(alpha=alpha, **changes)),
         "policies": {name: figures for name in nets} | {"ceiling": {"net_rs": 12e5}},
         "plan": plan,
         "lead": {"settlement": way},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import os
 import re
 import subprocess
 import sys
@@ -11,17 +12,24 @@ import tomllib
 import numpy as np
 import pytest
 import yaml
+from compare_cases import write_backtest
 from packaging.requirements import Requirement
 from price_cases import DAY, both_markets
 from small_cases import Study
 
 import bessvpp as bv
+from bessvpp.__main__ import main
 from bessvpp.files import PROJECT_ROOT
 from bessvpp.forecasting import intraday
 from bessvpp.params.load import SECTIONS
 from bessvpp.runs import contents
 from bessvpp.runs.folder import RunFolder
+from bessvpp.runs.profiles import declared_parameters
 
+CALL = (
+    r"papermill (?P<notebook>\S+) \S+ -p outputs (?P<outputs>\S+) "
+    r"-p params (?P<params>\S+) -p fan (?P<fan>\S+)"
+)
 NAMES = [name for name in bv.__all__ if name != "plots"]
 PROJECT = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
@@ -125,6 +133,61 @@ def test_the_example_of_the_readme_runs(place, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     monkeypatch.chdir(place)
     assert " Rs on average" in in_a_process("-c", code).stdout
+
+
+def stand_ins(folder, *names):
+    """Commands that write down how they are called, a line a call, and do nothing else."""
+    for name in names:
+        path = folder / name
+        path.write_text(f'#!/bin/sh\necho {name} "$@" >> {folder / "calls"}\n')
+        path.chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+def place_of_runs(place, folder):
+    """A folder of one's own with the run and the parameter files of another."""
+    (folder / "outputs").mkdir()
+    (folder / "outputs" / "quick").symlink_to(place / "outputs" / "quick")
+    (folder / "params").symlink_to(place / "outputs" / "quick" / "params")
+    return folder
+
+
+def test_the_readmes_three_batteries_and_two_fans_are_what_it_says(place, tmp_path, capsys):
+    readme = (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## Three batteries, two fans")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    commands, place = stand_ins(tmp_path, "python", "papermill"), place_of_runs(place, tmp_path)
+    subprocess.run(["sh", "-e"], input=code, text=True, cwd=place, env=commands, check=True)
+    first, *loop, last = (tmp_path / "calls").read_text().splitlines()
+    assert first == "python -m bessvpp run --profile quick --only 01 02 03 04"
+    told = [re.fullmatch(CALL, line).groupdict() for line in loop]
+    sizes = []
+    for call in told:
+        assert (PROJECT_ROOT / call["notebook"]).is_file()
+        assert (
+            call.keys() - {"notebook"}
+            <= declared_parameters(PROJECT_ROOT / call["notebook"]).keys()
+        )
+        params = bv.load_params(place / call["params"], fan=call["fan"])
+        (unit,) = params.bess.units
+        sizes.append((unit.e_nameplate_mwh, unit.e_max_mwh, call["fan"]))
+        assert unit.name == bv.load_params().bess.units[0].name
+        if len(sizes) == 1:  # what was copied is all that the notebook reads
+            assert list(bv.open_run(place / call["outputs"], params).window.fans) == [call["fan"]]
+        nets = [unit.e_max_mwh / 10, 2.0]
+        write_backtest(
+            place / call["outputs"], nets, plan=f"two_stage_{call['fan']}", params=params
+        )
+    fans = ("original", "recalibrated")
+    assert sizes == [(mwh, 0.9 * mwh, fan) for mwh in (100, 200, 300) for fan in fans]
+    assert last.startswith("python -m bessvpp compare outputs/fleet/100mwh-original ")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        assert main(last.split()[3:]) == 0
+    text = capsys.readouterr().out
+    assert "300mwh-recalibrated: +9.00 (+0.00 to +18.00) lakh Rs a day over 100mwh-original" in text
+    assert re.search(r"nameplate energy, MWh +100 +100 +200 +200 +300 +300$", text, re.MULTILINE)
+    assert (place / "outputs" / "fleet.html").is_file()
 
 
 def test_without_a_command_it_says_what_there_is():
