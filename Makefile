@@ -15,7 +15,7 @@ help:  ## what there is to make
 	@echo "make book    run the seven notebooks and build the book: outputs/book/_build/html/index.html"
 	@echo "make test    every check: lint, tests, notebooks, the book in a browser if there is one"
 	@echo "make hard    the unit tests again where a machine is busy or counts otherwise; takes hours"
-	@echo "make lab     JupyterLab on the notebooks"
+	@echo "make lab     JupyterLab, which opens on start.md"
 	@echo "make bench   the benchmarks"
 	@echo "make clean   remove .venv, caches, and what make itself has put into outputs/"
 	@echo
@@ -54,8 +54,8 @@ test: $(READY)  ## every check
 hard: $(READY)  ## the tests beside busy loops, under other kernels and hash seeds
 	@$(RUN) tests/hard.py $(ARGS)
 
-lab: $(READY)  ## explore
-	@$(RUN) -m jupyterlab notebooks
+lab: $(READY)  ## explore; Markdown opens as it is read, in the settings of _lab
+	@$(RUN) -m jupyterlab --LabApp.app_settings_dir=_lab --LabApp.default_url=/lab/tree/start.md
 
 bench: $(READY)  ## the benchmarks
 	@for script in benchmarks/[a-z]*.py; do \

@@ -49,7 +49,8 @@ class StorageError(BessvppError):
     exit_code = 7
 
 
-EXTRAS = {"matplotlib": "plots", "plotly": "plots", "IPython": "plots", "distributed": "cluster"}
+EXTRAS = dict.fromkeys(("matplotlib", "plotly", "IPython", "ipywidgets"), "plots")
+EXTRAS |= {"distributed": "cluster"}
 EXTRAS |= dict.fromkeys(("nbformat", "papermill", "psutil", "jupyter_book"), "book")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from bessvpp.backtest.window import Window, settled_days
 from bessvpp.calibration import recalibration
@@ -309,6 +310,15 @@ def write_study(run: RunFolder, study: Study) -> None:
     contents.write_forecasts(run, "recalibrated", study.recalibrated)
     for fan, days in study.window.fans.items():
         contents.write_fan(run, fan, study.splits.test, days)
+
+
+def write_parameters(run: RunFolder, params: Params) -> None:
+    """The files of a folder of parameters, as ``params`` of the run."""
+    for name in SECTIONS:
+        content = getattr(params, name).model_dump(mode="json")
+        for key in {"dam_gate", "dam_results"} & content.keys():
+            content[key] = f"{content[key] // 60:02d}:{content[key] % 60:02d}"
+        run.write_text(f"params/{name}.yaml", yaml.safe_dump(content))
 
 
 def make_window(

@@ -11,17 +11,15 @@ import tomllib
 
 import numpy as np
 import pytest
-import yaml
 from compare_cases import write_backtest
 from packaging.requirements import Requirement
 from price_cases import DAY, both_markets
-from small_cases import Study
+from small_cases import Study, write_parameters
 
 import bessvpp as bv
 from bessvpp.__main__ import main
 from bessvpp.files import PROJECT_ROOT
 from bessvpp.forecasting import intraday
-from bessvpp.params.load import SECTIONS
 from bessvpp.runs import contents
 from bessvpp.runs.folder import RunFolder
 from bessvpp.runs.profiles import declared_parameters
@@ -42,11 +40,7 @@ def place(study: Study, study_run: RunFolder, tmp_path_factory):
     (folder / "outputs").mkdir()
     run = RunFolder(folder / "outputs" / "quick")
     run.path.symlink_to(study_run.path)
-    for name in SECTIONS:
-        content = getattr(study.params, name).model_dump(mode="json")
-        for key in {"dam_gate", "dam_results"} & content.keys():
-            content[key] = f"{content[key] // 60:02d}:{content[key] % 60:02d}"
-        run.write_text(f"params/{name}.yaml", yaml.safe_dump(content))
+    write_parameters(run, study.params)
     sections = study.params.model_dump(mode="json")
     recorded = {"folder": str(run.path / "params"), "knobs": {}, "sections": sections}
     run.write_json("manifest.json", {"parameters": recorded})

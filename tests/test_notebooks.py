@@ -1,7 +1,10 @@
 """The notebooks as files, and each by itself under plain papermill."""
 
 import ast
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import unittest.mock
@@ -11,11 +14,16 @@ import nbformat
 import pandas as pd
 import pytest
 from pin_notebooks import CHECKED, edge_distance, pin
-from small_cases import PATIENCE_S
+from small_cases import FIELDS as SMALL
+from small_cases import PATIENCE_S, write_parameters
 
+from bessvpp.errors import MissingArtefactError
 from bessvpp.files import PROJECT_ROOT
+from bessvpp.forecasting import intraday
 from bessvpp.params.load import FIELDS, load_params, read_yaml
 from bessvpp.plots import show
+from bessvpp.runs import contents
+from bessvpp.runs.folder import WRITTEN_BY, RunFolder
 from bessvpp.runs.profiles import declared_parameters, notebook_paths
 
 PATHS = notebook_paths()
@@ -178,18 +186,112 @@ def test_plain_papermill_refuses_an_unknown_parameter(tmp_path):
     assert "n_scenarios" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "before"),
-    [
-        ("02_quantile_models", "01_features"),
-        ("03_recalibration", "01_features"),
-        ("07_efficient_frontier", "01_features"),
-    ],
-)
-def test_a_notebook_alone_says_what_to_run_first(tmp_path, name, before):
-    done = papermill(PATHS[name], tmp_path / "out.ipynb", tmp_path / "empty")
+def test_a_notebook_alone_says_what_to_run_first(tmp_path):
+    path = PATHS["07_efficient_frontier"]
+    done = papermill(path, tmp_path / "out.ipynb", tmp_path / "empty")
     assert done.returncode != 0
-    assert f"run {before} first" in done.stderr
+    assert "run 01_features first" in done.stderr
+
+
+def told_of(path):
+    """What a notebook says that it reads and writes, and how long it takes."""
+    cells = nbformat.read(path, as_version=4).cells
+    (said,) = [c.source for c in cells if c.source.startswith("## Parameters\n\n**Reads** ")]
+    reads, writes, takes = re.search(
+        r"\*\*Reads\*\* (.*)\. \*\*Writes\*\* (.*)\. \*\*Takes\*\* (.*) with", said
+    ).groups()
+    chapters = re.findall(r"((?:`[^`]+`(?:, )?)+) of chapter (\d)", reads)
+    of_chapter = {name: n for names, n in chapters for name in re.findall("`([^`]+)`", names)}
+    return of_chapter, re.findall("`([^`]+)`", writes), takes
+
+
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+def test_each_says_what_it_writes_and_who_wrote_what_it_reads(path):
+    reads, writes, _ = told_of(path)
+    own = {name for name, writer in WRITTEN_BY.items() if writer == path.stem}
+    own = {"models/" if name.split("/")[0] == "models" else name for name in own}
+    assert set(writes) == (own or {"bids/dam_<date>.csv"})
+    for name, chapter in reads.items():
+        assert WRITTEN_BY[name.rstrip("/")].startswith(f"0{chapter}_")
+        assert chapter < path.stem[1]
+
+
+@pytest.fixture(scope="module")
+def earlier(study, study_run, tmp_path_factory):
+    """A folder with all that a notebook may read, made with the parameter files beside it."""
+    run = RunFolder(tmp_path_factory.mktemp("earlier"))
+    shutil.copytree(study_run.path, run.path, dirs_exist_ok=True)
+    write_parameters(run, study.params)
+    training = intraday.spread_training_set(study.market, study.splits.train, study.params.market)
+    contents.save_intraday(run, intraday.train_spread_model(*training, study.params.forecast))
+    run.write_json("fan_choice.json", {"fan": "recalibrated"})
+    return run.path
+
+
+def first_cells(path, outputs, until):
+    """Execute a notebook's cells in this process, up to the one that contains some words."""
+    space = {}
+    for cell in code_cells(path):
+        if "parameters" in cell.metadata.get("tags", []):
+            places = f"outputs = {str(outputs)!r}; params = {str(outputs / 'params')!r}"
+            exec(f"{cell.source}\n{places}", space)
+            space |= {key: value for key, value in SMALL["forecast"].items() if key in space}
+            continue
+        exec(cell.source, space)
+        if until in cell.source:
+            return
+    raise AssertionError(f"{path.name} has no cell with {until}")
+
+
+NEEDS = [(path, name) for path in PATHS.values() for name in told_of(path)[0]]
+
+
+@pytest.mark.parametrize(("path", "lacks"), NEEDS, ids=[f"{p.stem[:2]}, {n}" for p, n in NEEDS])
+def test_a_notebook_that_lacks_a_file_names_it_and_the_notebook_to_run_first(
+    path, lacks, earlier, tmp_path
+):
+    shutil.copytree(earlier, tmp_path / "run", copy_function=os.link)
+    there = tmp_path / "run" / lacks
+    shutil.rmtree(there) if there.is_dir() else there.unlink()
+    writer = WRITTEN_BY[lacks.rstrip("/")]
+    with pytest.raises(MissingArtefactError, match=f"{lacks}.* is not there: run {writer} first"):
+        first_cells(path, tmp_path / "run", "claims.show()")
+
+
+@pytest.mark.parametrize("path", list(PATHS.values())[1:], ids=list(PATHS)[1:])
+def test_in_an_empty_folder_each_names_the_very_first(path, earlier, tmp_path):
+    shutil.copytree(earlier / "params", tmp_path / "run" / "params")
+    with pytest.raises(MissingArtefactError, match="run 01_features first"):
+        first_cells(path, tmp_path / "run", "claims.show()")
+
+
+@pytest.mark.parametrize("name", [name for name in PATHS if name > "05"])
+def test_what_a_notebook_says_that_it_reads_is_all_it_needs(name, earlier, tmp_path):
+    shutil.copytree(earlier / "params", tmp_path / "run" / "params")
+    for needed in told_of(PATHS[name])[0]:
+        place = shutil.copytree if needed.endswith("/") else shutil.copy
+        place(earlier / needed, tmp_path / "run" / needed)
+    first_cells(PATHS[name], tmp_path / "run", "window.market.is_synthetic")
+
+
+def test_the_start_page_leads_to_all_seven_and_says_what_they_say():
+    page = (PROJECT_ROOT / "start.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[.*?\]\(notebooks/(\w+)\.ipynb\) \|.*\| (.*) \| (.*) \|$", page, re.M)
+    assert [name for name, _, _ in rows] == list(PATHS)
+    for name, needs, takes in rows:
+        reads, _, told = told_of(PATHS[name])
+        assert needs == (", ".join(sorted(set(reads.values()))) or "nothing")
+        assert takes == told
+    for link in re.findall(r"\]\(([^)]+)\)", page):
+        assert (PROJECT_ROOT / link).exists(), link
+
+
+def test_jupyterlab_is_told_to_open_the_start_page_as_it_is_read():
+    told = (PROJECT_ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "--LabApp.app_settings_dir=_lab --LabApp.default_url=/lab/tree/start.md" in told
+    settings = json.loads((PROJECT_ROOT / "_lab" / "overrides.json").read_text(encoding="utf-8"))
+    opened = settings["@jupyterlab/docmanager-extension:plugin"]["defaultViewers"]
+    assert opened == {"markdown": "Markdown Preview"}
 
 
 def test_no_notebook_is_far_from_plain_text():

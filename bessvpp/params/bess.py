@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from bessvpp.errors import ParameterError
 from bessvpp.params.fields import Clock, NonNegative, Number, Positive, Section
 
 ROUNDING_MWH = 1e-6
@@ -103,6 +104,31 @@ class BessParams(Section):
                     f"{self._powers(unit)} in its windows lead to {least:g} to {most:g} MWh"
                 )
         return self
+
+    @property
+    def e_nameplate_mwh(self) -> float:
+        """Nameplate energy of all units."""
+        return sum(unit.e_nameplate_mwh for unit in self.units)
+
+    def with_energy(self, e_nameplate_mwh: float) -> BessParams:
+        """The same powers with this nameplate energy in all; every energy grows alike.
+
+        Raises
+        ------
+        ParameterError
+            where a unit could then not reach its target energy in a day.
+        """
+        share = e_nameplate_mwh / self.e_nameplate_mwh
+        content = self.model_dump()
+        for unit in content["units"]:
+            unit |= {key: share * unit[key] for key in unit if key.startswith("e_")}
+        try:
+            return BessParams.model_validate(content)
+        except ValidationError as error:
+            reasons = "; ".join(
+                item["msg"].removeprefix("Value error, ") for item in error.errors()
+            )
+            raise ParameterError(f"a battery of {e_nameplate_mwh:g} MWh: {reasons}") from None
 
     def _powers(self, unit: UnitParams) -> str:
         """A unit's powers behind the connection, in words."""

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "show_interactive",
             "Claims",
         ],
+        "what_if": ["show_what_if"],
         "market": [
             "price_history",
             "interactive_prices",

@@ -88,10 +88,20 @@ def show_table(
     index : heading of the rows; "" shows no names of rows
     rows : row to the name that is shown in its place, where ``HEADINGS`` has none or another
     """
+    display(table_bundle(table, columns, index, rows), raw=True)
+
+
+def table_bundle(
+    table: pd.DataFrame,
+    columns: Columns | Sequence[str],
+    index: str = "",
+    rows: Mapping[Hashable, str] | None = None,
+) -> dict[str, str]:
+    """What ``show_table`` shows, by kind: HTML for a page, plain text for all else."""
     if not isinstance(columns, Mapping):
         columns = {column: HEADINGS[column] for column in columns}
     shown = _readable(table, columns, index, rows or {})
-    display({"text/html": _as_html(shown, bool(index)), "text/plain": shown.to_string()}, raw=True)
+    return {"text/html": _as_html(shown, bool(index)), "text/plain": shown.to_string()}
 
 
 def _readable(

@@ -250,10 +250,7 @@ def load_models(run: RunFolder, market: str, levels: tuple[float, ...]) -> dict[
 
 
 def _model(run: RunFolder, name: str) -> Booster:
-    path = run.path / name
-    if not path.exists():
-        raise MissingArtefactError(f"{path} is not there: run 02_quantile_models first")
-    return model_from_text(path.read_text(encoding="utf-8"))
+    return model_from_text(run.existing(name).read_text(encoding="utf-8"))
 
 
 def save_intraday(run: RunFolder, model: Booster) -> None:

@@ -45,12 +45,15 @@ WRITTEN_BY = {
     "backtest_daily.parquet": "06_backtest",
     "backtest_summary.json": "06_backtest",
     "ideas.json": "06_backtest",
+    "ideas_daily.parquet": "06_backtest",
     "frontier.parquet": "07_efficient_frontier",
     "frontier_daily.parquet": "07_efficient_frontier",
     "frontier.json": "07_efficient_frontier",
     "frontier.png": "07_efficient_frontier",
     "manifest.json": "python -m bessvpp run",
 }
+BUILT_ON = ("01_features", "02_quantile_models", "03_recalibration", "04_scenarios")
+"""Each needs those before it, and 05 to 07 need all of them and none of each other."""
 
 
 class RunFolder:
@@ -67,12 +70,22 @@ class RunFolder:
         return f"RunFolder({str(self.path)!r})"
 
     def existing(self, name: str) -> Path:
-        """Path of an artefact that must be there; says which notebook writes it."""
+        """Path of an artefact that must be there; says which notebook is to be run first."""
         path = self.path / name
         if not path.exists():
-            writer = WRITTEN_BY[name]
-            raise MissingArtefactError(f"{path} is not there: run {writer} first")
+            writer = WRITTEN_BY.get(name) or WRITTEN_BY[name.split("/")[0]]
+            first = self._first_not_run(writer) if writer[0].isdigit() else writer
+            told = f"{path}, which {writer} writes," if first != writer else str(path)
+            raise MissingArtefactError(f"{told} is not there: run {first} first")
         return path
+
+    def _first_not_run(self, writer: str) -> str:
+        """The first notebook that left nothing here, of those that the writer of a file needs."""
+        for notebook in BUILT_ON:
+            written = [name for name, by in WRITTEN_BY.items() if by == notebook]
+            if notebook == writer or not any((self.path / name).exists() for name in written):
+                return notebook
+        return writer
 
     def read_frame(self, name: str) -> pd.DataFrame:
         """Read a parquet artefact."""

@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 FOR_LAB = "application/vnd.plotly.v1+json"  # a page shows the HTML beside it
+CONTROLS = "application/vnd.jupyter.widget-view+json"  # of use beside a kernel alone
 CODE, PARAMETERS = "Code", "Parameters of this run"
 NUMBER = re.compile(r"^# \d+\. ")  # the table of contents numbers chapters
 FORMULA = re.compile(r"(\$\$.*?\$\$)", re.DOTALL)
@@ -103,6 +104,8 @@ def page_of(notebook: NotebookNode, name: str, source: Path, links: Links) -> No
             told = output.get("metadata", {}).pop("book", {})
             data = output.get("data", {})
             data.pop(FOR_LAB, None)
+            if CONTROLS in data:
+                continue
             if "says" in told:
                 n_figures += 1
                 place = f"{name[:2]}-{n_figures}"
@@ -115,7 +118,8 @@ def page_of(notebook: NotebookNode, name: str, source: Path, links: Links) -> No
     download = f'<a href="../downloads/{name}.ipynb" download>This chapter as a notebook</a>'
     title, _, rest = cells[0].source.partition("\n")
     cells[0].source = f'{title}\n\n<p class="downloads">{download}</p>\n{rest}'
-    return NotebookNode({**notebook, "cells": cells})
+    metadata = {key: value for key, value in notebook.metadata.items() if key != "widgets"}
+    return NotebookNode({**notebook, "cells": cells, "metadata": metadata})
 
 
 def _numbered(text: str, chapter: str, n_before: int) -> tuple[int, str]:
@@ -129,9 +133,12 @@ def _numbered(text: str, chapter: str, n_before: int) -> tuple[int, str]:
 
 
 def executed_copy(notebook: NotebookNode) -> NotebookNode:
-    """The executed notebook to download: without what the book alone needs."""
+    """The executed notebook to download: without what the book or a kernel alone needs."""
     copy = deepcopy(notebook)
+    copy.metadata.pop("widgets", None)
     for cell in copy.cells:
+        if "outputs" in cell:
+            cell.outputs = [one for one in cell.outputs if CONTROLS not in one.get("data", {})]
         for output in cell.get("outputs", []):
             output.get("metadata", {}).pop("book", None)
     return copy

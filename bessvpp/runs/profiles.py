@@ -245,12 +245,10 @@ def notebook_parameters(namespace: Mapping[str, Any], *names: str) -> dict[str, 
     80
     """
     declared = {"outputs", "params", *names}
-    for source in namespace.get("In", ()):
-        if not source.startswith("# Parameters"):
-            continue
-        for node in ast.parse(source).body:
-            injected = [target.id for target in getattr(node, "targets", ())]
-            for key in set(injected) - declared:
-                hint = suggestion(key, sorted(declared))
-                raise ParameterError(f"this notebook has no parameter '{key}'{hint}")
+    injected = [source for source in namespace.get("In", ()) if source.startswith("# Parameters")]
+    for node in ast.parse(injected[-1]).body if injected else ():  # as it was last run
+        given = [target.id for target in getattr(node, "targets", ())]
+        for key in set(given) - declared:
+            hint = suggestion(key, sorted(declared))
+            raise ParameterError(f"this notebook has no parameter '{key}'{hint}")
     return {name: namespace[name] for name in names if name in FIELDS}

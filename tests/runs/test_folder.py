@@ -141,9 +141,31 @@ def test_the_contract_tells_of_every_file_below_its_writer(name):
 def test_a_missing_artefact_names_the_notebook_that_writes_it(run, name):
     with pytest.raises(MissingArtefactError) as caught:
         run.existing(name)
-    assert str(run.path / name) in str(caught.value)
-    assert f"run {WRITTEN_BY[name]} first" in str(caught.value)
+    writer = WRITTEN_BY[name]
+    begun = "01_features" if writer[0].isdigit() else writer
+    told = "" if writer == begun else f", which {writer} writes,"
+    assert str(caught.value) == f"{run.path / name}{told} is not there: run {begun} first"
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("there", "first"),
+    [
+        (["market.parquet"], "02_quantile_models"),
+        (["market.parquet", "models/splits.json"], "03_recalibration"),
+        (["market.parquet", "models/splits.json", "coverage.json"], "04_scenarios"),
+        (["models/splits.json", "coverage.json", "fan_choice.json"], "01_features"),
+        (
+            ["market.parquet", "models/splits.json", "coverage.json", "fan_choice.json"],
+            "07_efficient_frontier",
+        ),
+    ],
+)
+def test_of_several_notebooks_that_were_not_run_the_first_is_named(run, there, first):
+    for name in there:
+        run.write_text(name, "there")
+    with pytest.raises(MissingArtefactError, match=f"frontier.json.* run {first} first$"):
+        run.existing("frontier.json")
 
 
 def test_reading_a_missing_artefact_names_the_notebook_too(run):

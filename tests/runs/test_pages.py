@@ -107,3 +107,16 @@ def test_every_work_that_a_chapter_cites_is_in_the_bibliography(path):
         if cell.cell_type == "markdown":
             told = links.into(cell.source, set(links.terms))
             assert re.findall(r"[A-Z][\w-]+(?:, | et al\., | \()(?:19|20)\d\d\b", told) == []
+
+
+def test_controls_that_need_a_kernel_are_on_no_page_and_in_no_download(tmp_path):
+    kind = "application/vnd.jupyter.widget-view+json"
+    sliders = output({kind: {"model_id": "a"}, "text/plain": "VBox()"})
+    table = output({"text/html": "<table></table>", "text/plain": "a"})
+    cell = new_code_cell("ask()", outputs=[sliders, table])
+    notebook = new_notebook(cells=[new_markdown_cell("# 5. Title"), cell])
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+    for shown in (executed_copy(notebook), page_of(notebook, "05_name", tmp_path, LINKS)):
+        assert "widgets" not in shown.metadata
+        assert kind not in nbformat.writes(shown)
+        assert shown.cells[-1].outputs[0].data["text/html"] == "<table></table>"
