@@ -377,7 +377,7 @@ Plan, value and audit a battery on the Indian Energy Exchange.
   bessvpp book --profile iex                 the report of that run
   bessvpp plan --profile iex                 tomorrow: forecast, commitment, bid sheet
   bessvpp replay prices.csv schedule.csv     somebody's schedule, settled
-  bessvpp compare outputs/quick outputs/mine what differs between runs
+  bessvpp compare outputs/a outputs/b        what differs between runs, and by how much
 
 bessvpp COMMAND --help says more.
 """

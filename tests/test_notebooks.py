@@ -11,6 +11,7 @@ import unittest.mock
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from pin_notebooks import CHECKED, edge_distance, pin
@@ -228,13 +229,16 @@ def earlier(study, study_run, tmp_path_factory):
     return run.path
 
 
-def first_cells(path, outputs, until):
-    """Execute a notebook's cells in this process, up to the one that contains some words."""
-    space = {}
+def first_cells(path, outputs, until, changed="", space=None):
+    """Execute a notebook's cells in this process, up to the one that contains some words.
+
+    ``changed`` is what a reader writes below the parameters, ``space`` what cells left before.
+    """
+    space = {} if space is None else space
     for cell in code_cells(path):
         if "parameters" in cell.metadata.get("tags", []):
             places = f"outputs = {str(outputs)!r}; params = {str(outputs / 'params')!r}"
-            exec(f"{cell.source}\n{places}", space)
+            exec(f"{cell.source}\n{places}\n{changed}", space)
             space |= {key: value for key, value in SMALL["forecast"].items() if key in space}
             continue
         exec(cell.source, space)
@@ -272,6 +276,18 @@ def test_what_a_notebook_says_that_it_reads_is_all_it_needs(name, earlier, tmp_p
         place = shutil.copytree if needed.endswith("/") else shutil.copy
         place(earlier / needed, tmp_path / "run" / needed)
     first_cells(PATHS[name], tmp_path / "run", "window.market.is_synthetic")
+
+
+@pytest.mark.slow
+def test_values_can_be_changed_in_place_and_all_cells_run_again(earlier, tmp_path):
+    shutil.copytree(earlier, tmp_path / "run")
+    path, space, planned = PATHS["05_two_stage_optimizer"], {}, []
+    changes = ("", "risk_aversion = 2.0; fan = 'original'", "terminal = 'hard'; midnight = 'own'")
+    for changed in changes:
+        first_cells(path, tmp_path / "run", "claims.show()", changed, space)
+        planned.append(space["plan"].dam_mw)
+        assert f"{space['p'].risk.risk_aversion}" == ("2.0" if "2.0" in changed else "0.1")
+    assert not any(np.allclose(planned[0], later) for later in planned[1:])
 
 
 def test_the_start_page_leads_to_all_seven_and_says_what_they_say():

@@ -46,6 +46,7 @@ def show_what_if(question: WhatIf) -> None:
             description=str(VALUES[name][0]),
             continuous_update=False,
             style={"description_width": "11rem"},
+            layout={"width": "30rem"},
         )
         for name, options in question.options.items()
     }
