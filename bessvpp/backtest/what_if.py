@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from bessvpp import battery
 from bessvpp.backtest.frontier import sweep_frontiers
 from bessvpp.backtest.window import Window
@@ -78,8 +80,8 @@ def with_values(params: Params, values: Values) -> Params:
 def of_day(window: Window, day: int, fan: str) -> WhatIf:
     """What if this day were planned with other values?
 
-    Figures are mean and CVaR of a day with causal recourse along the fan [Rs], what is sold and
-    bought in the DAM [MWh], and what the plan expects to hold at midnight [MWh].
+    Figures are mean and CVaR of a day with causal recourse along the fan [Rs], what is traded in
+    the DAM [MWh], and what the plan expects to hold at midnight [MWh].
     """
 
     def answer(values: Values) -> dict[str, float]:
@@ -93,12 +95,10 @@ def of_day(window: Window, day: int, fan: str) -> WhatIf:
             unit_mw = battery.share_by_power(params.bess, plan.dam_mw)
         way = params.backtest.recourse
         rs = planned_causal(problem, scenarios, unit_mw, params.market, way)
-        traded = problem.block_hours * plan.dam_mw
         return {
             "mean_rs": float(scenarios.weights @ rs),
             "cvar_rs": cvar(rs, params.risk.alpha, scenarios.weights),
-            "dam_sold_mwh": float(traded[traded > 0].sum()),
-            "dam_bought_mwh": float(-traded[traded < 0].sum()),
+            "dam_traded_mwh": float(np.abs(problem.block_hours * plan.dam_mw).sum()),
             "e_end_mwh": float(plan.e_end_mwh.sum()),
         }
 

@@ -6,18 +6,20 @@ table alone, with what was tried when the notebook ran.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import ipywidgets as widgets
 import pandas as pd
 from IPython.display import display
 
-from bessvpp.backtest.what_if import WhatIf
+from bessvpp.backtest.what_if import Values, WhatIf
 from bessvpp.errors import BessvppError
 from bessvpp.plots.show import Columns, table_bundle
 
-VALUES: Columns = {
-    "risk_aversion": ("λ", ",g"),
-    "battery_mwh": ("Battery, MWh", ",g"),
-    "hurdle_dam_rs_per_mwh": ("Hurdle DAM, Rs/MWh", ",g"),
+VALUES = {  # name: of its control, of a row in which it is another than the run's
+    "risk_aversion": ("λ", "λ {:,g} for {:,g}"),
+    "battery_mwh": ("Battery, MWh", "{:,g} for {:,g} MWh"),
+    "hurdle_dam_rs_per_mwh": ("Hurdle DAM, Rs/MWh", "hurdle {:,g} for {:,g}"),
 }
 FIGURES: Columns = {
     "mean_rs": ("Mean", ",.2f"),
@@ -26,24 +28,22 @@ FIGURES: Columns = {
     "planned_cvar_rs": ("Planned, CVaR", ",.2f"),
     "realised_mean_rs": ("Realised, mean", ",.2f"),
     "realised_cvar_rs": ("Realised, CVaR", ",.2f"),
-    "dam_sold_mwh": ("Sold, MWh", ",.0f"),
-    "dam_bought_mwh": ("Bought, MWh", ",.0f"),
-    "e_end_mwh": ("At midnight, MWh", ",.0f"),
+    "dam_traded_mwh": ("DAM, MWh", ",.0f"),
+    "e_end_mwh": ("Kept, MWh", ",.0f"),
 }
 LAKH = 1e5
 
 
 def show_what_if(question: WhatIf) -> None:
     """Show the controls, and the answers to what is tried without asking; money in lakh Rs."""
-    rows = [
-        {**values, **figures}
-        for values, figures in zip(question.tried, question.answers(question.tried), strict=True)
-    ]
+    answered = question.answers(question.tried)
+    names = [_name(values, question.own) for values in question.tried]
+    rows = list(zip(names, answered, strict=True))
     chosen = {
         name: widgets.SelectionSlider(
             options=[(f"{value:,g}", value) for value in options],
             value=question.own[name],
-            description=str(VALUES[name][0]),
+            description=VALUES[name][0],
             continuous_update=False,
             style={"description_width": "11rem"},
             layout={"width": "30rem"},
@@ -59,7 +59,7 @@ def show_what_if(question: WhatIf) -> None:
         button.disabled, told.value = True, "planning ..."
         try:
             (figures,) = question.answers([values])
-            rows.append({**values, **figures})
+            rows.append((_name(values, question.own), figures))
             table.update(_table(rows), raw=True)
             told.value = ""
         except BessvppError as error:
@@ -70,10 +70,16 @@ def show_what_if(question: WhatIf) -> None:
     button.on_click(ask)
 
 
-def _table(rows: list[dict[str, float]]) -> dict[str, str]:
-    """The answers so far; the first is the run's own."""
-    table = pd.DataFrame(rows, index=["As run", *["What if"] * (len(rows) - 1)])
+def _name(values: Values, own: Values) -> str:
+    """What was asked: where values differ from the run's own."""
+    other = [name for name in own if values[name] != own[name]]
+    return ", ".join(VALUES[n][1].format(values[n], own[n]) for n in other) or "As run"
+
+
+def _table(rows: Sequence[tuple[str, Mapping[str, float]]]) -> dict[str, str]:
+    """The answers so far, each under what was asked."""
+    table = pd.DataFrame([figures for _, figures in rows], index=[name for name, _ in rows])
     money = [name for name in table if name.endswith("_rs")]
     table[money] /= LAKH
-    columns = VALUES | {name: form for name, form in FIGURES.items() if name in table}
+    columns = {name: form for name, form in FIGURES.items() if name in table}
     return table_bundle(table, columns, "Lakh Rs a day")

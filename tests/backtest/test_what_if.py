@@ -55,8 +55,7 @@ def test_an_answer_about_a_day_is_the_plan_of_that_day_with_these_values(window)
     problem = replace(window, params=params).problem(start_energy(params.bess), 2)
     fan = window.fans["original"][2]
     plan = plan_day(problem, fan, params.risk.risk)
-    assert answer["dam_sold_mwh"] == pytest.approx(np.maximum(plan.dam_mw, 0).sum())
-    assert answer["dam_bought_mwh"] == pytest.approx(np.maximum(-plan.dam_mw, 0).sum())
+    assert answer["dam_traded_mwh"] == pytest.approx(np.abs(plan.dam_mw).sum())  # blocks of an hour
     assert answer["e_end_mwh"] == pytest.approx(fan.weights @ plan.energy_mwh[:, 0, -1])
     rs = planned_causal(problem, fan, plan.unit_dam_mw, params.market, "expected")
     assert answer["mean_rs"] == pytest.approx(fan.weights @ rs)
