@@ -95,7 +95,8 @@ def figure_rows(found: Comparison) -> Rows:
     rows = [_row(found, "Plan", plans), _row(found, "Settled", ways)]
     for key, values in found.figures.items():
         name, unit, form = FIGURES[key]
-        rows.append(_row(found, name, [_figure(value, unit, form) for value in values]))
+        if any(value is not None for value in values):
+            rows.append(_row(found, name, [_figure(value, unit, form) for value in values]))
     return rows
 
 
@@ -141,6 +142,7 @@ def data_rows(found: Comparison) -> Rows:
     return [
         _row(found, DATA[key] + " *" * (len({*values} - {"–"}) > 1), values)
         for key, values in found.data.items()
+        if {*values} != {"–"}
     ]
 
 

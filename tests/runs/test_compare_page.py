@@ -27,6 +27,7 @@ def test_the_text_says_what_differs_by_how_much_and_how_surely(two):
     assert re.search(r"DAM gate, IST +11:00 +10:30$", text, re.MULTILINE)
     assert re.search(r"^  First settled day +2024-03-05 +2024-03-05$", text, re.MULTILINE)
     assert not re.search(r"[a-z]_[a-z]", text), "a raw name"
+    assert not re.search(r"( +–)+$", text, re.MULTILINE), "a row that says nothing"
 
 
 def test_days_that_are_not_the_same_are_told_and_starred(tmp_path, two):
