@@ -4,8 +4,10 @@ import json
 import re
 
 import pytest
-from book_cases import read_page
+from axe_playwright_python.sync_playwright import Axe
+from book_cases import CHROMIUM, read_page
 from compare_cases import write_backtest
+from playwright.sync_api import sync_playwright
 
 from bessvpp.__main__ import main
 from bessvpp.runs.compare import compare
@@ -76,3 +78,23 @@ def test_the_command_prints_writes_a_page_and_refuses(tmp_path, two, capsys):
     assert json.loads(capsys.readouterr().out)["figures"]["mean_rs"]["large"] == 550_000
     assert main(["compare", words[0]]) == 2
     assert main(["compare", words[0], str(tmp_path / "none")]) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_the_page_fits_a_phone_and_can_be_read_in_light_and_dark(tmp_path, two):
+    path = tmp_path / "page.html"
+    other = write_backtest(tmp_path / "a-run-with-a-very-long-name-of-a-folder", [3, 9]).path
+    path.write_text(as_html(compare([*two, other])), encoding="utf-8")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        page.goto(path.as_uri())
+        papers = set()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            papers.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+            assert page.evaluate("document.documentElement.scrollWidth") == 390
+            assert Axe().run(page).response["violations"] == []
+        browser.close()
+    assert len(papers) == 2
