@@ -179,6 +179,12 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
         metavar="MWH",
         help="energy planned for the midnight before, of each unit (default: e_start_mwh)",
     )
+    for kind, what in (("quantiles", "the models' forecasts"), ("paths", "the fan")):
+        parser.add_argument(
+            f"--own-{kind}",
+            metavar="FILE",
+            help=f"your own {kind} in place of {what} (default: own_{kind} of the parameters)",
+        )
     parser.set_defaults(call=_plan)
 
 
@@ -192,7 +198,9 @@ def _plan(words: argparse.Namespace) -> int:
 
     outputs = _run_folder(words.outputs, words.profile)
     run = RunFolder(outputs)
-    params = run_parameters(run, words.params)
+    params = run_parameters(run, words.params).with_own_forecasts(
+        *(str(user_path(file)) if file else "" for file in (words.own_quantiles, words.own_paths))
+    )
     _tell_doubts(params)
     market, fan = (
         run_market(run, params, words.data),

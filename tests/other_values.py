@@ -78,6 +78,8 @@ OTHER = {
         "adaptive_steps": [0.2],
         "group_step": 0.2,
         "min_group_size": 200,
+        "own_quantiles": "nowhere.csv",
+        "own_paths": "nowhere.csv",
     },
     "scenarios": {
         "dependence": "similar_days",

@@ -16,6 +16,7 @@ from bessvpp.market.history import Market
 from bessvpp.params.load import Params
 from bessvpp.params.study import FanName
 from bessvpp.prices import PriceScenarios
+from bessvpp.runs import own
 from bessvpp.runs.contents import read_fan, read_forecasts
 from bessvpp.runs.folder import RunFolder
 from bessvpp.runs.inherited import run_parameters
@@ -81,6 +82,11 @@ class Run(RunFolder):
     def window(self) -> Window:
         """The test days, with the fans that the parameters name and what each RTM gate expects."""
         return with_expected_rtm(self, load_window(self, self.params))
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """What is to be said of a user's own forecasts, where the run rests on them."""
+        return own.told_of(self)
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:

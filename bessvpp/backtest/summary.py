@@ -127,7 +127,8 @@ class DailyFigures:
 def rules(window: Window) -> dict[str, object]:
     """What the figures of a backtest rest on, to be shown with every one of them."""
     params = window.params
-    return {
+    own = {"own_forecasts": ", ".join(window.own)} if window.own else {}
+    return own | {
         "first_day": str(window.days[0]),
         "last_day": str(window.days[-1]),
         "n_days": len(window.days),

@@ -20,7 +20,7 @@ from bessvpp.optimizer.surprise import SurpriseLaw, law_of_gates
 from bessvpp.params.load import Params
 from bessvpp.params.market import MarketParams
 from bessvpp.prices import PriceScenarios
-from bessvpp.runs import contents
+from bessvpp.runs import contents, own
 from bessvpp.runs.contents import read_fan, read_forecasts
 from bessvpp.runs.folder import RunFolder
 
@@ -36,7 +36,8 @@ class Window:
     ``expected_rtm`` (D, G, T) is what each gate within a day expects, see
     ``forecasting.intraday``; without it days are not settled causally. ``laws`` (D,) say how the
     RTM has strayed from that, by what the first gate of each day knows.
-    Finished plans are kept in the ``cache``.
+    Finished plans are kept in the ``cache``. ``own`` names a user's forecasts that the fans are
+    or come from.
     """
 
     market: Market
@@ -47,6 +48,7 @@ class Window:
     expected_rtm: np.ndarray | None = None
     laws: Sequence[SurpriseLaw] = ()
     cache: Cache = NO_CACHE
+    own: tuple[str, ...] = ()
 
     def place_of(self, date: str) -> int:
         """Place of a settled day; ``ParameterError`` where it is none."""
@@ -110,15 +112,24 @@ def load_window(run: RunFolder, params: Params) -> Window:
     market = Market.from_frame(run.read_frame("market.parquet"))
     fans = {fan: read_fan(run, fan) for fan in params.backtest.fans}
     days = settled_days(market, np.array(list(next(iter(fans.values())))))
-    forecasts = read_forecasts(run, params.backtest.fans[-1], params.forecast.levels)
-    medians = [forecasts[name].on(days).level(0.5) for name in MARKETS]
+    of_days: dict[str, Sequence[PriceScenarios]] = {
+        fan: [by_day[day] for day in days] for fan, by_day in fans.items()
+    }
+    if own.rests_on(run, "own_paths"):
+        paths = zip(next(iter(of_days.values())), days, strict=True)
+        each = [own.quantiles_of_paths(of_day, day, (0.5,)) for of_day, day in paths]
+        medians = [np.vstack([of[name].level(0.5) for of in each]) for name in MARKETS]
+    else:
+        forecasts = read_forecasts(run, params.backtest.fans[-1], params.forecast.levels)
+        medians = [forecasts[name].on(days).level(0.5) for name in MARKETS]
     return Window(
         market,
         days,
-        {fan: [by_day[day] for day in days] for fan, by_day in fans.items()},
+        of_days,
         [PriceScenarios.single(dam, rtm) for dam, rtm in zip(*medians, strict=True)],
         params,
         cache=Cache(run.path / "cache"),
+        own=own.names_of(run),
     )
 
 

@@ -20,6 +20,9 @@ from bessvpp.calibration.gate import Gate, groups_at_gate, hour_of_blocks
 from bessvpp.errors import ParameterError
 from bessvpp.params.forecast import ForecastParams
 
+AS_FORECAST = "none"
+"""The method that leaves a forecast as it was made, its chances of floor and cap included."""
+
 
 def method_names(params: ForecastParams) -> tuple[str, ...]:
     """The methods, the reference first."""
@@ -81,6 +84,17 @@ class _TwoSided:
         delta = two_sided_shifts(known, gate.today.levels)
         n = np.full(delta.shape, np.isfinite(known.values).all(axis=2).sum() // 24)
         return DayShifts(delta, n, n * 0, n * 0 + 1, np.zeros(delta.shape, bool))
+
+
+@dataclass
+class _Unmoved:
+    """No shift, from no residual."""
+
+    memory_days: int = 0
+
+    def shifts(self, gate: Gate) -> DayShifts:
+        none = np.zeros(gate.today.values.shape[1:], dtype=int)
+        return DayShifts(none.astype(float), none, none, none, none.astype(bool))
 
 
 @dataclass
@@ -158,6 +172,7 @@ def method_named(name: str, params: ForecastParams, static_days: np.ndarray) -> 
             (level_steps(params),), params.recalibration_windows, size, groups_at_gate
         ),
         "two_sided": _TwoSided(params.recalibration_days),
+        AS_FORECAST: _Unmoved(),
     }
     if name not in made:
         raise ParameterError(f"no recalibration method '{name}'; there are {', '.join(made)}")

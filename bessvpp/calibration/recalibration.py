@@ -22,7 +22,7 @@ from bessvpp.calibration.coverage import (
     mean_promise_miss,
 )
 from bessvpp.calibration.gate import Gate, groups_over_days, regimes
-from bessvpp.calibration.methods import Method, method_named, method_names
+from bessvpp.calibration.methods import AS_FORECAST, Method, method_named, method_names
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast, promised_below
 from bessvpp.market.clock import gate_time
@@ -91,13 +91,15 @@ def recalibrate(
                 continue
             shifts = _shifts(method, gate, wanted)
             if wanted and shifts is not None:
-                values[name].append(gate.apply(shifts.delta))
+                as_made = name == AS_FORECAST
+                values[name].append(gate.today.values[0] if as_made else gate.apply(shifts.delta))
                 tables[name].append(_table(date, forecast, shifts))
     p_floor, p_cap = np.array(chances).transpose(1, 0, 2)
-    chosen = replace(forecast.on(dates), p_floor=p_floor, p_cap=p_cap)
+    given = forecast.on(dates)
+    chosen = replace(given, p_floor=p_floor, p_cap=p_cap)
     return {
         name: Recalibration(
-            replace(chosen, values=np.array(values[name])),
+            replace(given if name == AS_FORECAST else chosen, values=np.array(values[name])),
             pd.concat(tables[name], ignore_index=True),
         )
         for name in methods

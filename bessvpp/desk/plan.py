@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.battery import share_by_power, start_energy
-from bessvpp.calibration.recalibration import recalibrate_day
 from bessvpp.desk.bids import bid_sheet, in_bid_steps
-from bessvpp.desk.tomorrow import forecasts_of_day
+from bessvpp.desk.fan import fan_of_day
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast
 from bessvpp.market.clock import gate_time
@@ -28,11 +27,8 @@ from bessvpp.params.load import Params
 from bessvpp.params.study import FanName
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
-from bessvpp.runs.contents import recorded_method
 from bessvpp.runs.folder import RunFolder
 from bessvpp.runs.inherited import run_parameters
-from bessvpp.scenarios.copula import copula_correlation
-from bessvpp.scenarios.draw import draw_day, joint_uniforms
 from bessvpp.settlement.day import settle_as_committed
 from bessvpp.settlement.promise import planned_causal
 
@@ -55,6 +51,7 @@ class DayAheadPlan:
     alone_rs: np.ndarray  # (S,) of the rounded schedule, as committed, without any RTM trade
     e_start_mwh: np.ndarray  # (U,) planned for the midnight before
     sheet: pd.DataFrame
+    own: tuple[str, ...] = ()  # what is to be said of a user's own forecasts
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -109,14 +106,14 @@ def plan_day_ahead(
     ------
     DataError
         where the data end before the day before delivery, where their blocks are not as long as
-        those of the run, or where the models were trained on the delivery day or later and the
-        run has no forecast of that day out of sample.
+        those of the run, where the models were trained on the delivery day or later and the
+        run has no forecast of that day out of sample, or where own forecasts lack that day.
     """
     date = next_delivery_day(market) if date is None else date
     rules = params.market
     known = market.known_at(gate_time(date, rules.dam_gate), rules)
     _check_reach(known, date)
-    forecasts, scenarios = _fan_of_day(run, known, params, date, fan)
+    forecasts, scenarios, told = fan_of_day(run, known, params, date, fan)
     if e_start_mwh is None:
         e_start_mwh = start_energy(params.bess)
     problem = replace(day_problem(params, known.block_hours, e_start_mwh), name=str(date))
@@ -140,24 +137,8 @@ def plan_day_ahead(
         alone_rs=_profit_alone(problem, scenarios, unit_mw, bid_mw),
         e_start_mwh=e_start_mwh,
         sheet=bid_sheet(date, bid_mw, rules),
+        own=told,
     )
-
-
-def _fan_of_day(
-    run: RunFolder, known: Market, params: Params, date: np.datetime64, fan: FanName
-) -> tuple[dict[str, QuantileForecast], PriceScenarios]:
-    """Forecasts of the day to plan, recalibrated where the fan is, and scenarios from them."""
-    rules, made = params.market, forecasts_of_day(run, known, date, params)
-    today = {name: of.day(date) for name, of in made.items()}
-    if fan == "recalibrated":
-        for name, original in today.items():
-            method = recorded_method(run, name, params.forecast)
-            today[name], _ = recalibrate_day(
-                made[name], original, known, method, params.forecast, rules
-            )
-    correlation = copula_correlation(made, known, rules, params.scenarios)
-    uniforms = joint_uniforms(correlation, known, date, params.scenarios)
-    return today, draw_day(uniforms, today, rules)
 
 
 def plan_tomorrow(run: RunFolder, market: Market, **choices: object) -> DayAheadPlan:

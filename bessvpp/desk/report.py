@@ -54,12 +54,14 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
     bids = planned.bid_mw.reshape(24, per_hour)
     hourly["sell MWh"] = np.maximum(bids, 0).mean(axis=1).round(1)
     hourly["buy MWh"] = np.maximum(-bids, 0).mean(axis=1).round(1)
+    own = "".join(line + "\n" for line in planned.own)
     source = "SYNTHETIC market" if market.is_synthetic else "exchange data"
     risk = params.risk.risk
     weights = planned.scenarios.weights
     return (
         f"Delivery day {planned.date}, {source}, {planned.fan} fan of "
-        f"{len(planned.scenarios.weights)} scenarios.\n{params.rules_in_force()}\n"
+        f"{len(planned.scenarios.weights)} scenarios.\n"
+        f"{own}{params.rules_in_force()}\n"
         f"{describe_battery(params.bess)}\n\n"
         f"{hourly.to_string()}\n\n"
         f"Prices in Rs/MWh. {len(planned.sheet)} bids in steps of "

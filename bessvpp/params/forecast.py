@@ -8,6 +8,9 @@ from pydantic import Field, Strict, model_validator
 
 from bessvpp.params.fields import Count, NonNegative, Number, Positive, Section, Seed, Share
 
+OWN = ("own_quantiles", "own_paths")
+"""Parameters that name files of a user's own forecasts."""
+
 
 class LightGBMParams(Section):
     """Settings handed to LightGBM as they are."""
@@ -22,7 +25,11 @@ class LightGBMParams(Section):
 
 
 class ForecastParams(Section):
-    """Quantile models, their splits and their recalibration (``params/forecast.yaml``)."""
+    """Quantile models, their splits and their recalibration (``params/forecast.yaml``).
+
+    ``own_quantiles`` and ``own_paths`` name files of a user's forecasts that stand in place of the
+    models' and of the fan; a relative one starts at the project's root.
+    """
 
     levels: Annotated[tuple[Annotated[Number, Field(gt=0, lt=1)], ...], Field(min_length=3)]
     n_estimators: Count
@@ -44,6 +51,8 @@ class ForecastParams(Section):
     adaptive_steps: Annotated[tuple[Share, ...], Field(min_length=1)]
     group_step: Share
     min_group_size: Count
+    own_quantiles: str = ""  # as older folders had it
+    own_paths: str = ""  # as older folders had it
 
     @model_validator(mode="after")
     def _check(self) -> ForecastParams:
@@ -56,7 +65,7 @@ class ForecastParams(Section):
             raise ValueError("train_window_days must differ, each 0 (all days) or at least 28")
         rolling = [f"rolling_{days}" for days in self.recalibration_windows]
         methods = ["auto", "static", *rolling, "rolling_mean", "exponential"]
-        methods += ["adaptive", "aggregated", "group_adaptive"]
+        methods += ["adaptive", "aggregated", "group_adaptive", "none"]
         if self.recalibration not in methods:
             raise ValueError(f"recalibration must be one of {', '.join(methods)}")
         return self

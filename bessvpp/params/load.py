@@ -61,6 +61,13 @@ class Params(Section):
             + "."
         )
 
+    def with_own_forecasts(self, quantiles: str, paths: str) -> Params:
+        """The same with these files of own forecasts in place of any, where one is named."""
+        given = {"own_quantiles": quantiles, "own_paths": paths}
+        if not any(given.values()):
+            return self
+        return self.model_copy(update={"forecast": self.forecast.model_copy(update=given)})
+
     def differing(self, other: Params) -> list[str]:
         """Fields whose values differ, in the order of their sections."""
         return [

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "HEADINGS",
             "say",
             "say_source",
+            "say_own",
             "say_notes",
             "show_table",
             "show_rules",

@@ -54,8 +54,8 @@ def say(text: str) -> None:
     display(Markdown(text))
 
 
-def say_source(market: Market) -> None:
-    """Say where a page's prices come from; unmistakable where they are synthetic."""
+def say_source(market: Market, own: Sequence[str] = ()) -> None:
+    """Say where a page's prices come from, and its forecasts where they are a user's own."""
     kind = (
         "**Synthetic market.** The prices on this page are made by a seeded generator, not by "
         "an exchange."
@@ -64,6 +64,13 @@ def say_source(market: Market) -> None:
     )
     first, last = market.dates[0], market.dates[-1]
     say(f"> {kind} {len(market.dates)} days, {first} to {last}, {market.n_blocks} blocks a day.")
+    say_own(own)
+
+
+def say_own(told: Sequence[str]) -> None:
+    """Say what a user's own forecasts stand in place of, a line each; nothing without any."""
+    if told:
+        say("\n".join(f"> - {line}" for line in told))
 
 
 def say_notes(market: Market) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,21 @@ INDEX = "__index_level_0__"  # what pandas calls an index without a name
 MAX_TEXT = 1000  # bytes of a cell
 
 
-def parquet_sheet(raw: bytes, path: Path) -> Sheet:
-    """The columns that are known by name, row by row; other columns are not even unpacked.
+def _is_used(name: str, names: list[str]) -> bool:
+    """Whether a column is known; an index without a name, where no other column is a start."""
+    if name == INDEX:
+        return not any(column_of(label(n)).role in ("stamp", "date") for n in names)
+    return column_of(label(name)).role != ""
+
+
+def parquet_sheet(
+    raw: bytes, path: Path, is_used: Callable[[str, list[str]], bool] = _is_used
+) -> Sheet:
+    """The columns that are used, row by row; other columns are not even unpacked.
+
+    Parameters
+    ----------
+    is_used : of a column's name and those of all; by default whether prices' files know it
 
     Raises
     ------
@@ -39,10 +53,10 @@ def parquet_sheet(raw: bytes, path: Path) -> Sheet:
         if metadata.num_columns > MAX_COLUMNS:
             _refuse_size(path)
         schema = metadata.schema.to_arrow_schema()
-        names = [name for name in schema.names if _is_used(name, schema.names)]
+        names = [name for name in schema.names if is_used(name, schema.names)]
         unused = [name for name in schema.names if name not in names]
         _check_size(metadata, len(names), path)
-        texts = [name for name in names if pa.types.is_string(schema.field(name).type)]
+        texts = [name for name in names if _is_text(schema.field(name).type)]
         file = pq.ParquetFile(io.BytesIO(raw), read_dictionary=texts)
         grid: Grid = [["delivery_start" if name == INDEX else name for name in names]]
         for batch in file.iter_batches(batch_size=50_000, columns=names):
@@ -55,13 +69,6 @@ def parquet_sheet(raw: bytes, path: Path) -> Sheet:
         refuse(str(path), f"is no parquet file that can be read ({told})", "write it again")
     notes = tuple(f"column '{name}' is not used" for name in unused)
     return Sheet(str(path), grid, made_of=range(len(grid)), notes=notes)
-
-
-def _is_used(name: str, names: list[str]) -> bool:
-    """Whether a column is known; an index without a name, where no other column is a start."""
-    if name == INDEX:
-        return not any(column_of(label(n)).role in ("stamp", "date") for n in names)
-    return column_of(label(name)).role != ""
 
 
 def _check_size(metadata: Any, n_used: int, path: Path) -> None:
@@ -84,6 +91,13 @@ def _refuse_size(path: Path) -> None:
     refuse(str(path), f"has more than {MAX_CELLS:,} cells or too long ones", "split it")
 
 
+def _is_text(kind: Any) -> bool:
+    """Whether a column holds text; recent pandas writes the large kind."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def _cells(column: Any, name: str, path: Path) -> list[Any]:
     """Values as cells: "" where there is none, starts with their offset."""
     import pyarrow as pa
@@ -91,7 +105,7 @@ def _cells(column: Any, name: str, path: Path) -> list[Any]:
 
     kind = column.type
     if pa.types.is_dictionary(kind):
-        if pa.types.is_string(kind.value_type):
+        if _is_text(kind.value_type):
             longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
             if longest > MAX_TEXT:
                 refuse(f"{path}, column '{name}'", f"has a text of {longest:,} bytes", "shorten it")
@@ -104,7 +118,7 @@ def _cells(column: Any, name: str, path: Path) -> list[Any]:
     elif not (
         pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
-        or pa.types.is_string(kind)
+        or _is_text(kind)
         or pa.types.is_date32(kind)
         or pa.types.is_time(kind)
         or pa.types.is_null(kind)

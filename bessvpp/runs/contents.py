@@ -28,7 +28,9 @@ written by ``02_quantile_models``
 ``models/rtm/intraday_<level>.txt``   the same, a model for each level
 ``forecasts_original.parquet``        a row a block of the days out of sample: ``delivery_start``,
                                       ``market``, ``split``, a column a level, ``p_floor``,
-                                      ``p_cap``
+                                      ``p_cap``; a user's own where they are given
+``own_quantiles.json``                the ``name`` of a user's own quantiles, or "", and what is
+                                      ``told`` of them on every page
 ------------------------------------  -----------------------------------------------------------
 written by ``03_recalibration``
 -------------------------------------------------------------------------------------------------
@@ -50,6 +52,8 @@ written by ``04_scenarios``
 ``scenarios_recalibrated.npz``        (D, S)
 ``fan_choice.json``                   ``fan``, the better one to plan with on earlier days,
                                       ``first_day`` and ``last_day`` of these, the ``scores``
+``own_paths.json``                    the ``name`` of a user's own paths, which are then both
+                                      fans, or "", and what is ``told`` of them on every page
 ------------------------------------  -----------------------------------------------------------
 written by ``05_two_stage_optimizer`` and by ``python -m bessvpp plan``
 -------------------------------------------------------------------------------------------------

@@ -75,7 +75,8 @@ class Answer:
         """The rules that the three figures rest on, in a sentence."""
         rule = {key: rule_in_words(key, value) for key, value in self.rules.items()}
         days = f"{rule['first_day']} to {rule['last_day']}"
-        return (
+        own = rule.get("own_forecasts")
+        return (f"**Planned on own forecasts: {own}.** " if own else "") + (
             f"*{policy_name(self.plan)}* over {self.n_days} days, {days}, settled {self.way}. "
             f"Commitment {rule['commitment']}; end of a day {rule['terminal']}; "
             f"λ {rule['risk_aversion']}; fees {rule['fee_dam_rs_per_mwh_traded']} (DAM) and "

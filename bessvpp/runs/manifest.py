@@ -21,6 +21,7 @@ from typing import Any
 
 from bessvpp.errors import RunError
 from bessvpp.files import PROJECT_ROOT
+from bessvpp.params.forecast import OWN
 from bessvpp.runs.folder import WRITTEN_BY, RunFolder
 from bessvpp.runs.profiles import NOT_HASHED, RunParameters, sha256_of
 
@@ -138,7 +139,10 @@ def _changed(
         sections = {f"{s}.{k}": v for s, x in parameters["sections"].items() for k, v in x.items()}
         fresh = {key: v for key, v in sections.items() if key.split(".")[1] not in own}
         read = {f"data.{key}": source.get(key) for key in ("sha256", "external")}
-        return own | fresh | {"data": source.get("source")} | read
+        named = {key: parameters["sections"]["forecast"].get(key) for key in OWN}
+        prints = {key: source.get("own", {}).get(file) for key, file in named.items()}
+        files = {key: f"{sha256[:8]} of {named[key]}" for key, sha256 in prints.items() if sha256}
+        return own | fresh | {"data": source.get("source")} | read | files
 
     old, new = flat(previous["parameters"], previous["data"]), flat(recorded, data)
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]

@@ -19,6 +19,7 @@ POLICIES = {
     "ceiling": "Ceiling: all prices known",
 }
 RULES = {  # key: name, form
+    "own_forecasts": ("Own forecasts", "{}"),
     "first_day": ("First day", "{}"),
     "last_day": ("Last day", "{}"),
     "n_days": ("Days", "{}"),

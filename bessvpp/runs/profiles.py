@@ -23,11 +23,13 @@ import yaml
 
 from bessvpp.errors import DataError, ParameterError, RunError
 from bessvpp.files import PARAMS, PROJECT_ROOT, user_path
+from bessvpp.params.forecast import OWN
 from bessvpp.params.load import FIELDS, Params, load_params, read_yaml, suggestion
 
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
 PROFILES = PARAMS / "profiles"
 PLACES = ("outputs", "params")  # set by --outputs and --params, never by -p
+PATHS = ("data", *OWN)  # of files; by -p they start where the command was typed
 NOT_HASHED = (
     "data",
     "date",
@@ -68,19 +70,17 @@ def declared_parameters(path: Path) -> dict[str, Any]:
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """``key=value`` words as typed; values are YAML, ``data`` is a path from where one is."""
+    """``key=value`` words as typed; values are YAML, those of ``PATHS`` paths from where one is."""
     given: dict[str, Any] = {}
     for word in assignments:
         key, equals, text = word.partition("=")
         if not (equals and key.isidentifier()):
             raise ParameterError(f"-p {word}: write it as key=value")
         try:
-            given[key] = text if key in ("data", *PLACES) else yaml.safe_load(text)
+            given[key] = text if key in (*PATHS, *PLACES) else yaml.safe_load(text)
         except yaml.YAMLError:
             raise ParameterError(f"-p {word}: the value is not readable as YAML") from None
-    if given.get("data"):
-        given["data"] = str(user_path(given["data"]))
-    return given
+    return given | {key: str(user_path(given[key])) for key in PATHS if given.get(key)}
 
 
 def read_profile(profile: str) -> tuple[str, dict[str, Any]]:
@@ -91,9 +91,8 @@ def read_profile(profile: str) -> tuple[str, dict[str, Any]]:
         known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.yaml")))
         raise ParameterError(f"no profile '{profile}'; there are {known}, or give a .yaml file")
     values = read_yaml(path)
-    if values.get("data"):
-        values["data"] = str(PROJECT_ROOT / str(values["data"]))
-    return path.stem, values
+    files = {key: str(PROJECT_ROOT / str(values[key])) for key in PATHS if values.get(key)}
+    return path.stem, values | files
 
 
 @dataclass(frozen=True)
@@ -156,11 +155,10 @@ def resolve(
         knobs["jobs"] = os.cpu_count() or 1  # changes no result
     knobs |= values
     data = _data_fingerprint(str(knobs.get("data") or ""), dumped["market"])
-    if added := {item.file: _added_fingerprint(item.file) for item in sections.market.external}:
-        data["external"] = added
+    added = _added_files(sections)
+    data |= added
     hashed = {key: value for key, value in knobs.items() if key not in NOT_HASHED}
-    content = {"knobs": hashed, "sections": dumped, "data": data.get("sha256", data)}
-    content |= {"external": added} if added else {}
+    content = {"knobs": hashed, "sections": dumped, "data": data.get("sha256", data), **added}
     return RunParameters(
         profile=name,
         folder=folder,
@@ -206,10 +204,21 @@ def _data_fingerprint(data: str, market: Mapping[str, Any]) -> dict[str, Any]:
     return {"source": str(path), "files": len(files), "sha256": sha256_of(files, path)}
 
 
-def _added_fingerprint(file: str) -> str:
+def _added_files(sections: Params) -> dict[str, dict[str, str]]:
+    """sha256 of the files that parameters name beside prices, by kind and name."""
+    external = {item.file: "external in params/market.yaml" for item in sections.market.external}
+    own = {getattr(sections.forecast, key): f"{key} of params/forecast.yaml" for key in OWN}
+    found = {
+        kind: {file: _added_fingerprint(file, told) for file, told in files.items() if file}
+        for kind, files in (("external", external), ("own", own))
+    }
+    return {kind: prints for kind, prints in found.items() if prints}
+
+
+def _added_fingerprint(file: str, told: str) -> str:
     path = PROJECT_ROOT / Path(file).expanduser()
     if not path.is_file():
-        raise DataError(f"{path}: no such file (external in params/market.yaml)")
+        raise DataError(f"{path}: no such file ({told})")
     return sha256_of([path], path.parent)
 
 

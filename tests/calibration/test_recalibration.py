@@ -50,6 +50,21 @@ def test_a_day_is_recalibrated_by_the_residuals_known_at_its_gate(study, name):
 
 
 @pytest.mark.parametrize("name", MARKETS)
+def test_none_leaves_forecasts_and_chances_as_they_were_made_even_without_a_past(study, name):
+    whole, date = study.original[name], study.splits.test[:1]
+    chances = np.full(whole.p_cap.shape, 0.25)
+    given = replace(whole, p_cap=chances, p_floor=0.1 * chances)
+    for forecast in (given, given.on(date)):
+        made = recalibration.recalibrate(
+            forecast, study.market, date, ["none"], study.params.forecast, study.params.market
+        )["none"]
+        for key in ("values", "p_cap", "p_floor"):
+            found, expected = getattr(made.forecast, key), getattr(given.on(date), key)
+            np.testing.assert_array_equal(found, expected)
+        assert (made.shifts[["delta_rs_per_mwh", "n", "rank"]] == 0).all(axis=None)
+
+
+@pytest.mark.parametrize("name", MARKETS)
 def test_nothing_after_the_gate_reaches_a_refit_a_group_a_window_or_a_chance(walked, name):
     """Over two chained days: from changed prices to the recalibrated fan of each method."""
     params, market, splits, walks = walked

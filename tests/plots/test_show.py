@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from small_cases import make_market
 
 from bessvpp.plots import show
 
@@ -82,6 +83,16 @@ def test_notes_name_files_without_their_folders():
         show.say_notes(market)
     told = [call.args[0].data for call in seen.call_args_list]
     assert told == ["- DAM.csv: 2 blocks of zeros, taken as no price", "- no file"]
+
+
+def test_own_forecasts_are_said_below_the_source_of_prices_and_only_where_there_are_any():
+    market = make_market(3)
+    with mock.patch.object(show, "say") as seen:
+        show.say_source(market)
+        show.say_source(market, ("Own forecasts: the quantiles of mine.csv.", "It lacks 2 days."))
+    first, second, own = (call.args[0] for call in seen.call_args_list)
+    assert first == second
+    assert own == "> - Own forecasts: the quantiles of mine.csv.\n> - It lacks 2 days."
 
 
 def test_claims_are_shown_once_each_and_one_that_fails_stops_the_page():

@@ -87,6 +87,15 @@ def test_the_rules_stand_beside_the_figures(run):
         assert words in told
 
 
+def test_own_forecasts_are_named_on_the_front_page(run):
+    assert "own forecasts" not in Answer(run.path).rules_in_words()
+    summary = run.read_json("backtest_summary.json")
+    summary["rules"] = {"own_forecasts": "paths of mine.csv"} | RULES
+    run.write_json("backtest_summary.json", summary)
+    told = Answer(run.path).rules_in_words()
+    assert told.startswith("**Planned on own forecasts: paths of mine.csv.** *Two-stage")
+
+
 def test_trust_says_how_far_the_promise_was_missed_and_how_few_the_days_are(run):
     told = trust(run.path, Answer(run.path))
     assert "10.0% with the original fan" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dummy_notebooks import write_notebook
 from run_cases import FOLDERS, LOG, break_notebook, call, manifest_of, order
 
 from bessvpp.errors import RunError
+from bessvpp.runs.profiles import sha256_of
 
 
 def test_the_manifest_tells_how_the_results_were_made(three: Path, tmp_path: Path):
@@ -87,6 +89,23 @@ def test_a_parameter_outdates_the_notebooks_that_declare_it_and_those_after(
     assert statuses == ["outdated"] * 3  # 03 was run on what other parameters wrote
     assert manifest["status"] == "partial"
     assert "the run is partial: 01_features, 02_quantile_models" in capsys.readouterr().out
+
+
+def test_another_content_of_own_forecasts_outdates_those_that_read_them(
+    three: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    write_notebook(three, "02_quantile_models", FOLDERS + 'own_quantiles = ""', LOG.format(name=2))
+    mine = tmp_path / "mine.csv"
+    mine.write_text("one", "utf-8")
+    assert call("-p", "own_quantiles=mine.csv") == 0
+    one = sha256_of([mine], tmp_path)[:8]
+    mine.write_text("two", "utf-8")
+    two = sha256_of([mine], tmp_path)[:8]
+    assert call("-p", "own_quantiles=mine.csv") == RunError.exit_code
+    assert re.search(rf"own_quantiles {one} of .* there, {two} of .* now", capsys.readouterr().err)
+    assert call("-p", "own_quantiles=mine.csv", "--only", "03", "--overwrite") == 0
+    statuses = [e["status"] for e in manifest_of(tmp_path / "out")["notebooks"].values()]
+    assert statuses == ["complete", "outdated", "outdated"]
 
 
 def test_overwriting_leaves_no_file_of_the_earlier_parameters(three: Path, tmp_path: Path):

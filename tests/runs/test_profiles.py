@@ -118,6 +118,27 @@ def test_added_columns_count_by_their_content_too(tmp_path: Path):
     assert len(hashes) == 2
 
 
+def test_own_forecasts_count_by_their_content_from_where_the_command_was_typed(
+    three: Path, tmp_path: Path
+):
+    for name in ("01_features", "02_quantile_models"):
+        write_notebook(three, name, 'outputs = ""\nparams = ""\nown_quantiles = ""')
+    hashes = set()
+    for content in ("one", "two", "one"):
+        (tmp_path / "mine.csv").write_text(content, "utf-8")
+        given = profiles.parse_assignments(["own_quantiles=mine.csv"])
+        found = profiles.resolve("./empty.yaml", given)
+        assert found.sections.forecast.own_quantiles == str(tmp_path / "mine.csv")
+        assert found.knobs["own_quantiles"] == str(tmp_path / "mine.csv")
+        hashes.add(found.sha256)
+    assert len(hashes) == 2
+    with pytest.raises(DataError, match=r"gone\.csv: no such file \(own_quantiles of"):
+        profiles.resolve("./empty.yaml", profiles.parse_assignments(["own_quantiles=gone.csv"]))
+    (tmp_path / "mine.yaml").write_text("own_quantiles: params/bess.yaml\n")
+    found = profiles.resolve("./mine.yaml")
+    assert found.knobs["own_quantiles"] == str(PROJECT_ROOT / "params" / "bess.yaml")
+
+
 def test_data_count_by_their_content(three: Path, tmp_path: Path):
     for name, text in (("a.csv", "1\n"), ("same.csv", "1\n"), ("other.csv", "2\n")):
         (tmp_path / name).write_text(text)
@@ -128,7 +149,7 @@ def test_data_count_by_their_content(three: Path, tmp_path: Path):
 
 def test_each_value_of_each_file_makes_another_run_or_is_refused(three: Path, tmp_path: Path):
     """A run whose parameters have another hash is another run: it is refused in that folder."""
-    kept = dict.fromkeys(("external",), "no such file")
+    kept = dict.fromkeys(("external", "own_quantiles", "own_paths"), "no such file")
     files = write_params(tmp_path / "own", FIELDS)
     before = profiles.resolve("./empty.yaml", params=str(files)).sha256
     for section, key in every_value():
