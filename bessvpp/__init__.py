@@ -32,7 +32,7 @@ _opened, __dir__, __all__ = lazy_loader.attach(
         "settlement.promise": ["planned_causal"],
         "settlement.schedule": ["read_schedule"],
         "settlement.replay": ["replay"],
-        "runs.profiles": ["notebook_parameters"],
+        "runs.notebook": ["notebook_parameters"],
         "backtest.run": ["open_run"],
         "backtest.simulate": ["run_backtest"],
         "backtest.promise": ["judge_promise"],

@@ -93,6 +93,8 @@ def _run(words: argparse.Namespace) -> int:
     parameters = resolve(words.profile, given, words.params)
     outputs = _run_folder(words.outputs, parameters.profile)
     _tell_doubts(parameters.sections)
+    for told in parameters.overruled:
+        print(f"note: {told}", file=sys.stderr)
     if not words.quiet:
         print(f"profile {parameters.profile}, results in {outputs}", flush=True)
     run_notebooks(

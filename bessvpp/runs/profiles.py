@@ -24,7 +24,7 @@ import yaml
 from bessvpp.errors import DataError, ParameterError, RunError
 from bessvpp.files import PARAMS, PROJECT_ROOT, user_path
 from bessvpp.params.forecast import OWN
-from bessvpp.params.load import FIELDS, Params, load_params, read_yaml, suggestion
+from bessvpp.params.load import FIELDS, Params, load_params, read_yaml
 
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
 PROFILES = PARAMS / "profiles"
@@ -106,6 +106,7 @@ class RunParameters:
     given : names of those that the profile or ``-p`` gave, before the parameter files
     declared : for each notebook, the names that it declares
     data : where prices come from, and their sha256 unless they are synthetic
+    overruled : values of parameter files of the user's own that the profile replaces, in words
     sha256 : of whatever changes a result
     """
 
@@ -116,6 +117,7 @@ class RunParameters:
     sections: Params
     declared: dict[str, tuple[str, ...]]
     data: dict[str, Any]
+    overruled: tuple[str, ...]
     sha256: str
 
     def of_notebook(self, name: str, outputs: Path) -> dict[str, Any]:
@@ -145,8 +147,9 @@ def resolve(
     for origin, names in ((f"profile {name}", values), ("-p", given or {})):
         for key in names:
             _check_declared(key, origin, known)
-    values = {key: _plain_value(value) for key, value in {**values, **(given or {})}.items()}
     folder = user_path(params) if params else PARAMS
+    overruled = _overruled(name, values, given or {}, folder) if params else ()
+    values = {key: _plain_value(value) for key, value in {**values, **(given or {})}.items()}
     sections = load_params(folder, **{k: v for k, v in values.items() if k in FIELDS})
     dumped = sections.model_dump(mode="json")
     in_files = {key: value for section in dumped.values() for key, value in section.items()}
@@ -167,6 +170,7 @@ def resolve(
         sections=sections,
         declared={notebook: tuple(declared) for notebook, declared in literals.items()},
         data=data,
+        overruled=overruled,
         sha256=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
     )
 
@@ -184,6 +188,22 @@ def _check_declared(key: str, origin: str, known: Mapping[str, Any]) -> None:
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(sorted(known))}"
     raise ParameterError(f"{origin}: {key}: no notebook declares such a parameter; {hint}")
+
+
+def _overruled(
+    profile: str, values: Mapping[str, Any], given: Mapping[str, Any], folder: Path
+) -> tuple[str, ...]:
+    """What a profile says otherwise than files of the user's own, and how to have these."""
+    told = []
+    for key in [key for key in values if key in FIELDS and key not in given]:
+        path = folder / f"{FIELDS[key]}.yaml"
+        asked = read_yaml(path).get(key) if path.is_file() else None
+        if asked not in (None, values[key]):
+            told.append(
+                f"{path}: {key}: {asked} is not used, profile {profile} sets {values[key]}; "
+                f"-p {key}={asked} uses it"
+            )
+    return tuple(told)
 
 
 def _plain_value(value: Any) -> Any:
@@ -231,33 +251,3 @@ def sha256_of(files: Sequence[Path], folder: Path) -> str:
         with file.open("rb") as handle:
             total.update(hashlib.file_digest(handle, "sha256").digest())
     return total.hexdigest()
-
-
-def notebook_parameters(namespace: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Values of a notebook's parameters that are fields of a section.
-
-    Parameters
-    ----------
-    namespace : the notebook's ``globals()``
-    names : all parameters that it declares besides ``outputs`` and ``params``
-
-    Raises
-    ------
-    ParameterError
-        where papermill injected a parameter that the notebook does not declare; papermill
-        itself only warns.
-
-    Examples
-    --------
-    >>> n_scenarios = 80  # in the cell tagged ``parameters``
-    >>> bv.load_params(**bv.notebook_parameters(globals(), "n_scenarios")).scenarios.n_scenarios
-    80
-    """
-    declared = {"outputs", "params", *names}
-    injected = [source for source in namespace.get("In", ()) if source.startswith("# Parameters")]
-    for node in ast.parse(injected[-1]).body if injected else ():  # as it was last run
-        given = [target.id for target in getattr(node, "targets", ())]
-        for key in set(given) - declared:
-            hint = suggestion(key, sorted(declared))
-            raise ParameterError(f"this notebook has no parameter '{key}'{hint}")
-    return {name: namespace[name] for name in names if name in FIELDS}

@@ -14,7 +14,6 @@ from bessvpp.params.fields import parse_clock
 from bessvpp.params.forecast import level_name
 from bessvpp.params.load import SECTIONS, load_params, section_of
 from bessvpp.risk import Risk
-from bessvpp.runs.profiles import notebook_parameters
 
 
 @pytest.fixture
@@ -311,18 +310,6 @@ def test_a_notebook_parameter_replaces_the_files_value_and_is_checked_like_it(fo
     assert "unknown parameter 'alfa'; did you mean 'alpha'?" in refusal(folder, alfa=0.1)
     # Nested ones have no name of their own: which unit would it be?
     assert "unknown parameter 'p_max_mw'" in refusal(folder, p_max_mw=10.0)
-
-
-def test_a_parameter_that_a_notebook_does_not_declare_is_refused():
-    namespace = {"alpha": 0.1, "jobs": 2, "In": ["", "# Parameters\nalpha = 0.1\njobs = 2\n"]}
-    assert notebook_parameters(namespace, "alpha", "jobs") == {"alpha": 0.1}
-    with pytest.raises(ParameterError, match="no parameter 'jobs'"):
-        notebook_parameters(namespace, "alpha")
-
-
-def test_a_cell_of_parameters_that_was_put_right_and_run_again_is_taken_as_it_is():
-    cells = ["# Parameters\nalfa = 0.1\n", "x = 1", "# Parameters\nalpha = 0.1\n"]
-    assert notebook_parameters({"alpha": 0.1, "In": cells}, "alpha") == {"alpha": 0.1}
 
 
 def test_parameters_cannot_be_changed_once_read():

@@ -38,6 +38,18 @@ def test_profile_beats_files_and_the_command_line_beats_both(three: Path, tmp_pa
     assert resolved.sections.risk.lambdas == (0.0, 1.0)
 
 
+def test_files_of_ones_own_that_the_profile_overrules_are_told_of(three: Path, tmp_path: Path):
+    files = write_params(tmp_path / "own", FIELDS)  # 6 scenarios, tail share 0.4
+    (tmp_path / "mine.yaml").write_text("n_scenarios: 8\nalpha: 0.4\n")
+    found = profiles.resolve("./mine.yaml", params=str(files))
+    assert found.overruled == (
+        f"{files / 'scenarios.yaml'}: n_scenarios: 6 is not used, profile mine sets 8; "
+        "-p n_scenarios=6 uses it",
+    )
+    assert profiles.resolve("./mine.yaml", {"n_scenarios": 6}, str(files)).overruled == ()
+    assert profiles.resolve("./mine.yaml").overruled == ()
+
+
 def test_declared_parameters_are_plain_literals(tmp_path: Path):
     path = write_notebook(tmp_path, "01_a", "a = 1\nb: list = [0.1, -2]  # why\nc = 'x'\nd = None")
     assert profiles.declared_parameters(path) == {"a": 1, "b": [0.1, -2], "c": "x", "d": None}
