@@ -16,7 +16,7 @@ from bessvpp.market.history import Market
 from bessvpp.params.load import Params
 from bessvpp.params.study import FanName
 from bessvpp.prices import PriceScenarios
-from bessvpp.runs import own
+from bessvpp.runs import own_said
 from bessvpp.runs.contents import read_fan, read_forecasts
 from bessvpp.runs.folder import RunFolder
 from bessvpp.runs.inherited import run_parameters
@@ -86,7 +86,7 @@ class Run(RunFolder):
     @property
     def own(self) -> tuple[str, ...]:
         """What is to be said of a user's own forecasts, where the run rests on them."""
-        return own.told_of(self)
+        return own_said.told_of(self)
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from bessvpp.optimizer.surprise import SurpriseLaw, law_of_gates
 from bessvpp.params.load import Params
 from bessvpp.params.market import MarketParams
 from bessvpp.prices import PriceScenarios
-from bessvpp.runs import contents, own
+from bessvpp.runs import contents, own, own_said
 from bessvpp.runs.contents import read_fan, read_forecasts
 from bessvpp.runs.folder import RunFolder
 
@@ -115,7 +115,7 @@ def load_window(run: RunFolder, params: Params) -> Window:
     of_days: dict[str, Sequence[PriceScenarios]] = {
         fan: [by_day[day] for day in days] for fan, by_day in fans.items()
     }
-    if own.rests_on(run, "own_paths"):
+    if own_said.rests_on(run, "own_paths"):
         paths = zip(next(iter(of_days.values())), days, strict=True)
         each = [own.quantiles_of_paths(of_day, day, (0.5,)) for of_day, day in paths]
         medians = [np.vstack([of[name].level(0.5) for of in each]) for name in MARKETS]
@@ -129,7 +129,7 @@ def load_window(run: RunFolder, params: Params) -> Window:
         [PriceScenarios.single(dam, rtm) for dam, rtm in zip(*medians, strict=True)],
         params,
         cache=Cache(run.path / "cache"),
-        own=own.names_of(run),
+        own=own_said.names_of(run),
     )
 
 

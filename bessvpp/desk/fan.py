@@ -14,7 +14,7 @@ from bessvpp.params.load import Params
 from bessvpp.params.study import FanName
 from bessvpp.price_files.own_forecasts import OwnQuantiles
 from bessvpp.prices import PriceScenarios
-from bessvpp.runs import own
+from bessvpp.runs import own, own_said
 from bessvpp.runs.contents import read_forecasts, recorded_method
 from bessvpp.runs.folder import RunFolder
 from bessvpp.scenarios.copula import copula_correlation
@@ -41,7 +41,7 @@ def fan_of_day(
     if params.forecast.own_paths:
         (scenarios,), paths = own.own_paths_on(np.array([date]), params, known.n_blocks)
         today = own.quantiles_of_paths(scenarios, date, params.forecast.levels)
-        told = own.told_of_plan(paths, run, params, "own_paths")
+        told = own_said.told_of_plan(paths, run, params, "own_paths")
         if params.forecast.own_quantiles:
             told += ("Own quantiles are given, too; with paths a plan has no use for them.",)
         return today, scenarios, told
@@ -55,7 +55,7 @@ def fan_of_day(
         today = _recalibrated(run, made, today, known, params, given)
     correlation = copula_correlation(history, known, rules, params.scenarios)
     uniforms = joint_uniforms(correlation, known, date, params.scenarios)
-    told = own.told_of_plan(given, run, params, "own_quantiles")
+    told = own_said.told_of_plan(given, run, params, "own_quantiles")
     return today, draw_day(uniforms, today, rules), told
 
 
@@ -111,8 +111,9 @@ def _recalibrated(
 
 
 def _refuse_others_models(run: RunFolder) -> None:
-    if own.rests_on(run, "own_quantiles"):
+    if own_said.rests_on(run, "own_quantiles"):
+        names = ", ".join(own_said.names_of(run))
         raise ParameterError(
-            f"the run in {run.path} rests on {', '.join(own.names_of(run))}, and its models made "
-            "none of its forecasts: give the quantiles of the day with --own-quantiles"
+            f"the run in {run.path} rests on {names}, and its models made none of its forecasts: "
+            "give the quantiles of the day with --own-quantiles"
         )

@@ -36,6 +36,7 @@ class OwnQuantiles:
     """Quantiles of both markets on D whole days, in T blocks and L levels, on the price tick.
 
     ``timed`` says whether every row tells when it was made; none is later than its gate.
+    ``unused`` are columns of levels that were not asked for.
     """
 
     source: str
@@ -45,6 +46,7 @@ class OwnQuantiles:
     p_floor: Mapping[str, np.ndarray]  # by market, (D, T); NaN: not stated
     p_cap: Mapping[str, np.ndarray]  # by market, (D, T); NaN: not stated
     timed: bool
+    unused: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def read_own_quantiles(path: Path, rules: MarketParams, levels: tuple[float, ...
         p_floor={name: chances["p_floor"][:, k] for k, name in enumerate(MARKETS)},
         p_cap={name: chances["p_cap"][:, k] for k, name in enumerate(MARKETS)},
         timed=rows.timed,
+        unused=tuple(n for n in body.labels if LEVEL.fullmatch(n) and n not in wanted),
     )
 
 

@@ -210,6 +210,7 @@ def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
         "verdict": verdict(outputs),
         "trust": trust(outputs, answer),
         "n_days": str(answer.n_days),
+        "own_forecasts": rules.get("own_forecasts", "none in this run"),
         "rule_dsm": rules["dsm_share_of_flow"],
         "rule_recourse": rules["causal_recourse"],
         "rule_fees": f"{rules['fee_dam_rs_per_mwh_traded']} in each market",

@@ -1,8 +1,7 @@
-"""A user's own forecasts in place of ours: what they replace, and what is said of that.
+"""A user's own forecasts in place of ours.
 
 Own quantiles stand in place of the models' forecasts from chapter 2 on, own paths in place of both
-fans from chapter 4 on. What the run says of them lies in ``own_quantiles.json`` and
-``own_paths.json``, and is shown on every later page.
+fans from chapter 4 on. Every later page says so (``own_said``).
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +18,6 @@ from bessvpp.files import PROJECT_ROOT
 from bessvpp.forecasting.quantiles import QuantileForecast, with_atoms
 from bessvpp.market.history import MARKETS
 from bessvpp.params.fields import MINUTES_PER_DAY
-from bessvpp.params.forecast import OWN
 from bessvpp.params.load import Params
 from bessvpp.params.market import MarketParams
 from bessvpp.price_files.own_forecasts import (
@@ -31,8 +28,7 @@ from bessvpp.price_files.own_forecasts import (
 )
 from bessvpp.prices import PriceScenarios
 from bessvpp.runs.folder import RunFolder
-
-RECORDS = tuple(f"{key}.json" for key in OWN)
+from bessvpp.runs.own_said import records, say_none, say_paths, say_quantiles, told_of
 
 
 def own_file(params: Params, key: str) -> Path:
@@ -60,7 +56,7 @@ def quantiles_in_force(
         where the file lacks a test day, or cannot be trusted.
     """
     if not params.forecast.own_quantiles:
-        run.write_json(RECORDS[0], {"name": "", "told": [], "lacking": []})
+        say_none(run, "own_quantiles")
         return dict(made)
     own = read_quantiles(params, made["dam"].values.shape[1])
     lacking = np.unique(
@@ -70,24 +66,7 @@ def quantiles_in_force(
     _refuse_missing(
         own.source, np.intersect1d(lacking, tested), "add them: every test day is planned on them"
     )
-    fans = (
-        "Both fans are drawn from them as they are."
-        if len(lacking)
-        else "The original fan is drawn from them as they are, the recalibrated one as chapter 3 "
-        "shifts them."
-    )
-    told = [
-        f"{_told_quantiles(own, params)} {fans}",
-        "What is expected within a day is still expected by the models of chapter 2.",
-    ]
-    if len(lacking):
-        told.append(
-            f"They lack {len(lacking)} calibration days. There the models' forecasts stand, for "
-            "how blocks and markets hang together and for the methods that chapter 3 tries, and "
-            "for no plan."
-        )
-    record = {"name": f"quantiles of {Path(own.source).name}", "told": told}
-    run.write_json(RECORDS[0], record | {"lacking": lacking.astype(str)})
+    say_quantiles(run, own, params, lacking)
     placed = with_own(made, own, params.market)
     return {name: placed[name].on(of.dates) for name, of in made.items()}
 
@@ -101,7 +80,7 @@ def taken_quantiles(run: RunFolder, params: Params) -> tuple[str, ...]:
         where they lack calibration days and are to be recalibrated.
     """
     method = params.forecast.recalibration
-    for record in _records(run, RECORDS[:1]):
+    for record in records(run, "own_quantiles"):
         if method != AS_FORECAST:
             _refuse_missing(
                 record["name"],
@@ -162,16 +141,10 @@ def forecasts_of(own: OwnQuantiles, rules: MarketParams) -> dict[str, QuantileFo
 def take_paths(run: RunFolder, params: Params) -> tuple[str, ...]:
     """Record a user's own paths, or that there are none; all that is said of own forecasts."""
     if not params.forecast.own_paths:
-        run.write_json(RECORDS[1], {"name": "", "told": []})
+        say_none(run, "own_paths")
         return told_of(run)
     own = read_own_paths(own_file(params, "own_paths"), params.market)
-    told = [
-        _told_paths(own, params),
-        "Both fans are these paths, so figures of the original and of the recalibrated fan agree; "
-        "quantiles, the correlation and the choice of a fan are shown and not used.",
-        "What is expected within a day is still expected by the models of chapter 2.",
-    ]
-    run.write_json(RECORDS[1], {"name": f"paths of {Path(own.source).name}", "told": told})
+    say_paths(run, own, params)
     return told_of(run)
 
 
@@ -219,73 +192,6 @@ def quantiles_of_paths(
     }
 
 
-# ---------------------------------------------------------------------- what is said
-
-
-def told_of(run: RunFolder, *given: str) -> tuple[str, ...]:
-    """What a run says of own forecasts, those of some of ``OWN`` or all; nothing without any."""
-    names = [f"{key}.json" for key in given] or RECORDS
-    return tuple(line for record in _records(run, names) for line in record["told"])
-
-
-def names_of(run: RunFolder) -> tuple[str, ...]:
-    """The kinds and files of own forecasts that a run rests on."""
-    return tuple(record["name"] for record in _records(run) if record["name"])
-
-
-def rests_on(run: RunFolder, given: str) -> bool:
-    """Whether a run was made on the own forecasts that a parameter of ``OWN`` names."""
-    return any(record["name"] for record in _records(run, (f"{given}.json",)))
-
-
-def told_of_plan(
-    own: OwnQuantiles | OwnPaths | None, run: RunFolder, params: Params, given: str
-) -> tuple[str, ...]:
-    """What a plan says of own forecasts that it rests on."""
-    if own is None:
-        return ()
-    if isinstance(own, OwnQuantiles):
-        method = params.forecast.recalibration
-        told = f"{_told_quantiles(own, params)} A recalibrated fan shifts them by: {method}."
-    else:
-        told = _told_paths(own, params)
-    other = () if rests_on(run, given) else ("The run's backtest was not made on them.",)
-    return (told, *other)
-
-
-def _records(run: RunFolder, names: Sequence[str] = RECORDS) -> list[dict[str, Any]]:
-    """Records that are there; a run from before own forecasts has none."""
-    return [run.read_json(name) for name in names if (run.path / name).exists()]
-
-
-def _told_quantiles(own: OwnQuantiles, params: Params) -> str:
-    return (
-        f"Own forecasts: the quantiles of {_content(own)} stand in place of the models'. "
-        f"{_told_made(own, params)}"
-    )
-
-
-def _told_paths(own: OwnPaths, params: Params) -> str:
-    return (
-        f"Own forecasts: the {own.dam.shape[1]} paths of {_content(own)} stand in place of the "
-        f"fan. {_told_made(own, params)}"
-    )
-
-
-def _content(own: OwnQuantiles | OwnPaths) -> str:
-    return f"{Path(own.source).name} ({len(own.dates)} days, {own.dates[0]} to {own.dates[-1]})"
-
-
-def _told_made(own: OwnQuantiles | OwnPaths, params: Params) -> str:
-    gate = f"{params.market.dam_gate // 60:02d}:{params.market.dam_gate % 60:02d}"
-    if own.timed:
-        return f"Its made_at has no row later than its gate, {gate} on the day before."
-    return (
-        f"That each was made before its gate, {gate} on the day before, is assumed: the file does "
-        "not say (made_at)."
-    )
-
-
 def _check_blocks(source: str, found: int, wanted: int) -> None:
     if found != wanted:
         given, needed = MINUTES_PER_DAY // found, MINUTES_PER_DAY // wanted
@@ -298,4 +204,5 @@ def _check_blocks(source: str, found: int, wanted: int) -> None:
 def _refuse_missing(source: str, days: np.ndarray, remedy: str) -> None:
     if len(days):
         shown = ", ".join(days.astype(str)[:3]) + (", ..." if len(days) > 3 else "")
-        raise DataError(f"{source}: has no forecast of {len(days)} days ({shown}): {remedy}")
+        count = f"{len(days)} days ({shown})" if len(days) > 1 else shown
+        raise DataError(f"{source}: has no forecast of {count}: {remedy}")

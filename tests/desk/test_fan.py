@@ -74,8 +74,8 @@ def test_own_paths_are_the_fan_of_a_plan_and_need_no_model(study, tmp_path):
     found = plan_day_ahead(run, study.market, params)
     np.testing.assert_array_equal(found.scenarios.dam, paths.dam)
     np.testing.assert_array_equal(found.quantiles["rtm"][:, 2], np.median(paths.rtm, axis=0))
-    assert "the 5 paths of mine.csv (1 days" in describe_plan(found, study.market, params)
-    with pytest.raises(DataError, match=rf"no forecast of 1 days \({tomorrow - 1}\)"):
+    assert f"the 5 paths of mine.csv ({tomorrow})" in describe_plan(found, study.market, params)
+    with pytest.raises(DataError, match=rf"no forecast of {tomorrow - 1}: add"):
         plan_day_ahead(run, study.market, params, tomorrow - 1)
 
 

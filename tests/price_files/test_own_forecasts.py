@@ -77,6 +77,12 @@ def test_chances_of_cap_and_floor_are_taken_along(tmp_path):
     assert np.isnan(own.p_floor["dam"]).all()
 
 
+def test_levels_that_were_not_asked_for_are_named(tmp_path):
+    own = read_own_quantiles(write(tmp_path, quantile_frame()), RULES, (0.1, 0.5))
+    assert own.unused == ("q90",)
+    assert own.values["dam"].shape == (2, 24, 2)
+
+
 def test_quarters_of_an_hour_are_96_blocks(tmp_path):
     own = read_own_quantiles(write(tmp_path, quantile_frame(minutes=15)), RULES, LEVELS)
     assert own.values["dam"].shape == (2, 96, 3)

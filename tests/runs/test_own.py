@@ -13,7 +13,7 @@ from bessvpp.backtest.summary import rules
 from bessvpp.backtest.window import load_window
 from bessvpp.errors import DataError
 from bessvpp.prices import PriceScenarios
-from bessvpp.runs import own
+from bessvpp.runs import own, own_said
 from bessvpp.runs.contents import write_fan
 from bessvpp.runs.folder import RunFolder
 from bessvpp.runs.names import rule_rows
@@ -37,10 +37,10 @@ def test_without_a_file_the_forecasts_stay_and_nothing_is_said(study, tmp_path):
     run = RunFolder(tmp_path)
     found = own.quantiles_in_force(run, study.original, study.params)
     assert all(found[name] is study.original[name] for name in found)
-    assert own.take_paths(run, study.params) == own.names_of(run) == ()
+    assert own.take_paths(run, study.params) == own_said.names_of(run) == ()
     fans = study.window.fans
     assert own.fans_in_force(fans, study.splits.test, study.params) == fans
-    assert own.told_of(RunFolder(tmp_path / "older")) == ()
+    assert own_said.told_of(RunFolder(tmp_path / "older")) == ()
 
 
 def test_test_days_alone_suffice_where_nothing_is_recalibrated_and_it_is_said(study, tmp_path):
@@ -54,7 +54,7 @@ def test_test_days_alone_suffice_where_nothing_is_recalibrated_and_it_is_said(st
         own.taken_quantiles(run, params)
     assert f"quantiles of mine.csv: has no forecast of 24 days ({first}, " in str(refusal.value)
     told = own.taken_quantiles(run, make_params(own_quantiles=file, recalibration="none"))
-    assert told == own.told_of(run)
+    assert told == own_said.told_of(run)
     for name, of in study.original.items():
         expected = np.where(
             np.isin(of.dates, splits.test)[:, None, None], moved[name].values, of.values
@@ -64,15 +64,13 @@ def test_test_days_alone_suffice_where_nothing_is_recalibrated_and_it_is_said(st
     assert "mine.csv (4 days, " in told
     assert "They lack 24 calibration days" in told
     assert "before its gate, 11:00 on the day before, is assumed" in told
-    assert own.names_of(run) == ("quantiles of mine.csv",)
+    assert own_said.names_of(run) == ("quantiles of mine.csv",)
 
 
 def test_a_test_day_that_the_file_lacks_is_named(study, tmp_path):
     file = quantiles_file(tmp_path / "mine.csv", study.original, study.splits.test[:-1])
     params = make_params(own_quantiles=file, recalibration="none")
-    with pytest.raises(
-        DataError, match=rf"mine\.csv: .*of 1 days \({study.splits.test[-1]}\): add"
-    ):
+    with pytest.raises(DataError, match=rf"mine\.csv: .*forecast of {study.splits.test[-1]}: add"):
         own.quantiles_in_force(RunFolder(tmp_path), study.original, params)
 
 
@@ -122,7 +120,7 @@ def test_the_rules_of_a_backtest_name_own_forecasts_and_only_where_there_are_any
         rules(load_window(run, params))
     )
     assert "own_forecasts" not in rules(study.window)
-    told = " ".join(own.told_of(run))
+    told = " ".join(own_said.told_of(run))
     assert "the 3 paths of mine.csv" in told
     assert "Both fans are these paths" in told
 
