@@ -63,12 +63,11 @@ def notebook_parameters(namespace: MutableMapping[str, Any], *names: str) -> dic
 
 
 def _injected(namespace: Mapping[str, Any], declared: Collection[str]) -> set[str]:
-    """Names that papermill set, which must all be declared."""
+    """Names that papermill set, in its cell as it was last run; they must all be declared."""
+    cells = [source for source in namespace.get("In", ()) if source.startswith("# Parameters")]
     found: set[str] = set()
-    for source in namespace.get("In", ()):
-        if source.startswith("# Parameters"):
-            for node in ast.parse(source).body:
-                found |= {target.id for target in getattr(node, "targets", ())}
+    for node in ast.parse(cells[-1]).body if cells else ():
+        found |= {target.id for target in getattr(node, "targets", ())}
     for key in sorted(found - set(declared)):
         hint = suggestion(key, sorted(declared))
         raise ParameterError(f"this notebook has no parameter '{key}'{hint}")

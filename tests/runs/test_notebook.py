@@ -40,6 +40,11 @@ def test_a_parameter_that_a_notebook_does_not_declare_is_refused():
         notebook_parameters(namespace, "alpha")
 
 
+def test_a_cell_of_parameters_that_was_put_right_and_run_again_is_taken_as_it_is():
+    cells = ["# Parameters\nalfa = 0.1\n", "x = 1", "# Parameters\nalpha = 0.1\n"]
+    assert notebook_parameters({"alpha": 0.1, "In": cells}, "alpha") == {"alpha": 0.1}
+
+
 def test_files_win_over_what_a_notebook_comes_with_and_papermill_over_both(folder, capsys):
     namespace = {"params": folder, "risk_aversion": 0.1, "alpha": 0.07}
     namespace["In"] = [INJECTED + f"params = {folder!r}\nalpha = 0.07\n"]
