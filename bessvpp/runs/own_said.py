@@ -110,7 +110,7 @@ def _told_quantiles(own: OwnQuantiles, params: Params) -> str:
 def _told_paths(own: OwnPaths, params: Params) -> str:
     return (
         f"Own forecasts: the {own.dam.shape[1]} paths of {_content(own)} stand in place of the "
-        f"fan. {_told_made(own, params)}"
+        f"fan, which n_scenarios, seed and dependence then do not shape. {_told_made(own, params)}"
     )
 
 

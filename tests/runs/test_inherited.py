@@ -7,11 +7,13 @@ import copy
 import numpy as np
 import pytest
 from other_values import MATTERS_WITH, every_value, fields_with, put, write_params
+from own_cases import paths_file
 from small_cases import FIELDS, make_params, write_study
 
+from bessvpp.__main__ import main
 from bessvpp.desk.plan import plan_day_ahead
 from bessvpp.desk.report import describe_plan
-from bessvpp.errors import BessvppError, ParameterError
+from bessvpp.errors import BessvppError, DataError, ParameterError
 from bessvpp.params.load import load_params
 from bessvpp.runs.contents import run_market
 from bessvpp.runs.folder import RunFolder
@@ -111,6 +113,31 @@ def test_files_of_the_run_that_have_changed_since_are_read_as_they_are_or_refuse
     write_params(files, fields_with("forecast", "levels")[1])
     with pytest.raises(ParameterError, match=r"forecast\.yaml: levels: .*models rest on it"):
         run_parameters(run, None)
+
+
+def test_own_forecasts_are_given_to_a_plan_by_word_from_where_it_was_typed(
+    run, study, tmp_path, monkeypatch, capsys
+):
+    tomorrow = study.market.dates[-1] + 1
+    paths = study.window.fans["original"][:1]
+    paths_file(tmp_path / "mine.csv", [tomorrow], paths)
+    monkeypatch.chdir(tmp_path)
+    words = ["plan", "--outputs", str(run.path), "--fan", "original"]
+    assert main([*words, "--own-paths", "mine.csv"]) == 0
+    told = capsys.readouterr().out
+    assert (
+        f"Own forecasts: the 6 paths of mine.csv ({tomorrow}) stand in place of the fan, " in told
+    )
+    assert f"dam_{tomorrow}.csv" in told
+    assert main([*words, "--own-quantiles", "mine.csv"]) == DataError.exit_code
+    assert "the file holds paths: give it as own_paths" in capsys.readouterr().err
+
+
+def test_words_of_own_forecasts_replace_those_of_the_files_of_either_kind():
+    params = make_params(own_paths="files.csv")
+    assert params.with_own_forecasts("", "") == params
+    forecast = params.with_own_forecasts("mine.csv", "").forecast
+    assert (forecast.own_quantiles, forecast.own_paths) == ("mine.csv", "")
 
 
 def test_how_files_are_read_is_refused_where_none_are(run):
