@@ -111,7 +111,7 @@ def traded(
     """Every unit's day, and the books of all together."""
     flows = []
     for day, e_start in zip(unit_days(problem, unit_dam_mw), problem.e_start_mwh, strict=True):
-        price = _cycle_price(day, problem.costs, paths.dam, gates, float(e_start))
+        price = cycle_price(day, problem.costs, paths.dam, gates, float(e_start))
         flows.append(bid(day.dearer_discharge(price), float(e_start)))
     rtm, net, e_end = (np.stack(part, axis=1) for part in zip(*flows, strict=True))
     missing = np.zeros(e_end.shape)
@@ -150,9 +150,13 @@ class UnitRun:
 
     def carry_out(self, t: int, wanted_mwh: np.ndarray) -> None:
         """Trade what was wanted of store (S,) where the session trades, and run what can be."""
+        trade = self.day.trade_mw(t, wanted_mwh)
+        self.run_block(t, np.where(np.isfinite(self.rtm_price[:, t]), trade, 0.0))
+
+    def run_block(self, t: int, rtm_mw: np.ndarray) -> None:
+        """Run what can be run of the schedule and an RTM trade (S,)."""
         day, energy, budget = self.day, self.energy_mwh[:, t], self.budget_mwh[:, t]
-        trade = np.round(day.net_mw(wanted_mwh) - day.schedule_mw[t], 9)
-        self.rtm_mw[:, t] = np.where(np.isfinite(self.rtm_price[:, t]), trade, 0.0)
+        self.rtm_mw[:, t] = rtm_mw
         left = np.maximum(energy - day.e_min_mwh, 0) * day.eta_discharge
         room = np.maximum(day.e_max_mwh - energy, 0) / day.eta_charge
         most = np.minimum(np.minimum(left, budget) / day.block_hours, day.discharge_max_mw[t])
@@ -224,7 +228,7 @@ def affordable(run: UnitRun, known: int, open_bids_mwh: np.ndarray) -> np.ndarra
     return np.maximum(run.budget_mwh[:, known] - spent, 0) / run.day.eta_discharge
 
 
-def _cycle_price(
+def cycle_price(
     day: UnitDay, costs: Costs, dam: np.ndarray, gates: Gates, e_start_mwh: float
 ) -> float:
     """Price on discharge at which the first gate's plans keep the limit on cycles, on average.
