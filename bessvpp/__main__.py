@@ -153,20 +153,8 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
         "the run folder.",
         epilog="example: bessvpp plan --profile iex --data data/raw",
     )
-    parser.add_argument(
-        "--profile", default="quick", metavar="NAME", help="models of the run in outputs/NAME"
-    )
-    parser.add_argument("--outputs", metavar="DIR", help="models of the run in this folder")
-    parser.add_argument(
-        "--data", metavar="PATH", help="prices up to this morning (default: what the run read)"
-    )
+    _add_models(parser, "prices up to this morning")
     parser.add_argument("--date", metavar="YYYY-MM-DD", help="delivery day")
-    parser.add_argument(
-        "--params",
-        metavar="DIR",
-        help="parameter files of battery, costs, rules and risk, all taken as they are "
-        "(default: the run's)",
-    )
     parser.add_argument(
         "--fan",
         choices=("original", "recalibrated"),
@@ -180,6 +168,21 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
         help="energy planned for the midnight before, of each unit (default: e_start_mwh)",
     )
     parser.set_defaults(call=_plan)
+
+
+def _add_models(parser: argparse.ArgumentParser, prices: str) -> None:
+    """Words that say by which models, prices and rules a desk plans."""
+    parser.add_argument(
+        "--profile", default="quick", metavar="NAME", help="models of the run in outputs/NAME"
+    )
+    parser.add_argument("--outputs", metavar="DIR", help="models of the run in this folder")
+    parser.add_argument("--data", metavar="PATH", help=f"{prices} (default: what the run read)")
+    parser.add_argument(
+        "--params",
+        metavar="DIR",
+        help="parameter files of battery, costs, rules and risk, all taken as they are "
+        "(default: the run's)",
+    )
 
 
 def _plan(words: argparse.Namespace) -> int:
@@ -214,6 +217,84 @@ def _plan(words: argparse.Namespace) -> int:
     print(describe_plan(planned, market, params))
     print(f"\n{track_record(run, fan)}")
     print(f"\nBid sheet: {sheet}")
+    return 0
+
+
+def add_trade(commands: argparse._SubParsersAction) -> None:
+    """``trade``: the next RTM session's bids, and the rest of the day."""
+    parser = commands.add_parser(
+        "trade",
+        help="trade in real time: the next session's bids, and the rest of the day",
+        description="Bid the RTM session whose gate closes at a time, as the backtest's causal "
+        "settlement does, and plan the rest of the day from there. Writes bids, plan and all that "
+        "they rest on to bids/ in the run folder; bids of earlier gates that are not settled yet "
+        "are read back from there.",
+        epilog='example: bessvpp trade --profile iex --data data/raw --gate "2025-03-14 13:00" '
+        "--trades trades.csv --energy 84",
+    )
+    _add_models(parser, "prices up to the gate, the day's DAM among them")
+    parser.add_argument(
+        "--gate", required=True, metavar="TIME", help='when it closes: "YYYY-MM-DD HH:MM"'
+    )
+    parser.add_argument(
+        "--schedule",
+        metavar="FILE",
+        help="CSV of the day's DAM schedule, as plan writes it, or of delivery_start, dam_mw "
+        "(default: the plan's in the run folder)",
+    )
+    parser.add_argument(
+        "--trades",
+        metavar="FILE",
+        help="CSV of delivery_start, rtm_mw: trades so far, positive sells (default: none)",
+    )
+    parser.add_argument(
+        "--energy",
+        type=float,
+        nargs="+",
+        metavar="MWH",
+        help="energy stored now, of each unit (default: what schedule and trades leave)",
+    )
+    parser.add_argument(
+        "--midnight",
+        type=float,
+        nargs="+",
+        metavar="MWH",
+        help="energy at the midnight before, of each unit (default: as planned)",
+    )
+    parser.set_defaults(call=_trade)
+
+
+def _trade(words: argparse.Namespace) -> int:
+    from bessvpp.desk.gate import session_of
+    from bessvpp.desk.position import read_position, read_trades, schedule_of_plan
+    from bessvpp.desk.trade import trade_session
+    from bessvpp.desk.trade_report import describe_session, write_session
+    from bessvpp.runs.contents import run_market
+    from bessvpp.runs.folder import RunFolder
+    from bessvpp.runs.inherited import run_parameters
+
+    run = RunFolder(_run_folder(words.outputs, words.profile))
+    params = run_parameters(run, words.params)
+    _tell_doubts(params)
+    market, gate, bess = run_market(run, params, words.data), parse_time(words.gate), params.bess
+    date, _ = session_of(gate, params.market, market.n_blocks)
+    schedule = user_path(words.schedule) if words.schedule else schedule_of_plan(run, date)
+    trades = None
+    if words.trades:
+        trades = read_trades(user_path(words.trades), date, market.n_blocks, bess)
+    trade = trade_session(
+        run,
+        market,
+        params,
+        gate,
+        read_position(schedule, date, market.n_blocks, bess),
+        trades,
+        parse_energy(words.energy, bess) if words.energy else None,
+        parse_energy(words.midnight, bess, "--midnight") if words.midnight else None,
+    )
+    sheet = write_session(run, trade, bess)
+    print(describe_session(trade, market, params))
+    print(f"\nBids: {sheet}")
     return 0
 
 
@@ -311,17 +392,24 @@ def parse_date(text: str) -> np.datetime64:
         raise ParameterError(f"--date {text}: write it as YYYY-MM-DD") from None
 
 
-def parse_energy(energy_mwh: list[float], bess: BessParams) -> np.ndarray:
+def parse_time(text: str) -> dt.datetime:
+    """A gate that a user typed, naive IST."""
+    try:
+        return dt.datetime.strptime(text, "%Y-%m-%d %H:%M")
+    except ValueError:
+        raise ParameterError(f'--gate {text}: write it as "YYYY-MM-DD HH:MM"') from None
+
+
+def parse_energy(energy_mwh: list[float], bess: BessParams, word: str = "--energy") -> np.ndarray:
     """(U,) energies that a user typed, within each unit's usable window."""
     import numpy as np
 
     if len(energy_mwh) != len(bess.units):
-        raise ParameterError(f"--energy: give {len(bess.units)} values, one a unit")
+        raise ParameterError(f"{word}: give {len(bess.units)} values, one a unit")
     for unit, energy in zip(bess.units, energy_mwh, strict=True):
         if not unit.e_min_mwh <= energy <= unit.e_max_mwh:
             raise ParameterError(
-                f"--energy {energy:g}: {unit.name} holds {unit.e_min_mwh:g} to "
-                f"{unit.e_max_mwh:g} MWh"
+                f"{word} {energy:g}: {unit.name} holds {unit.e_min_mwh:g} to {unit.e_max_mwh:g} MWh"
             )
     return np.array(energy_mwh)
 
@@ -336,7 +424,7 @@ def _run_folder(given: str | None, profile: str) -> Path:
     return user_path(given) if given else PROJECT_ROOT / "outputs" / profile
 
 
-COMMANDS = (add_run, add_plan, add_check, add_replay, add_book)
+COMMANDS = (add_run, add_plan, add_trade, add_check, add_replay, add_book)
 EXAMPLES = """\
 Plan, value and audit a battery on the Indian Energy Exchange.
 
@@ -344,6 +432,7 @@ Plan, value and audit a battery on the Indian Energy Exchange.
   bessvpp run --profile iex                  the notebooks, on these prices
   bessvpp book --profile iex                 the report of that run
   bessvpp plan --profile iex                 tomorrow: forecast, commitment, bid sheet
+  bessvpp trade --profile iex --gate TIME    the next RTM session: bids, the rest of the day
   bessvpp replay prices.csv schedule.csv     somebody's schedule, settled
 
 bessvpp COMMAND --help says more.

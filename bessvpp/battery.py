@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bessvpp.params.bess import BessParams, ClockWindow, UnitParams
+from bessvpp.params.bess import ROUNDING_MWH, BessParams, ClockWindow, UnitParams
 from bessvpp.params.fields import MINUTES_PER_DAY
 
 FEASIBILITY_TOLERANCE_MWH = 0.01
@@ -128,6 +128,17 @@ def schedule_violations(
         if e_end_mwh is not None and np.isfinite(e_end_mwh[i]):
             violation[i, -1] = max(violation[i, -1], abs(path[-1] - e_end_mwh[i]))
     return violation
+
+
+def with_cycles_spent(bess: BessParams, discharged_mwh: np.ndarray) -> BessParams:
+    """The fleet with what is left of each unit's cycles after a discharge (U,) at the grid side."""
+    units = []
+    for unit, spent in zip(bess.units, discharged_mwh, strict=True):
+        if unit.max_cycles_per_day is not None:
+            left = max(unit.max_cycles_per_day - spent / unit.e_nameplate_mwh, ROUNDING_MWH)
+            unit = unit.model_copy(update={"max_cycles_per_day": left})
+        units.append(unit)
+    return bess.model_copy(update={"units": tuple(units)})
 
 
 def start_energy(bess: BessParams) -> np.ndarray:
