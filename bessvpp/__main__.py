@@ -21,8 +21,10 @@ from bessvpp.files import PROJECT_ROOT, user_path
 if TYPE_CHECKING:
     import numpy as np
 
+    from bessvpp.desk.midnight import Midnight
     from bessvpp.params.bess import BessParams
     from bessvpp.params.load import Params
+    from bessvpp.runs.folder import RunFolder
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -165,7 +167,17 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
         type=float,
         nargs="+",
         metavar="MWH",
-        help="energy planned for the midnight before, of each unit (default: e_start_mwh)",
+        help="energy planned for the midnight before, of each unit (default: e_start_mwh); with "
+        "--at, what is stored then",
+    )
+    parser.add_argument(
+        "--at", metavar="HH:MM", help="time of the day before at which --energy is stored"
+    )
+    parser.add_argument(
+        "--position",
+        metavar="FILE",
+        help="CSV of what is sold for the day before, every block of it: delivery_start, dam_mw, "
+        "or as plan writes it (default: the plan's in the run folder)",
     )
     parser.set_defaults(call=_plan)
 
@@ -186,7 +198,9 @@ def _add_models(parser: argparse.ArgumentParser, prices: str) -> None:
 
 
 def _plan(words: argparse.Namespace) -> int:
-    from bessvpp.desk.plan import plan_day_ahead
+    from dataclasses import replace
+
+    from bessvpp.desk.plan import next_delivery_day, plan_day_ahead
     from bessvpp.desk.report import describe_plan, track_record, write_plan
     from bessvpp.plots.dispatch import day_ahead
     from bessvpp.runs.contents import recorded_fan, run_market
@@ -201,14 +215,19 @@ def _plan(words: argparse.Namespace) -> int:
         run_market(run, params, words.data),
         words.fan or recorded_fan(run, params.backtest),
     )
+    date = parse_date(words.date) if words.date else next_delivery_day(market)
+    start = parse_energy(words.energy, params.bess) if words.energy else None
+    midnight = _midnight(words, run, date, market.n_blocks, params.bess, start)
     planned = plan_day_ahead(
         run,
         market,
         params,
-        date=parse_date(words.date) if words.date else None,
+        date=date,
         fan=fan,
-        e_start_mwh=parse_energy(words.energy, params.bess) if words.energy else None,
+        e_start_mwh=midnight.e_mwh if midnight else start,
     )
+    if midnight:
+        planned = replace(planned, notes=(midnight.in_words(), *planned.notes))
     sheet = write_plan(run, planned, params.bess.units)
     run.write_picture(f"bids/plan_{planned.date}.png", day_ahead(planned, market.is_synthetic))
     status = run.read_json("manifest.json")["status"]
@@ -218,6 +237,30 @@ def _plan(words: argparse.Namespace) -> int:
     print(f"\n{track_record(run, fan)}")
     print(f"\nBid sheet: {sheet}")
     return 0
+
+
+def _midnight(
+    words: argparse.Namespace,
+    run: RunFolder,
+    date: np.datetime64,
+    n_blocks: int,
+    bess: BessParams,
+    energy_mwh: np.ndarray | None,
+) -> Midnight | None:
+    """What midnight will hold, where the energy of an earlier time was given."""
+    from bessvpp.desk.midnight import midnight_after
+    from bessvpp.desk.position import read_position, schedule_of_plan
+
+    if words.at is None:
+        if words.position:
+            raise ParameterError("--position: say with --at and --energy what is stored, and when")
+        return None
+    if energy_mwh is None:
+        raise ParameterError(f"--at {words.at}: say with --energy what is stored then")
+    today = date - 1
+    at = dt.datetime.combine(today.item(), parse_clock(words.at))
+    place = user_path(words.position) if words.position else schedule_of_plan(run, today)
+    return midnight_after(bess, read_position(place, today, n_blocks, bess), energy_mwh, at, place)
 
 
 def add_trade(commands: argparse._SubParsersAction) -> None:
@@ -398,6 +441,14 @@ def parse_time(text: str) -> dt.datetime:
         return dt.datetime.strptime(text, "%Y-%m-%d %H:%M")
     except ValueError:
         raise ParameterError(f'--gate {text}: write it as "YYYY-MM-DD HH:MM"') from None
+
+
+def parse_clock(text: str) -> dt.time:
+    """A time of the day that a user typed, naive IST."""
+    try:
+        return dt.datetime.strptime(text, "%H:%M").time()
+    except ValueError:
+        raise ParameterError(f"--at {text}: write it as HH:MM, such as 10:15") from None
 
 
 def parse_energy(energy_mwh: list[float], bess: BessParams, word: str = "--energy") -> np.ndarray:

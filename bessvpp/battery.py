@@ -185,14 +185,19 @@ class Followed:
 
 
 def follow(
-    bess: BessParams, unit_mw: np.ndarray, e_start_mwh: np.ndarray, block_hours: float
+    bess: BessParams,
+    unit_mw: np.ndarray,
+    e_start_mwh: np.ndarray,
+    block_hours: float,
+    first_block: int = 0,
 ) -> Followed:
     """Follow a schedule block by block, as far as energy, power, cycles and connection allow.
 
     Parameters
     ----------
     unit_mw : (U, T) scheduled net power of each unit over one day
-    e_start_mwh : (U,) stored energy at midnight
+    e_start_mwh : (U,) stored energy at midnight, or at the start of ``first_block``
+    first_block : what is scheduled before it is not run
     """
     units, n_blocks = bess.units, unit_mw.shape[1]
     limits = np.array([power_limits(unit, n_blocks) for unit in units])  # (U, 2, T)
@@ -205,7 +210,8 @@ def follow(
     )
     charge, discharge, energy = (np.zeros(unit_mw.shape) for _ in range(3))
     stored = np.asarray(e_start_mwh, dtype=float)
-    for t in range(n_blocks):
+    energy[:, :first_block] = stored[:, None]
+    for t in range(first_block, n_blocks):
         room = np.maximum(e_max - stored, 0) / (eta_charge * block_hours)
         left = np.maximum(stored - e_min, 0) * eta_discharge / block_hours
         left = np.minimum(left, cycles_left_mwh / block_hours)
@@ -222,4 +228,5 @@ def follow(
         stored = stored + block_hours * (eta_charge * taken - given / eta_discharge)
         energy[:, t] = stored
     undelivered = (unit_mw - discharge + charge).sum(axis=0)
+    undelivered[:first_block] = 0.0
     return Followed(charge, discharge, energy, undelivered)

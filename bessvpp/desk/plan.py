@@ -55,6 +55,7 @@ class DayAheadPlan:
     alone_rs: np.ndarray  # (S,) of the rounded schedule, as committed, without any RTM trade
     e_start_mwh: np.ndarray  # (U,) planned for the midnight before
     sheet: pd.DataFrame
+    notes: tuple[str, ...] = ()  # what is out of the ordinary about where the day starts and ends
 
     @property
     def levels(self) -> tuple[float, ...]:

@@ -56,7 +56,8 @@ def schedule_of_plan(run: RunFolder, date: np.datetime64) -> Path:
             return path
     raise MissingArtefactError(
         f"{path} is not there: plan {date} first (bessvpp plan --date {date}), or give the DAM "
-        "schedule with --schedule"
+        "schedule with --schedule, or "
+        "the position with --position"
     )
 
 

@@ -60,8 +60,9 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
     return (
         f"Delivery day {planned.date}, {source}, {planned.fan} fan of "
         f"{len(planned.scenarios.weights)} scenarios.\n{params.rules_in_force()}\n"
-        f"{describe_battery(params.bess)}\n\n"
-        f"{hourly.to_string()}\n\n"
+        f"{describe_battery(params.bess)}\n"
+        + "".join(f"{note}\n" for note in planned.notes)
+        + f"\n{hourly.to_string()}\n\n"
         f"Prices in Rs/MWh. {len(planned.sheet)} bids in steps of "
         f"{params.market.bid_step_mw:g} MW.\n"
         f"Energy planned for midnight: {', '.join(f'{e:g}' for e in planned.e_start_mwh)} MWh.\n"
