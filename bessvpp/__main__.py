@@ -452,15 +452,16 @@ def parse_clock(text: str) -> dt.time:
 
 
 def parse_energy(energy_mwh: list[float], bess: BessParams, word: str = "--energy") -> np.ndarray:
-    """(U,) energies that a user typed, within each unit's usable window."""
+    """(U,) energies that a user typed, within each unit's nameplate; its window may be left."""
     import numpy as np
 
     if len(energy_mwh) != len(bess.units):
         raise ParameterError(f"{word}: give {len(bess.units)} values, one a unit")
     for unit, energy in zip(bess.units, energy_mwh, strict=True):
-        if not unit.e_min_mwh <= energy <= unit.e_max_mwh:
+        if not 0 <= energy <= unit.e_nameplate_mwh:
             raise ParameterError(
-                f"{word} {energy:g}: {unit.name} holds {unit.e_min_mwh:g} to {unit.e_max_mwh:g} MWh"
+                f"{word} {energy:g}: {unit.name} cannot hold that: give 0 to "
+                f"{unit.e_nameplate_mwh:g} MWh, its e_nameplate_mwh"
             )
     return np.array(energy_mwh)
 

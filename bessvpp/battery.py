@@ -92,6 +92,7 @@ def schedule_violations(
     e_start_mwh: np.ndarray,
     block_hours: float,
     e_end_mwh: np.ndarray | None = None,
+    energy_limits: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """How far each unit's strict path breaks its rules, (U, T) [MWh]; 0 where it does not.
 
@@ -105,6 +106,7 @@ def schedule_violations(
     unit_mw : (U, T) net power of each unit over one day
     e_start_mwh : (U,) energy at midnight
     e_end_mwh : (U,) energy after the last block; None, or NaN for a unit, for no such rule
+    energy_limits : (U, T) least and most energy after each block; None: the units' windows
     """
     beyond = np.abs(unit_mw.sum(axis=0)) - bess.connection_limit_mw
     violation = np.tile(block_hours * np.maximum(beyond, 0), (len(bess.units), 1))
@@ -112,10 +114,13 @@ def schedule_violations(
         net = unit_mw[i]
         charge_max, discharge_max = power_limits(unit, net.size)
         path = energy_path(unit, net, e_start_mwh[i], block_hours)
+        low, high = unit.e_min_mwh, unit.e_max_mwh
+        if energy_limits is not None:
+            low, high = (limit[i] for limit in energy_limits)
         violation[i] = np.maximum.reduce(
             [
-                unit.e_min_mwh - path,
-                path - unit.e_max_mwh,
+                low - path,
+                path - high,
                 block_hours * (net - discharge_max),
                 block_hours * (-net - charge_max),
                 violation[i],

@@ -24,6 +24,7 @@ from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.optimizer.foresight import foreseen
 from bessvpp.optimizer.problem import Plan, Problem, day_problem
+from bessvpp.optimizer.recovery import Start, accommodated
 from bessvpp.params.load import Params
 from bessvpp.params.study import FanName
 from bessvpp.prices import PriceScenarios
@@ -99,6 +100,8 @@ def plan_day_ahead(
 ) -> DayAheadPlan:
     """Forecast, draw scenarios, commit and round, all from what is known at the gate.
 
+    Energy outside the window and a target out of reach are planned for, and told in ``notes``.
+
     Parameters
     ----------
     run : folder with the trained models
@@ -122,6 +125,7 @@ def plan_day_ahead(
         e_start_mwh = start_energy(params.bess)
     problem = replace(day_problem(params, known.block_hours, e_start_mwh), name=str(date))
     problem = with_energy_value(problem, week_mean(known))
+    problem, notes = accommodated(problem, Start(e_start_mwh), rules.bid_step_mw)
     risk, expected = params.risk.risk, foreseen(scenarios, params.backtest.foresight)
     plan = dispatch.plan_day(problem, expected, risk)
     unit_mw, bid_mw = in_bid_steps(problem, plan, rules.bid_step_mw)
@@ -141,6 +145,7 @@ def plan_day_ahead(
         alone_rs=_profit_alone(problem, scenarios, unit_mw, bid_mw),
         e_start_mwh=e_start_mwh,
         sheet=bid_sheet(date, bid_mw, rules),
+        notes=notes,
     )
 
 

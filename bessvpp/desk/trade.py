@@ -127,7 +127,7 @@ def trade_session(
         done=done,
         session=session,
         sheet=session_sheet(date, session, rules),
-        notes=tuple(notes),
+        notes=(*session.notes, *notes),
     )
 
 
@@ -153,7 +153,7 @@ def _planned_midnight(
         source = f"as {date} was planned"
     else:
         source = f"the battery's e_start_mwh, for {date} was not planned in {run.path}"
-    notes.append(f"energy at midnight is {_listed(start)} MWh, {source}")
+    notes.append(f"Energy at midnight is {_listed(start)} MWh, {source}.")
     return start
 
 
@@ -170,16 +170,16 @@ def _done(
     lacking = int((~given[: view.n_known]).sum())
     if lacking:
         notes.append(
-            f"no trades are given for {lacking} of the {view.n_known} blocks whose outcome is "
-            "known: none are counted there"
+            f"No trades are given for {lacking} of the {view.n_known} blocks whose outcome is "
+            "known: none are counted there."
         )
     open_mw = np.zeros((shape[0], view.first - view.n_known, shape[1]))
     for place, t in enumerate(range(view.n_known, view.first)):
         bid = trades_mw[:, [t]] if given[t] else _earlier_bids(run, date, view, t, shape)
         if bid is None:
             notes.append(
-                f"no bids are known for block {t + 1} of {len(given)}, whose outcome is open: "
-                "none are counted there"
+                f"No bids are known for block {t + 1} of {len(given)}, whose outcome is open: "
+                "none are counted there."
             )
         else:
             open_mw[:, place] = bid
@@ -244,7 +244,7 @@ def _note_prices(known: Market, date: np.datetime64, view: GateView, notes: list
     if lacking.size:
         notes.append(
             f"{lacking.size} RTM prices of the {view.n_known} that this gate can know are not in "
-            "the data: the forecast does without them"
+            "the data: the forecast does without them."
         )
 
 

@@ -71,7 +71,7 @@ def describe_session(trade: SessionTrade, market: Market, params: Params) -> str
         "",
         f"Outcomes known to {trade.clock(view.n_known)}. Energy there, then at the session's "
         f"start, its end and midnight: {_energies(trade)} MWh.",
-        *(f"note: {note}." for note in trade.notes),
+        *trade.notes,
         "",
         _bids_in_words(trade, rules),
         f"The RTM is expected at Rs {expected:,.0f}/MWh in the session.",

@@ -19,7 +19,15 @@ from bessvpp.optimizer.stored_energy import UnitDay, block_slopes, pieces_taken
 from bessvpp.optimizer.surprise import SurpriseLaw
 from bessvpp.prices import PriceScenarios
 from bessvpp.settlement.day import SettledDay, booked
-from bessvpp.settlement.recourse import Flow, Gates, Traded, UnitRun, affordable, traded
+from bessvpp.settlement.recourse import (
+    Flow,
+    Gates,
+    Traded,
+    UnitRun,
+    affordable,
+    brought_back,
+    traded,
+)
 
 UNLIKELY = 0.1
 """Chance on either side of a block's prices beyond which a bid stays as it is there; of
@@ -151,8 +159,9 @@ class Bidder:
         day, known = self.day, self.gates.known_blocks(t)
         open_bids = self.wanted[:, known:t]
         start, full_charge = run.energy_mwh[:, known], float(day.taken_mwh(-day.charge_max_mw[t]))
-        low = np.maximum(start - open_bids.max(axis=2).sum(axis=1), day.e_min_mwh)[:, None]
-        high = np.minimum(start - open_bids.min(axis=2).sum(axis=1), day.e_max_mwh)[:, None]
+        least = (start - open_bids.max(axis=2).sum(axis=1))[:, None]
+        greatest = (start - open_bids.min(axis=2).sum(axis=1))[:, None]
+        low, high = np.maximum(least, day.e_min_mwh), np.minimum(greatest, day.e_max_mwh)
         energy = np.clip(start[:, None] - open_bids.sum(axis=1), low, high)
         chance = self._chance_of_open(known, energy)
         if t > known:
@@ -163,6 +172,7 @@ class Bidder:
         most = affordable(run, known, open_bids.max(axis=2))[:, None]
         wanted = np.minimum(wanted, np.minimum(low - self.floor_mwh[t], most))
         wanted = np.maximum(wanted, np.maximum(high - day.e_max_mwh, full_charge))
+        wanted = brought_back(run, known, t, wanted, least, greatest)
         chance = chance @ np.linalg.matrix_power(self.law.transition, t - known)
         return level_where_unlikely(np.maximum.accumulate(wanted, axis=1), chance)
 

@@ -27,6 +27,7 @@ from bessvpp.optimizer.stored_energy import (
     pieces_taken,
     unit_days,
 )
+from bessvpp.params.bess import ROUNDING_MWH
 from bessvpp.params.market import Costs
 from bessvpp.prices import PriceScenarios
 
@@ -213,8 +214,30 @@ def _follow_goals(
         pieces = pieces_taken(day, t, day.piece_lengths(t), energy[:, None], goals[t])
         wanted[:, t] = day.taken_mwh(-day.charge_max_mw[t]) + sum(pieces)[:, 0]
         wanted[:, t] = np.minimum(wanted[:, t], affordable(run, known, wanted[:, known:t]))
+        left = (run.energy_mwh[:, known] - wanted[:, known:t].sum(axis=1))[:, None]
+        wanted[:, t] = brought_back(run, known, t, wanted[:, [t]], left, left)[:, 0]
         run.carry_out(t, wanted[:, t])
     return run.flow
+
+
+def brought_back(
+    run: UnitRun, known: int, t: int, wanted_mwh: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """What is wanted of store (S, Z) in a block, of energy outside the window at least its return.
+
+    Parameters
+    ----------
+    known : blocks whose outcome the gate knows: energy after them says whether it is outside
+    low, high : (S, 1) least and most energy that there may be before the block
+    """
+    day, at_gate = run.day, run.energy_mwh[:, known, None]
+    most = float(day.taken_mwh(day.discharge_max_mw[t]))
+    least = float(day.taken_mwh(-day.charge_max_mw[t]))
+    below, above = (np.clip(e, least, most) for e in (low - day.e_min_mwh, high - day.e_max_mwh))
+    back = np.where(
+        at_gate < day.e_min_mwh - ROUNDING_MWH, np.minimum(wanted_mwh, below), wanted_mwh
+    )
+    return np.where(at_gate > day.e_max_mwh + ROUNDING_MWH, np.maximum(back, above), back)
 
 
 def affordable(run: UnitRun, known: int, open_bids_mwh: np.ndarray) -> np.ndarray:

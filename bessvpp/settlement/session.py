@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bessvpp import battery
+from bessvpp.errors import InfeasibleError
 from bessvpp.optimizer.dynamic import EnergyTable, energy_table
 from bessvpp.optimizer.problem import Past, Problem
+from bessvpp.optimizer.recovery import Start, accommodated, window_limits
 from bessvpp.optimizer.stored_energy import UnitDay, unit_days
 from bessvpp.optimizer.surprise import SurpriseLaw, sure_law
+from bessvpp.params.bess import ROUNDING_MWH
 from bessvpp.prices import PriceScenarios
 from bessvpp.settlement.bids import Begun, Bidder
 from bessvpp.settlement.day import SureSessions
@@ -99,6 +102,7 @@ class Session:
     net_mw: np.ndarray  # (U, T) run, and as planned
     energy_mwh: np.ndarray  # (U, T + 1) before each block and at the end
     worth: tuple[Worth, ...]  # by unit
+    notes: tuple[str, ...] = ()  # on energy outside its window, and a target out of reach
 
     def traded_mw(self, t: int, price: float) -> np.ndarray:
         """(U,) RTM trade of a block of the session at its price; 0 where nobody trades (NaN)."""
@@ -132,14 +136,17 @@ def session_on_bids(
         wanted.append([day.trade_mw(t, bidder.wanted[0, t]) for t in span])
         worth.append(_worth_after(table, view.last, law))
     prices = np.array([law.prices(gates.expected_of(t), t)[0] for t in span])
+    energy = np.array([run.energy_mwh[0] for run in runs])
+    _, notes = accommodated(problem, Start(energy[:, view.first], view.first))
     return Session(
         view,
         (prices[:, 1:] + prices[:, :-1]) / 2,
         np.array(wanted),
         sum(run.rtm_mw[0] for run in runs),
         np.array([run.net_mw[0] for run in runs]).reshape(-1, n_blocks),
-        np.array([run.energy_mwh[0] for run in runs]),
+        energy,
         tuple(worth),
+        notes,
     )
 
 
@@ -165,7 +172,15 @@ def session_on_expectations(
     """
     traded = np.concatenate([done.rtm_mw, _middle(done.open_mw)], axis=1)
     day = _day_until(problem, view, unit_dam_mw, done, traded)
-    plan = day.plan(view.expected_rtm[-1])
+    path = _energy_until(problem, unit_dam_mw, done, traded)
+    room, notes = _with_room(day.recourse, view, path)
+    if notes and len(path) == 1:  # of several units the path is not sure: who ran what was chosen
+        day.recourse = room
+    try:
+        plan = day.plan(view.expected_rtm[-1])
+    except InfeasibleError:  # what the rules of research refuse happens at a desk
+        day.recourse = room
+        plan = day.plan(view.expected_rtm[-1])
     span = slice(view.first, view.last)
     net = plan.discharge_mw[0] - plan.charge_mw[0]
     rtm_mw = np.append(traded.sum(axis=0), plan.rtm_mw[0, view.first :])
@@ -180,6 +195,7 @@ def session_on_expectations(
         net,
         energy,
         tuple(_worth_after(table, view.last, sure) for table in tables),
+        notes if day.recourse is room else (),
     )
 
 
@@ -224,6 +240,32 @@ def _day_until(
     idle = np.zeros((len(unit_dam_mw), at))
     day.past = Past(rtm_mw * is_open[: len(rtm_mw)], idle, idle)
     return day
+
+
+def _energy_until(
+    problem: Problem, unit_dam_mw: np.ndarray, done: Done, traded: np.ndarray
+) -> np.ndarray:
+    """(U, first + 1) energy before each block up to the session, each unit running its share."""
+    first, start, at = traded.shape[1], problem.e_start_mwh, 0
+    if done.measured_mwh is not None:
+        start, at = done.measured_mwh, done.measured_at
+    scheduled = unit_dam_mw.copy()
+    scheduled[:, :first] += traded
+    ran = battery.follow(problem.bess, scheduled, start, problem.block_hours, at)
+    return np.hstack([start[:, None], ran.energy_mwh[:, :first]])
+
+
+def _with_room(
+    problem: Problem, view: GateView, path_mwh: np.ndarray
+) -> tuple[Problem, tuple[str, ...]]:
+    """A day's programme with room for where energy is, and what there is to tell about it."""
+    start = Start(path_mwh[:, -1], view.first)
+    found, notes = accommodated(problem, start)
+    (low, high), _ = window_limits(problem, start)
+    done = slice(0, view.first)
+    low[:, done] = np.minimum(low[:, done], path_mwh[:, 1:] - ROUNDING_MWH)
+    high[:, done] = np.maximum(high[:, done], path_mwh[:, 1:] + ROUNDING_MWH)
+    return replace(found, energy_limits=(low, high)), notes
 
 
 def _table(day: UnitDay, problem: Problem, view: GateView, law: SurpriseLaw) -> EnergyTable:

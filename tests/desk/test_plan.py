@@ -210,6 +210,29 @@ def test_the_energy_planned_for_midnight_is_where_the_schedule_starts(study, stu
     assert low.bid_mw.sum() < -70 / 0.96
 
 
+@pytest.mark.parametrize("energy", [14.0, 190.0])
+def test_a_day_that_starts_outside_the_window_is_planned_and_told(study, study_run, energy):
+    params = make_params({"p_max_mw": 5.0, "e_target_mwh": 60.0, "e_start_mwh": 60.0})
+    found = plan_day_ahead(study_run, study.market, params, e_start_mwh=np.array([energy]))
+    assert found.bid_mw[0] == (5.0 if energy > 180 else -5.0)
+    path = battery.energy_path(params.bess.units[0], found.unit_mw[0], energy, 1.0)
+    assert path[1:].min() >= 20 - 1e-5
+    assert path[1:].max() <= 180 + 1e-5
+    told = describe_plan(found, study.market, params)
+    assert f"WARNING: A holds {energy:g} MWh, outside its usable window" in told
+    assert "back by 02:00" in told
+    assert np.isfinite(found.causal_rs).all()
+
+
+def test_a_target_out_of_reach_is_planned_towards_and_told(study, study_run):
+    params = make_params({"charge_windows": [{"start": "12:00", "end": "13:00"}]})
+    found = plan_day_ahead(study_run, study.market, params, e_start_mwh=np.array([40.0]))
+    assert any("comes as near as 88.00 MWh, 12.00 below" in note for note in found.notes)
+    path = battery.energy_path(params.bess.units[0], found.unit_mw[0], 40.0, 1.0)
+    assert path[-1] == pytest.approx(88.0, abs=1e-4)
+    assert (found.plan.e_end_mwh <= 88 + 1e-5).all()
+
+
 @pytest.mark.parametrize("terminal", ["free", "value"])
 @pytest.mark.parametrize("commitment", ["physical", "financial"])
 def test_every_rule_can_be_planned_for(study, study_run, commitment, terminal):
@@ -450,8 +473,9 @@ def test_a_day_and_an_energy_that_a_user_types_are_checked():
     np.testing.assert_array_equal(parse_energy([40.0, 5.0], bess), [40.0, 5.0])
     with pytest.raises(ParameterError, match="give 2 values"):
         parse_energy([40.0], bess)
-    with pytest.raises(ParameterError, match="B holds 2 to 38 MWh"):
-        parse_energy([40.0, 39.0], bess)
+    np.testing.assert_array_equal(parse_energy([40.0, 39.0], bess), [40.0, 39.0])  # window left
+    with pytest.raises(ParameterError, match=r"41: B cannot hold that: give 0 to 40 MWh"):
+        parse_energy([40.0, 41.0], bess)
 
 
 def test_the_forecast_and_each_units_schedule_are_written_beside_the_sheet(

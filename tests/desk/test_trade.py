@@ -254,10 +254,10 @@ def test_a_measured_energy_counts_on_expected_prices_too(study, desk):
 
 def test_what_is_not_given_is_said(study, desk):
     silent = " ".join(at_two(study, desk).notes)
-    assert "no trades are given for 13 of the 13 blocks" in silent
-    assert "no bids are known for block 14 of 24" in silent
+    assert "No trades are given for 13 of the 13 blocks" in silent
+    assert "No bids are known for block 14 of 24" in silent
     trades = np.zeros((1, 24))
-    assert "no trades" not in " ".join(at_two(study, desk, trades_mw=trades).notes)
+    assert "No trades" not in " ".join(at_two(study, desk, trades_mw=trades).notes)
 
 
 def test_energy_before_the_day_begins_is_that_of_midnight(study, desk):
@@ -275,6 +275,65 @@ def test_a_day_without_its_dam_or_within_training_is_refused(study, desk):
     tomorrow = study.market.dates[-1] + 1
     with pytest.raises(DataError, match=f"DAM prices of {tomorrow} are not whole"):
         trade_session(desk, study.market, study.params, gate_of(tomorrow, 1, 24), np.zeros((1, 24)))
+
+
+# ---------------------------------------------------------------------- outside the rules
+
+
+@pytest.mark.parametrize("recourse", ["dynamic", "expected"])
+@pytest.mark.parametrize("energy", [14.0, 190.0])
+def test_energy_outside_the_window_comes_back_first(study, desk, recourse, energy):
+    """Whatever the session pays: the whole power until the energy is back, and told so."""
+    weak = study.params.bess.units[0].model_copy(update={"p_max_mw": 4.0})
+    bess = study.params.bess.model_copy(update={"units": (weak,)})
+    params = ruled(study.params.model_copy(update={"bess": bess}), recourse=recourse)
+    params = ruled(params, terminal="value")
+    gate = gate_of(study.splits.test[3], 14, 24)
+    found = trade_session(
+        desk,
+        study.market,
+        params,
+        gate,
+        np.zeros((1, 24)),
+        np.zeros((1, 24)),
+        energy_mwh=np.array([energy]),
+    )
+    back = 4.0 if energy > 180 else -4.0
+    np.testing.assert_allclose(found.session.bid_mw, back, atol=1e-5)
+    assert set(found.sheet["side"]) == {"sell" if back > 0 else "buy"}
+    path = found.session.energy_mwh[0]
+    np.testing.assert_allclose(path[13:15], energy, atol=1e-6)
+    assert np.abs(path - 100).max() <= abs(energy - 100) + 1e-6  # never further out
+    assert any(f"A holds {energy:g} MWh, outside" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("recourse", ["dynamic", "expected"])
+def test_a_target_that_is_out_of_reach_is_come_near_to(study, desk, recourse):
+    params = ruled(study.params, recourse=recourse, terminal="hard")
+    found = trade_session(
+        desk,
+        study.market,
+        params,
+        gate_of(study.splits.test[3], 22, 24),
+        np.zeros((1, 24)),
+        np.zeros((1, 24)),
+        energy_mwh=np.array([25.0]),
+    )
+    low = trade_session(
+        desk,
+        study.market,
+        params,
+        gate_of(study.splits.test[3], 23, 24),
+        np.zeros((1, 24)),
+        np.zeros((1, 24)),
+        energy_mwh=np.array([25.0]),
+    )
+    assert found.session.energy_mwh[0, -1] >= 100 - 1e-4
+    assert not found.session.notes
+    assert low.session.energy_mwh[0, -1] == pytest.approx(25 + 50 * 0.96, abs=1e-4)
+    (note,) = low.session.notes
+    assert "comes as near as 73.00 MWh, 27.00 below" in note
+    assert "from 01:00 on, the day after" in note
 
 
 # ---------------------------------------------------------------------- bids and files
