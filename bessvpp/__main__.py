@@ -201,6 +201,7 @@ def _plan(words: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from bessvpp.desk.plan import next_delivery_day, plan_day_ahead
+    from bessvpp.desk.promised import promise_of, write_promise
     from bessvpp.desk.report import describe_plan, track_record, write_plan
     from bessvpp.plots.dispatch import day_ahead
     from bessvpp.runs.contents import recorded_fan, run_market
@@ -229,6 +230,7 @@ def _plan(words: argparse.Namespace) -> int:
     if midnight:
         planned = replace(planned, notes=(midnight.in_words(), *planned.notes))
     sheet = write_plan(run, planned, params.bess.units)
+    write_promise(run, promise_of(planned, params))
     run.write_picture(f"bids/plan_{planned.date}.png", day_ahead(planned, market.is_synthetic))
     status = run.read_json("manifest.json")["status"]
     if status != "complete":
@@ -338,6 +340,73 @@ def _trade(words: argparse.Namespace) -> int:
     sheet = write_session(run, trade, bess)
     print(describe_session(trade, market, params))
     print(f"\nBids: {sheet}")
+    return 0
+
+
+def add_close(commands: argparse._SubParsersAction) -> None:
+    """``close``: the day after, held against its plan."""
+    parser = commands.add_parser(
+        "close",
+        help="the day after: book what happened and hold it against the plan",
+        description="Book a day that was planned: what cleared, what was traded in the RTM and "
+        "what was run, at realised prices. Says why net is not what the plan promised, writes "
+        "bids/close_<date>.json and adds a row to journal.parquet in the run folder.",
+        epilog="example: bessvpp close --profile iex --date 2025-04-02 --data data/raw "
+        "--schedule cleared.csv --trades trades.csv --measured meter.csv",
+    )
+    parser.add_argument(
+        "--profile", default="quick", metavar="NAME", help="the run in outputs/NAME"
+    )
+    parser.add_argument("--outputs", metavar="DIR", help="the run in this folder")
+    parser.add_argument("--date", required=True, metavar="YYYY-MM-DD", help="day to close")
+    parser.add_argument(
+        "--data", metavar="PATH", help="realised prices (default: what the run read)"
+    )
+    parser.add_argument(
+        "--schedule",
+        metavar="CSV",
+        help="cleared DAM: delivery_start, dam_mw, positive sells (default: as it was bid)",
+    )
+    parser.add_argument(
+        "--trades",
+        metavar="CSV",
+        help="RTM trades: delivery_start, rtm_mw, positive sells (default: none)",
+    )
+    parser.add_argument(
+        "--measured",
+        metavar="CSV",
+        help="delivery_start and physical_mw, net power, or energy_mwh, stored at the end of a "
+        "block; of several units NAME_mw or NAME_mwh each (default: not measured, and said so)",
+    )
+    parser.add_argument("--params", metavar="DIR", help="parameter files that the plan was given")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the day's row in the journal"
+    )
+    parser.set_defaults(call=_close)
+
+
+def _close(words: argparse.Namespace) -> int:
+    from bessvpp.desk.close import close_day
+    from bessvpp.desk.close_report import describe_closed
+    from bessvpp.desk.handed import read_handed
+    from bessvpp.desk.journal import JOURNAL, append_to_journal
+    from bessvpp.desk.promised import read_promise
+    from bessvpp.runs.contents import run_market
+    from bessvpp.runs.folder import RunFolder
+    from bessvpp.runs.inherited import run_parameters
+
+    run = RunFolder(_run_folder(words.outputs, words.profile))
+    params, promise = run_parameters(run, words.params), read_promise(run, parse_date(words.date))
+    files = {
+        name: user_path(given)
+        for name in ("schedule", "trades", "measured")
+        if (given := getattr(words, name)) is not None
+    }
+    handed = read_handed(promise, params.bess, **files)
+    closed = close_day(promise, run_market(run, params, words.data), params, handed)
+    rows = append_to_journal(run, closed, words.overwrite)
+    print(describe_closed(closed))
+    print(f"\nJournal of {len(rows)} days: {run.path / JOURNAL}")
     return 0
 
 
@@ -476,7 +545,7 @@ def _run_folder(given: str | None, profile: str) -> Path:
     return user_path(given) if given else PROJECT_ROOT / "outputs" / profile
 
 
-COMMANDS = (add_run, add_plan, add_trade, add_check, add_replay, add_book)
+COMMANDS = (add_run, add_plan, add_trade, add_close, add_check, add_replay, add_book)
 EXAMPLES = """\
 Plan, value and audit a battery on the Indian Energy Exchange.
 
@@ -485,6 +554,7 @@ Plan, value and audit a battery on the Indian Energy Exchange.
   bessvpp book --profile iex                 the report of that run
   bessvpp plan --profile iex                 tomorrow: forecast, commitment, bid sheet
   bessvpp trade --profile iex --gate TIME    the next RTM session: bids, the rest of the day
+  bessvpp close --profile iex --date DAY     the day after: what came of it
   bessvpp replay prices.csv schedule.csv     somebody's schedule, settled
 
 bessvpp COMMAND --help says more.

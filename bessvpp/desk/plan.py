@@ -35,7 +35,8 @@ from bessvpp.runs.inherited import run_parameters
 from bessvpp.scenarios.copula import copula_correlation
 from bessvpp.scenarios.draw import draw_day, joint_uniforms
 from bessvpp.settlement.day import settle_as_committed
-from bessvpp.settlement.promise import planned_causal
+from bessvpp.settlement.promise import trade_along_fan
+from bessvpp.settlement.recourse import Traded
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,16 @@ class DayAheadPlan:
     profit_rs: np.ndarray  # (S,) of the rounded schedule, with hindsight recourse
     expected_profit_rs: float
     cvar_rs: float
-    causal_rs: np.ndarray  # (S,) of the rounded schedule, with causal recourse
+    causal: Traded  # of the rounded schedule, every RTM session traded at its gate
     alone_rs: np.ndarray  # (S,) of the rounded schedule, as committed, without any RTM trade
     e_start_mwh: np.ndarray  # (U,) planned for the midnight before
     sheet: pd.DataFrame
     notes: tuple[str, ...] = ()  # what is out of the ordinary about where the day starts and ends
+
+    @property
+    def causal_rs(self) -> np.ndarray:
+        """(S,) profit of the rounded schedule with causal recourse [Rs]."""
+        return self.causal.ledger.net_rs
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -141,7 +147,7 @@ def plan_day_ahead(
         profit_rs=final.profit_rs,
         expected_profit_rs=final.mean_rs,
         cvar_rs=cvar(final.profit_rs, risk.alpha, scenarios.weights),
-        causal_rs=_profit_causal(problem, scenarios, unit_mw, bid_mw, params),
+        causal=_traded_causally(problem, scenarios, unit_mw, bid_mw, params),
         alone_rs=_profit_alone(problem, scenarios, unit_mw, bid_mw),
         e_start_mwh=e_start_mwh,
         sheet=bid_sheet(date, bid_mw, rules),
@@ -185,17 +191,17 @@ def plan_tomorrow(run: RunFolder, market: Market, **choices: object) -> DayAhead
     return plan_day_ahead(run, market, run_parameters(run, None), **choices)
 
 
-def _profit_causal(
+def _traded_causally(
     problem: Problem,
     scenarios: PriceScenarios,
     unit_mw: np.ndarray | None,
     bid_mw: np.ndarray,
     params: Params,
-) -> np.ndarray:
-    """(S,) profit of the bids in each scenario if every RTM session is traded at its gate."""
+) -> Traded:
+    """The bids in each scenario if every RTM session is traded at its gate."""
     if unit_mw is None:
         unit_mw = share_by_power(problem.bess, bid_mw)
-    return planned_causal(problem, scenarios, unit_mw, params.market, params.backtest.recourse)
+    return trade_along_fan(problem, scenarios, unit_mw, params.market, params.backtest.recourse)
 
 
 def _profit_alone(
