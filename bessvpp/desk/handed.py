@@ -11,7 +11,7 @@ from bessvpp.desk.promised import Promise
 from bessvpp.desk.records import read_records
 from bessvpp.errors import DataError
 from bessvpp.params.bess import BessParams
-from bessvpp.settlement.schedule import read_schedule
+from bessvpp.price_files.workbook import read_bytes
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,10 @@ def read_handed(
 
     Parameters
     ----------
-    schedule : CSV of ``delivery_start, dam_mw``, the DAM as it cleared; by default as it was bid
-    trades : CSV of ``delivery_start, rtm_mw``, a row a block traded; by default there were none
+    schedule : CSV of ``delivery_start, dam_mw``, the DAM as it cleared, every block of the day,
+        or of each unit's ``<name>_mw``; by default as it was bid
+    trades : CSV of ``delivery_start, rtm_mw``, a row a block traded, or of each unit's
+        ``<name>_mw``; by default there were none
     measured : CSV of ``delivery_start, physical_mw``, net power at the grid side, or of
         ``energy_mwh``, stored at the end of a block, with the last block of the day before;
         of several units a column each, ``<name>_mw`` or ``<name>_mwh``
@@ -52,14 +54,12 @@ def read_handed(
     if schedule is None:
         notes.append("No cleared DAM schedule was given: the bids count as cleared whole.")
     else:
-        dam_mw = _cleared(promise, schedule)
+        dam_mw = _cleared(promise, bess, schedule)
     if trades is None:
         notes.append("No RTM trades were given: none are booked.")
     else:
-        records = read_records(trades, [("rtm_mw",)], promise.date)
-        rtm_mw = records.of_day("rtm_mw", promise.date, n_blocks, missing=0.0)
-        if np.isnan(rtm_mw).any():
-            raise DataError(f"{trades}: a row of {promise.date} has no rtm_mw: write 0, or drop it")
+        rtm_mw, told = _traded(promise, bess, Path(trades))
+        notes += told
     run_mw, e_end = np.full((len(bess.units), n_blocks), np.nan), np.full(len(bess.units), np.nan)
     if measured is not None:
         run_mw, e_end = _measured(promise, bess, measured)
@@ -74,13 +74,34 @@ def read_handed(
     return Handed(dam_mw, rtm_mw, run_mw, e_end, tuple(notes))
 
 
-def _cleared(promise: Promise, path: str | Path) -> np.ndarray:
-    """(T,) DAM schedule of the day; quarters of an hour are averaged where blocks are hours."""
-    schedule, n_blocks = read_schedule(path), len(promise.dam_mw)
-    if promise.date not in schedule.dates:
-        raise DataError(f"{path}: has no row of {promise.date}: give the schedule of that day")
-    mw = schedule.dam_mw[schedule.dates == promise.date][0]
-    return mw.reshape(n_blocks, -1).mean(axis=1) if len(mw) >= n_blocks else np.repeat(mw, 4)
+def _cleared(promise: Promise, bess: BessParams, path: str | Path) -> np.ndarray:
+    """(T,) DAM schedule of the day, of the plant or of all its units."""
+    units = [f"{unit.name}_mw" for unit in bess.units]
+    records = read_records(path, [("dam_mw",), units], promise.date)
+    columns = [records.of_day(n, promise.date, len(promise.dam_mw)) for n in records.columns]
+    mw = np.sum(columns, axis=0)
+    if np.isnan(mw).any():
+        raise DataError(
+            f"{path}: {promise.date} is not whole: give every block of the day, 0 where nothing "
+            "cleared"
+        )
+    return mw
+
+
+def _traded(promise: Promise, bess: BessParams, path: Path) -> tuple[np.ndarray, list[str]]:
+    """(T,) RTM trades of the day, of the plant or of all its units; and what there is to note."""
+    n_blocks, units = len(promise.dam_mw), [f"{unit.name}_mw" for unit in bess.units]
+    if len(read_bytes(path).split()) > 1:  # more than a header
+        records = read_records(path, [("rtm_mw",), units], promise.date, may_lack_day=True)
+        columns = [records.of_day(n, promise.date, n_blocks, 0.0) for n in records.columns]
+        mw = np.sum(columns, axis=0)
+        if np.isnan(mw).any():
+            raise DataError(
+                f"{path}: a row of {promise.date} has no power: write 0, or drop the row"
+            )
+        if records.has(promise.date):
+            return mw, []
+    return np.zeros(n_blocks), [f"{path} has no trade of {promise.date}: none are booked."]
 
 
 def _measured(

@@ -282,8 +282,7 @@ def test_each_unit_has_a_column_of_its_own(tmp_path):
         ("delivery_start,mw\n2024-03-03 19:00,3\n", "column 'mw' is unknown: give .*rtm_mw"),
         ("delivery_start\n2024-03-03 19:00\n", "columns are missing"),
         ("block,rtm_mw\n19,3\n", "no single table with a column 'delivery_start'"),
-        ("delivery_start,rtm_mw\n2024-03-04 19:00,3\n", "no row of 2024-03-03"),
-        ("delivery_start,rtm_mw\n2024-03-03 19:00,\n", "no rtm_mw: write 0"),
+        ("delivery_start,rtm_mw\n2024-03-03 19:00,\n", "has no power: write 0"),
         ("delivery_start,rtm_mw\n2024-03-03 19:00,3000\n", "in kW?"),
         (
             "delivery_start,rtm_mw\n2024-03-03 19:00,3\n2024-03-03 19:00,4\n",
@@ -296,6 +295,27 @@ def test_a_file_that_cannot_be_trusted_is_refused(tmp_path, content, told):
     path.write_text(content)
     with pytest.raises(DataError, match=told):
         read_handed(by_hand(), PARAMS.bess, trades=path)
+
+
+@pytest.mark.parametrize("rows", ["", "2024-03-04 19:00,3\n"])
+def test_a_day_without_trades_is_noted(tmp_path, rows):
+    path = tmp_path / "trades.csv"
+    path.write_text("delivery_start,rtm_mw\n" + rows)
+    found = read_handed(by_hand(), PARAMS.bess, trades=path)
+    assert not found.rtm_mw.any()
+    assert found.notes[1] == f"{path} has no trade of {DAY}: none are booked."
+
+
+def test_a_schedule_that_cleared_is_given_whole(tmp_path):
+    """By the plant or, as ``plan`` writes it, by unit; quarters of an hour are averaged."""
+    path = tmp_path / "cleared.csv"
+    write_csv(path, "A_mw", hours(RUN))
+    np.testing.assert_array_equal(read_handed(by_hand(), PARAMS.bess, schedule=path).dam_mw, RUN)
+    with pytest.raises(DataError, match=f"no row of {DAY + 1}"):
+        read_handed(by_hand(DAY + 1), PARAMS.bess, schedule=path)
+    write_csv(path, "dam_mw", dict(list(hours(RUN).items())[1:]))
+    with pytest.raises(DataError, match="not whole: give every block"):
+        read_handed(by_hand(), PARAMS.bess, schedule=path)
 
 
 def test_a_day_without_prices_or_with_other_rules_is_not_closed():
