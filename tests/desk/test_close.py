@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from small_cases import SECOND_UNIT, UNIT, fleet, make_market, make_params, price_scenarios
 
+from bessvpp import plots
 from bessvpp.desk import journal
 from bessvpp.desk.close import Parts, close_day
 from bessvpp.desk.close_report import describe_closed
@@ -21,6 +22,7 @@ from bessvpp.desk.plan import plan_day_ahead
 from bessvpp.desk.promised import Promise, promise_of, read_promise, rules_of, write_promise
 from bessvpp.errors import DataError, MissingArtefactError, ParameterError, RunError, StorageError
 from bessvpp.market.history import Market
+from bessvpp.plots.drawn import drawn_data
 from bessvpp.runs.folder import RunFolder
 
 PARAMS = make_params(dsm_share_of_flow=0.0)
@@ -428,3 +430,14 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path, monkeypatch):
         append_to_journal(run, on(DAY + 1))
     monkeypatch.undo()
     assert read_journal(run)["date"].tolist() == [str(DAY)]
+
+
+def test_the_journal_is_drawn_from_planned_to_realised(tmp_path):
+    run = RunFolder(tmp_path)
+    for date in (DAY, DAY + 1):
+        rows = append_to_journal(run, on(date))
+    picture = plots.closed_days(rows, synthetic=True)
+    data = drawn_data(picture).set_index("x")["y"]
+    assert data["planned"] == pytest.approx(2 * 0.708562)
+    assert data["realised"] == pytest.approx(rows["net_rs"].sum() / 1e5)
+    assert picture.says.startswith("2 closed days")
