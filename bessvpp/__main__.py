@@ -179,6 +179,13 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
         help="CSV of what is sold for the day before, every block of it: delivery_start, dam_mw, "
         "or as plan writes it (default: the plan's in the run folder)",
     )
+    parser.add_argument(
+        "--bids",
+        choices=("any-price", "worth"),
+        default="any-price",
+        help="worth: also a sheet in which each block has the prices at which its trade stops "
+        "being worth it (default: at floor and cap, so that what clears is the plan)",
+    )
     parser.set_defaults(call=_plan)
 
 
@@ -202,7 +209,7 @@ def _plan(words: argparse.Namespace) -> int:
 
     from bessvpp.desk.plan import next_delivery_day, plan_day_ahead
     from bessvpp.desk.promised import promise_of, write_promise
-    from bessvpp.desk.report import describe_plan, track_record, write_plan
+    from bessvpp.desk.report import describe_plan, track_record, write_plan, write_worth
     from bessvpp.plots.dispatch import day_ahead
     from bessvpp.runs.contents import recorded_fan, run_market
     from bessvpp.runs.folder import RunFolder
@@ -238,6 +245,8 @@ def _plan(words: argparse.Namespace) -> int:
     print(describe_plan(planned, market, params))
     print(f"\n{track_record(run, fan)}")
     print(f"\nBid sheet: {sheet}")
+    if words.bids == "worth":
+        print(f"The same bids at what they are worth: {write_worth(run, planned)}")
     return 0
 
 

@@ -6,6 +6,7 @@ day itself. This is what is run at half past ten.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -14,18 +15,20 @@ import pandas as pd
 
 from bessvpp.battery import share_by_power, start_energy
 from bessvpp.calibration.recalibration import recalibrate_day
-from bessvpp.desk.bids import bid_sheet, in_bid_steps
+from bessvpp.desk.bids import bid_sheet, in_bid_steps, worth_sheet
 from bessvpp.desk.tomorrow import forecasts_of_day
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, week_mean
 from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.bid_worth import bids_at_worth
 from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.optimizer.foresight import foreseen
 from bessvpp.optimizer.problem import Plan, Problem, day_problem
 from bessvpp.optimizer.recovery import Start, accommodated
 from bessvpp.params.load import Params
+from bessvpp.params.market import MarketParams
 from bessvpp.params.study import FanName
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
@@ -56,7 +59,8 @@ class DayAheadPlan:
     causal: Traded  # of the rounded schedule, every RTM session traded at its gate
     alone_rs: np.ndarray  # (S,) of the rounded schedule, as committed, without any RTM trade
     e_start_mwh: np.ndarray  # (U,) planned for the midnight before
-    sheet: pd.DataFrame
+    sheet: pd.DataFrame  # of bids at any price, so that what clears is the plan
+    worth_sheet: pd.DataFrame  # of the same bids at the prices where they stop being worth it
     notes: tuple[str, ...] = ()  # what is out of the ordinary about where the day starts and ends
 
     @property
@@ -152,7 +156,24 @@ def plan_day_ahead(
         e_start_mwh=e_start_mwh,
         sheet=bid_sheet(date, bid_mw, rules),
         notes=notes,
+        worth_sheet=_at_worth(date, problem, scenarios, unit_mw, bid_mw, rules),
     )
+
+
+def _at_worth(
+    date: np.datetime64,
+    problem: Problem,
+    scenarios: PriceScenarios,
+    unit_mw: np.ndarray | None,
+    bid_mw: np.ndarray,
+    rules: MarketParams,
+) -> pd.DataFrame:
+    """The bids of a day, each block's at a few prices."""
+    if unit_mw is None:
+        unit_mw = share_by_power(problem.bess, bid_mw)
+    cap = rules.cap_rs_per_mwh(date.astype(dt.date))
+    bids = bids_at_worth(problem, scenarios, unit_mw, rules, cap)
+    return worth_sheet(date, bid_mw, bids, rules)
 
 
 def _fan_of_day(

@@ -39,6 +39,11 @@ def write_plan(run: RunFolder, planned: DayAheadPlan, units: Sequence[UnitParams
     return run.write_text(f"bids/dam_{planned.date}.csv", _csv(planned.sheet))
 
 
+def write_worth(run: RunFolder, planned: DayAheadPlan) -> Path:
+    """Write ``bids/dam_worth_<date>.csv``, the sheet of bids at what they are worth; its path."""
+    return run.write_text(f"bids/dam_worth_{planned.date}.csv", _csv(planned.worth_sheet))
+
+
 def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
     """The plan in words and an hourly table, for a terminal."""
     per_hour = len(planned.bid_mw) // 24

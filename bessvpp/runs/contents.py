@@ -55,6 +55,8 @@ written by ``05_two_stage_optimizer`` and by ``python -m bessvpp plan``
 -------------------------------------------------------------------------------------------------
 ``bids/dam_<date>.csv``               the sheet to submit: block, time, side, MW in bid steps,
                                       limit price
+``bids/dam_worth_<date>.csv``         by ``plan --bids worth`` alone: the same bids, a row a
+                                      block and price at which a part of it stops being worth it
 ``bids/forecast_<date>.csv``          by ``plan`` alone: the day's forecasts, a column a market
                                       and level
 ``bids/schedule_<date>.csv``          by ``plan`` alone, if physical: each unit's schedule

@@ -11,21 +11,22 @@ import pandas as pd
 import pytest
 from edge_cases import edge_params
 from hypothesis import HealthCheck, given, settings
-from small_cases import fleet, make_market, make_params, make_problem, make_study, write_study
+from small_cases import CAP, fleet, make_market, make_params, make_problem, make_study, write_study
 
 from bessvpp import battery
 from bessvpp.__main__ import parse_date, parse_energy
 from bessvpp.backtest import policies, simulate
 from bessvpp.desk import tomorrow
-from bessvpp.desk.bids import bid_sheet, in_bid_steps
+from bessvpp.desk.bids import bid_sheet, in_bid_steps, worth_sheet
 from bessvpp.desk.plan import next_delivery_day, plan_day_ahead
-from bessvpp.desk.report import describe_plan, track_record, write_plan
+from bessvpp.desk.report import describe_plan, track_record, write_plan, write_worth
 from bessvpp.errors import DataError, MissingArtefactError, ParameterError
 from bessvpp.forecasting import walk_forward
 from bessvpp.forecasting.features import feature_frame
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market
 from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.bid_worth import StepBids, bids_at_worth
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import Risk, cvar
 from bessvpp.runs import contents
@@ -529,6 +530,38 @@ def test_a_sheet_by_hand():
     )
     later = bid_sheet(np.datetime64("2024-05-02"), mw, rules)
     assert later["limit_price_rs_per_mwh"].tolist() == [10_000.0, 5.0, 5.0]
+
+
+def test_a_sheet_of_bids_at_what_they_are_worth_by_hand():
+    """In steps of 0.1 MW as alike as can be, those of one price together, a quarter a row."""
+    limit = np.full((24, 4), np.nan)
+    limit[1], limit[19] = [3000, 2900, 2900, 2500], [4240] * 4
+    mw = np.zeros(24)
+    mw[[1, 19]] = -0.6, 12.3
+    found = worth_sheet(np.datetime64("2024-05-01"), mw, StepBids(mw[None], limit), RULES)
+    assert found["block"].tolist() == [5, 5, 5, 6, 6, 6, 7, 7, 7, 8, 8, 8, 77, 78, 79, 80]
+    assert found.iloc[:3].to_csv(index=False, lineterminator="\n") == (
+        "date,block,start,end,side,mw,limit_price_rs_per_mwh\n"
+        "2024-05-01,5,01:00,01:15,buy,0.2,3000.0\n"
+        "2024-05-01,5,01:00,01:15,buy,0.2,2900.0\n"
+        "2024-05-01,5,01:00,01:15,buy,0.2,2500.0\n"
+    )
+    assert found.iloc[-1].tolist() == ["2024-05-01", 80, "19:45", "20:00", "sell", 12.3, 4240.0]
+
+
+def test_bids_at_what_they_are_worth_are_those_of_the_plan(planned, study, tmp_path):
+    path = write_worth(RunFolder(tmp_path), planned)
+    assert path == tmp_path / "bids" / f"dam_worth_{planned.date}.csv"
+    found = pd.read_csv(path)
+    signed = found["mw"].where(found["side"] == "sell", -found["mw"])
+    back = signed.groupby(found["block"]).sum().reindex(range(1, 97), fill_value=0.0)
+    np.testing.assert_allclose(back, np.repeat(planned.bid_mw, 4), atol=1e-9)
+    limits = bids_at_worth(
+        make_problem(study.params), planned.scenarios, planned.unit_mw, RULES, CAP
+    ).limit
+    expected = {price for price in limits[planned.bid_mw != 0].ravel()}
+    assert set(found["limit_price_rs_per_mwh"]) <= expected
+    assert len(found) > len(planned.sheet) or len(expected) > 2
 
 
 def test_a_day_without_bids_is_a_sheet_with_a_header_alone():
