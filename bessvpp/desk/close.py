@@ -33,7 +33,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from bessvpp import ledger
+from bessvpp import battery, ledger
 from bessvpp.battery import share_by_power
 from bessvpp.desk.handed import Handed
 from bessvpp.desk.promised import Promise, rules_of
@@ -71,6 +71,7 @@ class ClosedDay:
     is_synthetic: bool
     books: Ledger
     parts: Parts
+    notes: tuple[str, ...]  # what was not given, and what follows from that
 
     @property
     def net_rs(self) -> float:
@@ -145,7 +146,24 @@ def close_day(promise: Promise, market: Market, params: Params, handed: Handed) 
         is_synthetic=market.is_synthetic,
         books=books,
         parts=split(promise, prices, handed.dam_mw, as_scheduled, books),
+        notes=(*handed.notes, *_doubts(promise, params.bess, run)),
     )
+
+
+def _doubts(promise: Promise, bess: BessParams, run_mw: np.ndarray) -> list[str]:
+    """Whether a battery could have run what is booked, (U, T), from the energy of its plan."""
+    if len(bess.units) > 1:  # how several share a schedule is not known
+        return []
+    done = battery.follow(bess, run_mw, promise.e_start_mwh, promise.block_hours)
+    missed = np.abs(done.undelivered_mw) * promise.block_hours
+    for block in np.flatnonzero(missed > battery.FEASIBILITY_TOLERANCE_MWH)[:1]:
+        minutes = round(60 * block * promise.block_hours)
+        return [
+            f"From the {promise.e_start_mwh[0]:g} MWh planned for its midnight the battery could "
+            f"not have run what is booked at {minutes // 60:02d}:{minutes % 60:02d}: trades, what "
+            "cleared or measurements may be missing."
+        ]
+    return []
 
 
 def split(

@@ -35,7 +35,7 @@ def write_closed(run: RunFolder, closed: ClosedDay) -> Path:
     }
     content = {name: _known(value) for name, value in closed.as_row().items()}
     content["planned"] = dict(closed.promise.ledger)
-    content["notes"] = list(handed.notes)
+    content["notes"] = list(closed.notes)
     content["by_block"] = {name: [_known(x) for x in values] for name, values in blocks.items()}
     return run.write_json(f"bids/close_{closed.promise.date}.json", content)
 
@@ -46,18 +46,21 @@ def describe_closed(closed: ClosedDay) -> str:
     source = "SYNTHETIC market" if closed.is_synthetic else "exchange data"
     signs = {name: 1 if name.endswith("revenue_rs") else -1 for name in LEDGER_COLUMNS}
     booked = pd.DataFrame(
-        [(name, sign * promise.ledger[name], sign * row[name]) for name, sign in signs.items()]
+        [
+            (name, sign * promise.ledger[name] + 0.0, sign * row[name] + 0.0)
+            for name, sign in signs.items()
+        ]
         + [("net_rs", promise.net_rs, closed.net_rs)],
         columns=["Rs", "planned", "realised"],
     )
     booked["Rs"] = booked["Rs"].str.removesuffix("_rs").str.replace("_", " ")
     parts = "\n".join(
-        f"  {name.removesuffix('_rs'):<10}{getattr(closed.parts, name):+14,.0f}   {why}"
+        f"  {name.removesuffix('_rs'):<10}{round(getattr(closed.parts, name)) + 0:+14,.0f}   {why}"
         for name, why in WHY.items()
     )
     end = row["end_mwh"]
     left = "not measured" if np.isnan(end) else f"measured {end:,.1f}"
-    notes = "".join(f"\n{note}" for note in closed.handed.notes)
+    notes = "".join(f"\n{note}" for note in closed.notes)
     return (
         f"Closed {promise.date}, {source}, planned on the {promise.fan} fan.\n"
         f"DAM: {row['cleared_mwh']:,.1f} MWh cleared of {row['bid_mwh']:,.1f} bid. RTM: "

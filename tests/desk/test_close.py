@@ -212,10 +212,20 @@ def test_what_was_not_measured_is_said_and_not_guessed(tmp_path):
     assert "bids count as cleared whole" in text
     assert "No RTM trades were given" in text
     assert "planned 98.0, not measured" in text
+    assert "could not have run" not in text
     append_to_journal(RunFolder(tmp_path), found)
     kept = json.loads((tmp_path / "bids" / f"close_{DAY}.json").read_text())
     assert kept["end_mwh"] is None
     assert set(kept["by_block"]["physical_mw"]) == {None}
+
+
+def test_what_no_battery_could_have_run_is_told():
+    """Twice 50 MW sold out of 80 MWh that may be drawn, which are 73.6 at the grid."""
+    given = handed(rtm_mw=np.zeros(24), dam_mw=blocks((EVENING, 50), (EVENING + 1, 50)))
+    found = close_day(by_hand(), market(), PARAMS, given)
+    assert "From the 100 MWh planned" in found.notes[-1]
+    assert "booked at 20:00" in describe_closed(found)
+    assert close_day(by_hand(), market(), PARAMS, handed(RUN)).notes == ()
 
 
 def write_csv(path, name: str, values: dict[str, object]):
