@@ -14,8 +14,8 @@ volume
     :math:`h\sum_t (x'-x)(\pi^D-\pi^R)`, less the change of the DAM's fee
 forecast
     how the RTM was traded and the battery run on what its gates foresaw, beyond the expected
-    volumes, less what the plan counts on gaining that way. With M for RTM revenue less RTM fee,
-    wear, scheduling and fee on flow, of the schedule :math:`x'+y` if it is followed:
+    volumes, less what the plan counts on gaining that way. With M for RTM revenue less every cost
+    but the DAM's fee and deviation, of the schedule :math:`x'+y` if it is followed:
     :math:`M-\bar M-h\sum_t\bar y(\pi^R-\bar p^R)+h\sum_t(x'-x)\pi^R`
 deviation
     what the plant ran other than its schedule :math:`x'+y`: the deviation booked less that in
@@ -199,9 +199,13 @@ def split(
 
 
 def _managed(entries: Mapping[str, float]) -> float:
-    """RTM revenue less what trading it and running cost: all but the DAM and deviation."""
-    paid = ("fee_rtm_rs", "fee_flow_rs", "scheduling_rs", "wear_rs")
-    return float(entries["rtm_revenue_rs"]) - sum(float(entries[name]) for name in paid)
+    """RTM revenue less every cost but the DAM's fee and deviation."""
+    apart = ("dam_revenue_rs", "fee_dam_rs", "deviation_rs")
+    return sum(
+        float(entries.get(name, 0.0)) * (1 if name.endswith("revenue_rs") else -1)
+        for name in LEDGER_COLUMNS
+        if name not in apart
+    )
 
 
 def _booked(

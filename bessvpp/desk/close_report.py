@@ -47,7 +47,7 @@ def describe_closed(closed: ClosedDay) -> str:
     signs = {name: 1 if name.endswith("revenue_rs") else -1 for name in LEDGER_COLUMNS}
     booked = pd.DataFrame(
         [
-            (name, sign * promise.ledger[name] + 0.0, sign * row[name] + 0.0)
+            (name, sign * promise.ledger.get(name, 0.0) + 0.0, sign * row[name] + 0.0)
             for name, sign in signs.items()
         ]
         + [("net_rs", promise.net_rs, closed.net_rs)],
