@@ -23,7 +23,7 @@ from _cases import report
 from _truth import hourly_market
 
 from bessvpp.backtest import policies, simulate
-from bessvpp.backtest.window import Window, settled_days, surprise_law
+from bessvpp.backtest.window import Window, settled_days
 from bessvpp.forecasting import intraday
 from bessvpp.forecasting.splits import split_days
 from bessvpp.market.history import Market
@@ -31,6 +31,7 @@ from bessvpp.market.read import read_market
 from bessvpp.params.load import Params, load_params
 from bessvpp.risk import bootstrap_band
 from bessvpp.settlement.day import CAUSAL, HINDSIGHT
+from bessvpp.settlement.gate_law import surprise_law
 
 SEEDS, TEST_DAYS, CALIBRATION_DAYS = (401, 402, 403), 60, 45
 COMMITTED = {

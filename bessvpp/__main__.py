@@ -21,8 +21,10 @@ from bessvpp.files import PROJECT_ROOT, user_path
 if TYPE_CHECKING:
     import numpy as np
 
+    from bessvpp.desk.midnight import Midnight
     from bessvpp.params.bess import BessParams
     from bessvpp.params.load import Params
+    from bessvpp.runs.folder import RunFolder
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
@@ -155,20 +157,8 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
         "the run folder.",
         epilog="example: bessvpp plan --profile iex --data data/raw",
     )
-    parser.add_argument(
-        "--profile", default="quick", metavar="NAME", help="models of the run in outputs/NAME"
-    )
-    parser.add_argument("--outputs", metavar="DIR", help="models of the run in this folder")
-    parser.add_argument(
-        "--data", metavar="PATH", help="prices up to this morning (default: what the run read)"
-    )
+    _add_models(parser, "prices up to this morning")
     parser.add_argument("--date", metavar="YYYY-MM-DD", help="delivery day")
-    parser.add_argument(
-        "--params",
-        metavar="DIR",
-        help="parameter files of battery, costs, rules and risk, all taken as they are "
-        "(default: the run's)",
-    )
     parser.add_argument(
         "--fan",
         choices=("original", "recalibrated"),
@@ -179,7 +169,24 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
         type=float,
         nargs="+",
         metavar="MWH",
-        help="energy planned for the midnight before, of each unit (default: e_start_mwh)",
+        help="energy planned for the midnight before, of each unit (default: e_start_mwh); with "
+        "--at, what is stored then",
+    )
+    parser.add_argument(
+        "--at", metavar="HH:MM", help="time of the day before at which --energy is stored"
+    )
+    parser.add_argument(
+        "--position",
+        metavar="FILE",
+        help="CSV of what is sold for the day before, every block of it: delivery_start, dam_mw, "
+        "or as plan writes it (default: the plan's in the run folder)",
+    )
+    parser.add_argument(
+        "--bids",
+        choices=("any-price", "worth"),
+        default="any-price",
+        help="worth: also a sheet in which each block has the prices at which its trade stops "
+        "being worth it (default: at floor and cap, so that what clears is the plan)",
     )
     for kind, what in (("quantiles", "the models' forecasts"), ("paths", "the fan")):
         parser.add_argument(
@@ -190,9 +197,27 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(call=_plan)
 
 
+def _add_models(parser: argparse.ArgumentParser, prices: str) -> None:
+    """Words that say by which models, prices and rules a desk plans."""
+    parser.add_argument(
+        "--profile", default="quick", metavar="NAME", help="models of the run in outputs/NAME"
+    )
+    parser.add_argument("--outputs", metavar="DIR", help="models of the run in this folder")
+    parser.add_argument("--data", metavar="PATH", help=f"{prices} (default: what the run read)")
+    parser.add_argument(
+        "--params",
+        metavar="DIR",
+        help="parameter files of battery, costs, rules and risk, all taken as they are "
+        "(default: the run's)",
+    )
+
+
 def _plan(words: argparse.Namespace) -> int:
-    from bessvpp.desk.plan import plan_day_ahead
-    from bessvpp.desk.report import describe_plan, track_record, write_plan
+    from dataclasses import replace
+
+    from bessvpp.desk.plan import next_delivery_day, plan_day_ahead
+    from bessvpp.desk.promised import promise_of, write_promise
+    from bessvpp.desk.report import describe_plan, track_record, write_plan, write_worth
     from bessvpp.plots.dispatch import day_ahead
     from bessvpp.runs.contents import recorded_fan, run_market
     from bessvpp.runs.folder import RunFolder
@@ -208,15 +233,21 @@ def _plan(words: argparse.Namespace) -> int:
         run_market(run, params, words.data),
         words.fan or recorded_fan(run, params.backtest),
     )
+    date = parse_date(words.date) if words.date else next_delivery_day(market)
+    start = parse_energy(words.energy, params.bess) if words.energy else None
+    midnight = _midnight(words, run, date, market.n_blocks, params.bess, start)
     planned = plan_day_ahead(
         run,
         market,
         params,
-        date=parse_date(words.date) if words.date else None,
+        date=date,
         fan=fan,
-        e_start_mwh=parse_energy(words.energy, params.bess) if words.energy else None,
+        e_start_mwh=midnight.e_mwh if midnight else start,
     )
+    if midnight:
+        planned = replace(planned, notes=(midnight.in_words(), *planned.notes))
     sheet = write_plan(run, planned, params.bess.units)
+    write_promise(run, promise_of(planned, params))
     run.write_picture(f"bids/plan_{planned.date}.png", day_ahead(planned, market.is_synthetic))
     status = run.read_json("manifest.json")["status"]
     if status != "complete":
@@ -224,6 +255,177 @@ def _plan(words: argparse.Namespace) -> int:
     print(describe_plan(planned, market, params))
     print(f"\n{track_record(run, fan)}")
     print(f"\nBid sheet: {sheet}")
+    if words.bids == "worth":
+        print(f"The same bids at what they are worth: {write_worth(run, planned)}")
+    return 0
+
+
+def _midnight(
+    words: argparse.Namespace,
+    run: RunFolder,
+    date: np.datetime64,
+    n_blocks: int,
+    bess: BessParams,
+    energy_mwh: np.ndarray | None,
+) -> Midnight | None:
+    """What midnight will hold, where the energy of an earlier time was given."""
+    from bessvpp.desk.midnight import midnight_after
+    from bessvpp.desk.position import read_position, schedule_of_plan
+
+    if words.at is None:
+        if words.position:
+            raise ParameterError("--position: say with --at and --energy what is stored, and when")
+        return None
+    if energy_mwh is None:
+        raise ParameterError(f"--at {words.at}: say with --energy what is stored then")
+    today = date - 1
+    at = dt.datetime.combine(today.item(), parse_clock(words.at))
+    place = user_path(words.position) if words.position else schedule_of_plan(run, today)
+    return midnight_after(bess, read_position(place, today, n_blocks, bess), energy_mwh, at, place)
+
+
+def add_trade(commands: argparse._SubParsersAction) -> None:
+    """``trade``: the next RTM session's bids, and the rest of the day."""
+    parser = commands.add_parser(
+        "trade",
+        help="trade in real time: the next session's bids, and the rest of the day",
+        description="Bid the RTM session whose gate closes at a time, as the backtest's causal "
+        "settlement does, and plan the rest of the day from there. Writes bids, plan and all that "
+        "they rest on to bids/ in the run folder; bids of earlier gates that are not settled yet "
+        "are read back from there.",
+        epilog='example: bessvpp trade --profile iex --data data/raw --gate "2025-03-14 13:00" '
+        "--trades trades.csv --energy 84",
+    )
+    _add_models(parser, "prices up to the gate, the day's DAM among them")
+    parser.add_argument(
+        "--gate", required=True, metavar="TIME", help='when it closes: "YYYY-MM-DD HH:MM"'
+    )
+    parser.add_argument(
+        "--schedule",
+        metavar="FILE",
+        help="CSV of the day's DAM schedule, as plan writes it, or of delivery_start, dam_mw "
+        "(default: the plan's in the run folder)",
+    )
+    parser.add_argument(
+        "--trades",
+        metavar="FILE",
+        help="CSV of delivery_start, rtm_mw: trades so far, positive sells (default: none)",
+    )
+    parser.add_argument(
+        "--energy",
+        type=float,
+        nargs="+",
+        metavar="MWH",
+        help="energy stored now, of each unit (default: what schedule and trades leave)",
+    )
+    parser.add_argument(
+        "--midnight",
+        type=float,
+        nargs="+",
+        metavar="MWH",
+        help="energy at the midnight before, of each unit (default: as planned)",
+    )
+    parser.set_defaults(call=_trade)
+
+
+def _trade(words: argparse.Namespace) -> int:
+    from bessvpp.desk.gate import session_of
+    from bessvpp.desk.position import read_position, read_trades, schedule_of_plan
+    from bessvpp.desk.trade import trade_session
+    from bessvpp.desk.trade_report import describe_session, write_session
+    from bessvpp.runs.contents import run_market
+    from bessvpp.runs.folder import RunFolder
+    from bessvpp.runs.inherited import run_parameters
+
+    run = RunFolder(_run_folder(words.outputs, words.profile))
+    params = run_parameters(run, words.params)
+    _tell_doubts(params)
+    market, gate, bess = run_market(run, params, words.data), parse_time(words.gate), params.bess
+    date, _ = session_of(gate, params.market, market.n_blocks)
+    schedule = user_path(words.schedule) if words.schedule else schedule_of_plan(run, date)
+    trades = None
+    if words.trades:
+        trades = read_trades(user_path(words.trades), date, market.n_blocks, bess)
+    trade = trade_session(
+        run,
+        market,
+        params,
+        gate,
+        read_position(schedule, date, market.n_blocks, bess),
+        trades,
+        parse_energy(words.energy, bess) if words.energy else None,
+        parse_energy(words.midnight, bess, "--midnight") if words.midnight else None,
+    )
+    sheet = write_session(run, trade, bess)
+    print(describe_session(trade, market, params))
+    print(f"\nBids: {sheet}")
+    return 0
+
+
+def add_close(commands: argparse._SubParsersAction) -> None:
+    """``close``: the day after, held against its plan."""
+    parser = commands.add_parser(
+        "close",
+        help="the day after: book what happened and hold it against the plan",
+        description="Book a day that was planned: what cleared, what was traded in the RTM and "
+        "what was run, at realised prices. Says why net is not what the plan promised, writes "
+        "bids/close_<date>.json and adds a row to journal.parquet in the run folder.",
+        epilog="example: bessvpp close --profile iex --date 2025-04-02 --data data/raw "
+        "--schedule cleared.csv --trades trades.csv --measured meter.csv",
+    )
+    parser.add_argument(
+        "--profile", default="quick", metavar="NAME", help="the run in outputs/NAME"
+    )
+    parser.add_argument("--outputs", metavar="DIR", help="the run in this folder")
+    parser.add_argument("--date", required=True, metavar="YYYY-MM-DD", help="day to close")
+    parser.add_argument(
+        "--data", metavar="PATH", help="realised prices (default: what the run read)"
+    )
+    parser.add_argument(
+        "--schedule",
+        metavar="CSV",
+        help="cleared DAM: delivery_start, dam_mw, positive sells (default: as it was bid)",
+    )
+    parser.add_argument(
+        "--trades",
+        metavar="CSV",
+        help="RTM trades: delivery_start, rtm_mw, positive sells (default: none)",
+    )
+    parser.add_argument(
+        "--measured",
+        metavar="CSV",
+        help="delivery_start and physical_mw, net power, or energy_mwh, stored at the end of a "
+        "block; of several units NAME_mw or NAME_mwh each (default: not measured, and said so)",
+    )
+    parser.add_argument("--params", metavar="DIR", help="parameter files that the plan was given")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the day's row in the journal"
+    )
+    parser.set_defaults(call=_close)
+
+
+def _close(words: argparse.Namespace) -> int:
+    from bessvpp.desk.close import close_day
+    from bessvpp.desk.close_report import describe_closed
+    from bessvpp.desk.handed import read_handed
+    from bessvpp.desk.journal import JOURNAL, append_to_journal
+    from bessvpp.desk.promised import read_promise
+    from bessvpp.runs.contents import run_market
+    from bessvpp.runs.folder import RunFolder
+    from bessvpp.runs.inherited import run_parameters
+
+    run = RunFolder(_run_folder(words.outputs, words.profile))
+    params, promise = run_parameters(run, words.params), read_promise(run, parse_date(words.date))
+    files = {
+        name: user_path(given)
+        for name in ("schedule", "trades", "measured")
+        if (given := getattr(words, name)) is not None
+    }
+    handed = read_handed(promise, params.bess, **files)
+    closed = close_day(promise, run_market(run, params, words.data), params, handed)
+    rows = append_to_journal(run, closed, words.overwrite)
+    print(describe_closed(closed))
+    print(f"\nJournal of {len(rows)} days: {run.path / JOURNAL}")
     return 0
 
 
@@ -353,17 +555,33 @@ def parse_date(text: str) -> np.datetime64:
         raise ParameterError(f"--date {text}: write it as YYYY-MM-DD") from None
 
 
-def parse_energy(energy_mwh: list[float], bess: BessParams) -> np.ndarray:
-    """(U,) energies that a user typed, within each unit's usable window."""
+def parse_time(text: str) -> dt.datetime:
+    """A gate that a user typed, naive IST."""
+    try:
+        return dt.datetime.strptime(text, "%Y-%m-%d %H:%M")
+    except ValueError:
+        raise ParameterError(f'--gate {text}: write it as "YYYY-MM-DD HH:MM"') from None
+
+
+def parse_clock(text: str) -> dt.time:
+    """A time of the day that a user typed, naive IST."""
+    try:
+        return dt.datetime.strptime(text, "%H:%M").time()
+    except ValueError:
+        raise ParameterError(f"--at {text}: write it as HH:MM, such as 10:15") from None
+
+
+def parse_energy(energy_mwh: list[float], bess: BessParams, word: str = "--energy") -> np.ndarray:
+    """(U,) energies that a user typed, within each unit's nameplate; its window may be left."""
     import numpy as np
 
     if len(energy_mwh) != len(bess.units):
-        raise ParameterError(f"--energy: give {len(bess.units)} values, one a unit")
+        raise ParameterError(f"{word}: give {len(bess.units)} values, one a unit")
     for unit, energy in zip(bess.units, energy_mwh, strict=True):
-        if not unit.e_min_mwh <= energy <= unit.e_max_mwh:
+        if not 0 <= energy <= unit.e_nameplate_mwh:
             raise ParameterError(
-                f"--energy {energy:g}: {unit.name} holds {unit.e_min_mwh:g} to "
-                f"{unit.e_max_mwh:g} MWh"
+                f"{word} {energy:g}: {unit.name} cannot hold that: give 0 to "
+                f"{unit.e_nameplate_mwh:g} MWh, its e_nameplate_mwh"
             )
     return np.array(energy_mwh)
 
@@ -378,7 +596,10 @@ def _run_folder(given: str | None, profile: str) -> Path:
     return user_path(given) if given else PROJECT_ROOT / "outputs" / profile
 
 
-COMMANDS = (add_run, add_plan, add_check, add_replay, add_book, add_compare)
+COMMANDS = (
+    *(add_run, add_plan, add_trade, add_close),
+    *(add_check, add_replay, add_book, add_compare),
+)
 EXAMPLES = """\
 Plan, value and audit a battery on the Indian Energy Exchange.
 
@@ -386,6 +607,8 @@ Plan, value and audit a battery on the Indian Energy Exchange.
   bessvpp run --profile iex                  the notebooks, on these prices
   bessvpp book --profile iex                 the report of that run
   bessvpp plan --profile iex                 tomorrow: forecast, commitment, bid sheet
+  bessvpp trade --profile iex --gate TIME    the next RTM session: bids, the rest of the day
+  bessvpp close --profile iex --date DAY     the day after: what came of it
   bessvpp replay prices.csv schedule.csv     somebody's schedule, settled
   bessvpp compare outputs/a outputs/b        what differs between runs, and by how much
 

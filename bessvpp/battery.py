@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bessvpp.params.bess import BessParams, ClockWindow, UnitParams
+from bessvpp.params.bess import ROUNDING_MWH, BessParams, ClockWindow, UnitParams
 from bessvpp.params.fields import MINUTES_PER_DAY
 
 FEASIBILITY_TOLERANCE_MWH = 0.01
@@ -92,6 +92,7 @@ def schedule_violations(
     e_start_mwh: np.ndarray,
     block_hours: float,
     e_end_mwh: np.ndarray | None = None,
+    energy_limits: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """How far each unit's strict path breaks its rules, (U, T) [MWh]; 0 where it does not.
 
@@ -105,6 +106,7 @@ def schedule_violations(
     unit_mw : (U, T) net power of each unit over one day
     e_start_mwh : (U,) energy at midnight
     e_end_mwh : (U,) energy after the last block; None, or NaN for a unit, for no such rule
+    energy_limits : (U, T) least and most energy after each block; None: the units' windows
     """
     beyond = np.abs(unit_mw.sum(axis=0)) - bess.connection_limit_mw
     violation = np.tile(block_hours * np.maximum(beyond, 0), (len(bess.units), 1))
@@ -112,10 +114,13 @@ def schedule_violations(
         net = unit_mw[i]
         charge_max, discharge_max = power_limits(unit, net.size)
         path = energy_path(unit, net, e_start_mwh[i], block_hours)
+        low, high = unit.e_min_mwh, unit.e_max_mwh
+        if energy_limits is not None:
+            low, high = (limit[i] for limit in energy_limits)
         violation[i] = np.maximum.reduce(
             [
-                unit.e_min_mwh - path,
-                path - unit.e_max_mwh,
+                low - path,
+                path - high,
                 block_hours * (net - discharge_max),
                 block_hours * (-net - charge_max),
                 violation[i],
@@ -128,6 +133,17 @@ def schedule_violations(
         if e_end_mwh is not None and np.isfinite(e_end_mwh[i]):
             violation[i, -1] = max(violation[i, -1], abs(path[-1] - e_end_mwh[i]))
     return violation
+
+
+def with_cycles_spent(bess: BessParams, discharged_mwh: np.ndarray) -> BessParams:
+    """The fleet with what is left of each unit's cycles after a discharge (U,) at the grid side."""
+    units = []
+    for unit, spent in zip(bess.units, discharged_mwh, strict=True):
+        if unit.max_cycles_per_day is not None:
+            left = max(unit.max_cycles_per_day - spent / unit.e_nameplate_mwh, ROUNDING_MWH)
+            unit = unit.model_copy(update={"max_cycles_per_day": left})
+        units.append(unit)
+    return bess.model_copy(update={"units": tuple(units)})
 
 
 def start_energy(bess: BessParams) -> np.ndarray:
@@ -174,14 +190,19 @@ class Followed:
 
 
 def follow(
-    bess: BessParams, unit_mw: np.ndarray, e_start_mwh: np.ndarray, block_hours: float
+    bess: BessParams,
+    unit_mw: np.ndarray,
+    e_start_mwh: np.ndarray,
+    block_hours: float,
+    first_block: int = 0,
 ) -> Followed:
     """Follow a schedule block by block, as far as energy, power, cycles and connection allow.
 
     Parameters
     ----------
     unit_mw : (U, T) scheduled net power of each unit over one day
-    e_start_mwh : (U,) stored energy at midnight
+    e_start_mwh : (U,) stored energy at midnight, or at the start of ``first_block``
+    first_block : what is scheduled before it is not run
     """
     units, n_blocks = bess.units, unit_mw.shape[1]
     limits = np.array([power_limits(unit, n_blocks) for unit in units])  # (U, 2, T)
@@ -194,7 +215,8 @@ def follow(
     )
     charge, discharge, energy = (np.zeros(unit_mw.shape) for _ in range(3))
     stored = np.asarray(e_start_mwh, dtype=float)
-    for t in range(n_blocks):
+    energy[:, :first_block] = stored[:, None]
+    for t in range(first_block, n_blocks):
         room = np.maximum(e_max - stored, 0) / (eta_charge * block_hours)
         left = np.maximum(stored - e_min, 0) * eta_discharge / block_hours
         left = np.minimum(left, cycles_left_mwh / block_hours)
@@ -211,4 +233,5 @@ def follow(
         stored = stored + block_hours * (eta_charge * taken - given / eta_discharge)
         energy[:, t] = stored
     undelivered = (unit_mw - discharge + charge).sum(axis=0)
+    undelivered[:first_block] = 0.0
     return Followed(charge, discharge, energy, undelivered)

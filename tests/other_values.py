@@ -24,6 +24,8 @@ OTHER = {
         "rtm_session_minutes": 60,
         "rtm_gate_minutes": 240,
         "bid_step_mw": 0.7,
+        "bid_price_tick_rs_per_mwh": 50.0,
+        "bid_price_steps": 2,
         "fee_dam_rs_per_mwh": 25.0,
         "fee_rtm_rs_per_mwh": 900.0,
         "fee_flow_rs_per_mwh": 500.0,

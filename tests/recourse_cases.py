@@ -43,3 +43,10 @@ def worth(problem, done) -> np.ndarray:
     e_end = np.atleast_2d(done.e_end_mwh)
     values = [v(e_end[:, i]) for i, v in enumerate(problem.energy_values)]
     return np.atleast_1d(done.ledger.net_rs) + sum(values)
+
+
+def gate_errors(market, spread_rs: float = 600.0, seed: int = 4) -> np.ndarray:
+    """(D, G, T) what hourly gates expect: the outcome, blurred alike at all gates of a day."""
+    rng = np.random.default_rng(seed)
+    blur = rng.normal(0, spread_rs, market.rtm_mcp.shape)
+    return np.repeat((market.rtm_mcp + blur)[:, None], 24, axis=1)

@@ -99,6 +99,8 @@ FIELDS = {
         "rtm_session_minutes": 30,
         "rtm_gate_minutes": 60,
         "bid_step_mw": 0.1,
+        "bid_price_tick_rs_per_mwh": 1.0,
+        "bid_price_steps": 4,
         "fee_dam_rs_per_mwh": 20.0,
         "fee_rtm_rs_per_mwh": 33.0,
         "fee_flow_rs_per_mwh": 7.0,

@@ -186,5 +186,5 @@ def test_the_readmes_three_batteries_and_two_fans_are_what_it_says(place, tmp_pa
 
 def test_without_a_command_it_says_what_there_is():
     told = in_a_process("-m", "bessvpp").stdout
-    for command in ("run", "book", "plan", "check", "replay", "compare"):
+    for command in ("run", "book", "plan", "trade", "close", "check", "replay", "compare"):
         assert re.search(rf"^  bessvpp {command} .*  \w", told, re.MULTILINE)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from bessvpp.backtest.bid_kinds import cleared_at_worth
 from bessvpp.backtest.policies import (
     Commitment,
     OnMean,
@@ -45,11 +46,12 @@ CEILING = "ceiling"
 
 @dataclass(frozen=True)
 class Variant:
-    """A window with something changed, and how it is committed and settled."""
+    """A window with something changed, and how it is committed, bid and settled."""
 
     window: Window
     policy: Policy
     settlement: str = CAUSAL
+    bid_at_worth_on: str = ""  # the fan that says what bids are worth; "": at any price
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ IDEAS = (
     Idea("midnight by the whole plan", "hard target, midnight by plan", "hard target"),
     Idea("V of the energy kept at midnight", "without hurdles", "hard target, midnight by plan"),
     Idea("hurdles", PLAN, "without hurdles"),
+    Idea("bids at what a block is worth", "bids at their worth", PLAN),
     Idea("knowing the DAM", "DAM known", PLAN),
     Idea("knowing the RTM in recourse", "RTM known in recourse", PLAN),
     Idea("knowing both markets", CEILING, PLAN),
@@ -110,6 +113,7 @@ def variants(window: Window, fan: str) -> dict[str, Variant]:
         "financial commitment": Variant(with_rules(window, commitment="financial"), plan),
         "DAM known": Variant(with_fan(window, fan, _dam_known), plan),
         "DAM alone, as committed": Variant(window, DamAlone(fan), AS_COMMITTED),
+        "bids at their worth": Variant(window, plan, bid_at_worth_on=fan),
     }
 
 
@@ -188,6 +192,8 @@ def _ceiling_nets(window: Window) -> np.ndarray:
 
 def _nets(variant: Variant) -> np.ndarray:
     commitments = commit_chain(variant.window, variant.policy)
+    if fan := variant.bid_at_worth_on:
+        commitments = cleared_at_worth(variant.window, fan, commitments)
     settled = settle_chain(variant.window, commitments, variant.settlement)
     return _with_what_is_left(variant.window, settled)
 

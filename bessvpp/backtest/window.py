@@ -10,22 +10,18 @@ import numpy as np
 from bessvpp.compute.cache import NO_CACHE, Cache
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.forecasting import intraday
-from bessvpp.market import clock
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import MARKETS, Market, week_mean
 from bessvpp.optimizer.energy_value import energy_values
 from bessvpp.optimizer.foresight import foreseen
 from bessvpp.optimizer.problem import EnergyValue, Problem, day_problem
-from bessvpp.optimizer.surprise import SurpriseLaw, law_of_gates
+from bessvpp.optimizer.surprise import SurpriseLaw
 from bessvpp.params.load import Params
-from bessvpp.params.market import MarketParams
 from bessvpp.prices import PriceScenarios
 from bessvpp.runs import contents, own, own_said
 from bessvpp.runs.contents import read_fan, read_forecasts
 from bessvpp.runs.folder import RunFolder
-
-LEAST_LAW_DAYS = 5
-"""Days that say how the RTM surprises."""
+from bessvpp.settlement.gate_law import surprise_law
 
 
 @dataclass(frozen=True)
@@ -145,39 +141,6 @@ def with_expected_rtm(run: RunFolder, window: Window) -> Window:
     expected = intraday.expected_days(contents.load_intraday(run), market, dates, rules)
     laws = [surprise_law(market, dates, expected, rules, day) for day in window.days]
     return replace(window, expected_rtm=expected[len(before) :], laws=laws)
-
-
-def surprise_law(
-    market: Market,
-    dates: np.ndarray,
-    expected: np.ndarray,
-    rules: MarketParams,
-    day: np.datetime64,
-) -> SurpriseLaw:
-    """How the RTM strayed from what gates expected, up to the day before yesterday.
-
-    That is what every gate of the day knows as a whole.
-
-    Parameters
-    ----------
-    dates, expected : (D,) days and (D, G, T) what their gates expected, out of sample
-
-    Raises
-    ------
-    DataError
-        where fewer than ``LEAST_LAW_DAYS`` of the days lie before the day before.
-    """
-    known = dates < day - 1
-    if known.sum() < LEAST_LAW_DAYS:
-        raise DataError(
-            f"{day}: only {known.sum()} days out of sample lie before the day before, and "
-            f"{LEAST_LAW_DAYS} are needed to learn how the RTM surprises: raise calibration_days"
-        )
-    rows = [market.index_of(date) for date in dates[known]]
-    errors = market.rtm_mcp[rows][:, None] - expected[known]
-    starts = clock.session_starts(rules, market.n_blocks)
-    cap = float(rules.caps_rs_per_mwh(np.array([day]))[0])
-    return law_of_gates(errors, starts, rules.price_floor_rs_per_mwh, cap)
 
 
 def settled_days(market: Market, days: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ day itself. This is what is run at half past ten.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -13,24 +14,28 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.battery import share_by_power, start_energy
-from bessvpp.desk.bids import bid_sheet, in_bid_steps
+from bessvpp.desk.bids import bid_sheet, in_bid_steps, worth_sheet
 from bessvpp.desk.fan import fan_of_day
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, week_mean
 from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.bid_worth import bids_at_worth
 from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.optimizer.foresight import foreseen
 from bessvpp.optimizer.problem import Plan, Problem, day_problem
+from bessvpp.optimizer.recovery import Start, accommodated
 from bessvpp.params.load import Params
+from bessvpp.params.market import MarketParams
 from bessvpp.params.study import FanName
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
 from bessvpp.runs.folder import RunFolder
 from bessvpp.runs.inherited import run_parameters
 from bessvpp.settlement.day import settle_as_committed
-from bessvpp.settlement.promise import planned_causal
+from bessvpp.settlement.promise import trade_along_fan
+from bessvpp.settlement.recourse import Traded
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,18 @@ class DayAheadPlan:
     profit_rs: np.ndarray  # (S,) of the rounded schedule, with hindsight recourse
     expected_profit_rs: float
     cvar_rs: float
-    causal_rs: np.ndarray  # (S,) of the rounded schedule, with causal recourse
+    causal: Traded  # of the rounded schedule, every RTM session traded at its gate
     alone_rs: np.ndarray  # (S,) of the rounded schedule, as committed, without any RTM trade
     e_start_mwh: np.ndarray  # (U,) planned for the midnight before
-    sheet: pd.DataFrame
+    sheet: pd.DataFrame  # of bids at any price, so that what clears is the plan
+    worth_sheet: pd.DataFrame  # of the same bids at the prices where they stop being worth it
     own: tuple[str, ...] = ()  # what is to be said of a user's own forecasts
+    notes: tuple[str, ...] = ()  # what is out of the ordinary about where the day starts and ends
+
+    @property
+    def causal_rs(self) -> np.ndarray:
+        """(S,) profit of the rounded schedule with causal recourse [Rs]."""
+        return self.causal.ledger.net_rs
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -95,6 +107,8 @@ def plan_day_ahead(
 ) -> DayAheadPlan:
     """Forecast, draw scenarios, commit and round, all from what is known at the gate.
 
+    Energy outside the window and a target out of reach are planned for, and told in ``notes``.
+
     Parameters
     ----------
     run : folder with the trained models
@@ -118,6 +132,7 @@ def plan_day_ahead(
         e_start_mwh = start_energy(params.bess)
     problem = replace(day_problem(params, known.block_hours, e_start_mwh), name=str(date))
     problem = with_energy_value(problem, week_mean(known))
+    problem, notes = accommodated(problem, Start(e_start_mwh), rules.bid_step_mw)
     risk, expected = params.risk.risk, foreseen(scenarios, params.backtest.foresight)
     plan = dispatch.plan_day(problem, expected, risk)
     unit_mw, bid_mw = in_bid_steps(problem, plan, rules.bid_step_mw)
@@ -133,12 +148,30 @@ def plan_day_ahead(
         profit_rs=final.profit_rs,
         expected_profit_rs=final.mean_rs,
         cvar_rs=cvar(final.profit_rs, risk.alpha, scenarios.weights),
-        causal_rs=_profit_causal(problem, scenarios, unit_mw, bid_mw, params),
+        causal=_traded_causally(problem, scenarios, unit_mw, bid_mw, params),
         alone_rs=_profit_alone(problem, scenarios, unit_mw, bid_mw),
         e_start_mwh=e_start_mwh,
         sheet=bid_sheet(date, bid_mw, rules),
         own=told,
+        notes=notes,
+        worth_sheet=_at_worth(date, problem, scenarios, unit_mw, bid_mw, rules),
     )
+
+
+def _at_worth(
+    date: np.datetime64,
+    problem: Problem,
+    scenarios: PriceScenarios,
+    unit_mw: np.ndarray | None,
+    bid_mw: np.ndarray,
+    rules: MarketParams,
+) -> pd.DataFrame:
+    """The bids of a day, each block's at a few prices."""
+    if unit_mw is None:
+        unit_mw = share_by_power(problem.bess, bid_mw)
+    cap = rules.cap_rs_per_mwh(date.astype(dt.date))
+    bids = bids_at_worth(problem, scenarios, unit_mw, rules, cap)
+    return worth_sheet(date, bid_mw, bids, rules)
 
 
 def plan_tomorrow(run: RunFolder, market: Market, **choices: object) -> DayAheadPlan:
@@ -160,17 +193,17 @@ def plan_tomorrow(run: RunFolder, market: Market, **choices: object) -> DayAhead
     return plan_day_ahead(run, market, run_parameters(run, None), **choices)
 
 
-def _profit_causal(
+def _traded_causally(
     problem: Problem,
     scenarios: PriceScenarios,
     unit_mw: np.ndarray | None,
     bid_mw: np.ndarray,
     params: Params,
-) -> np.ndarray:
-    """(S,) profit of the bids in each scenario if every RTM session is traded at its gate."""
+) -> Traded:
+    """The bids in each scenario if every RTM session is traded at its gate."""
     if unit_mw is None:
         unit_mw = share_by_power(problem.bess, bid_mw)
-    return planned_causal(problem, scenarios, unit_mw, params.market, params.backtest.recourse)
+    return trade_along_fan(problem, scenarios, unit_mw, params.market, params.backtest.recourse)
 
 
 def _profit_alone(

@@ -39,6 +39,11 @@ def write_plan(run: RunFolder, planned: DayAheadPlan, units: Sequence[UnitParams
     return run.write_text(f"bids/dam_{planned.date}.csv", _csv(planned.sheet))
 
 
+def write_worth(run: RunFolder, planned: DayAheadPlan) -> Path:
+    """Write ``bids/dam_worth_<date>.csv``, the sheet of bids at what they are worth; its path."""
+    return run.write_text(f"bids/dam_worth_{planned.date}.csv", _csv(planned.worth_sheet))
+
+
 def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
     """The plan in words and an hourly table, for a terminal."""
     per_hour = len(planned.bid_mw) // 24
@@ -62,8 +67,9 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
         f"Delivery day {planned.date}, {source}, {planned.fan} fan of "
         f"{len(planned.scenarios.weights)} scenarios.\n"
         f"{own}{params.rules_in_force()}\n"
-        f"{describe_battery(params.bess)}\n\n"
-        f"{hourly.to_string()}\n\n"
+        f"{describe_battery(params.bess)}\n"
+        + "".join(f"{note}\n" for note in planned.notes)
+        + f"\n{hourly.to_string()}\n\n"
         f"Prices in Rs/MWh. {len(planned.sheet)} bids in steps of "
         f"{params.market.bid_step_mw:g} MW.\n"
         f"Energy planned for midnight: {', '.join(f'{e:g}' for e in planned.e_start_mwh)} MWh.\n"

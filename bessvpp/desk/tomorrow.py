@@ -28,7 +28,13 @@ def forecasts_of_day(
     its last refit, were trained on many of them. Only days after both are forecast here.
     """
     whole = read_forecasts(run, "original", params.forecast.levels)
-    of_run = MINUTES_PER_DAY // whole["dam"].values.shape[1]
+    refuse_other_blocks(run, known, whole["dam"])
+    return {name: _forecast(run, whole[name], known, date, params) for name in MARKETS}
+
+
+def refuse_other_blocks(run: RunFolder, known: Market, made: QuantileForecast) -> None:
+    """Refuse prices in blocks of another length than those of a run's forecasts."""
+    of_run = MINUTES_PER_DAY // made.values.shape[1]
     if of_run != known.block_minutes:
         remedy = (
             "set block_minutes to 60 in market.yaml"
@@ -39,7 +45,6 @@ def forecasts_of_day(
             f"the prices are in blocks of {known.block_minutes} minutes, the models in {run.path} "
             f"in blocks of {of_run}: {remedy}, or make a run on these data"
         )
-    return {name: _forecast(run, whole[name], known, date, params) for name in MARKETS}
 
 
 def _forecast(

@@ -50,6 +50,13 @@ def features_at(market: Market, day: int, first_block: int, rules: MarketParams)
     -------
     frame of T - first_block rows; NaN where something is not known.
     """
+    return pd.DataFrame(_columns_at(market, day, first_block, rules))
+
+
+def _columns_at(
+    market: Market, day: int, first_block: int, rules: MarketParams
+) -> dict[str, np.ndarray]:
+    """The columns of ``features_at``, (T - first_block,) each."""
     n = market.n_blocks
     oldest = max(day - WEEK_DAYS - 1, 0)  # the first day that is read
     recent = slice(oldest, day + 1)
@@ -85,7 +92,16 @@ def features_at(market: Market, day: int, first_block: int, rules: MarketParams)
         "day_before": np.where(np.isfinite(past[0]), past[0], past[1]),
         "week_mean": mean_of_known(past),
     }
-    return pd.DataFrame(rows | {k: np.full(len(ahead), v) for k, v in constant.items()})
+    return rows | {k: np.full(len(ahead), v) for k, v in constant.items()}
+
+
+def _rows_at(
+    market: Market, date: np.datetime64, starts: np.ndarray, rules: MarketParams
+) -> np.ndarray:
+    """(N, F) features of the rest of a day at some of its gates, one gate below the other."""
+    day = market.index_of(date)
+    gates = [_columns_at(market, day, first, rules) for first in starts]
+    return np.vstack([np.column_stack(list(gate.values())) for gate in gates])
 
 
 def spread_training_set(
@@ -146,19 +162,24 @@ def train_quantiles(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -> d
 
 
 def expected_days(
-    model: Booster, market: Market, dates: np.ndarray, rules: MarketParams
+    model: Booster,
+    market: Market,
+    dates: np.ndarray,
+    rules: MarketParams,
+    n_gates: int | None = None,
 ) -> np.ndarray:
-    """(D, G, T) expected RTM prices at each gate of each day; NaN for blocks before the gate's."""
-    starts = session_starts(rules, market.n_blocks)
+    """(D, G, T) expected RTM prices at each gate of each day; NaN for blocks before the gate's.
+
+    ``n_gates`` asks for the first gates of a day alone.
+    """
+    starts = session_starts(rules, market.n_blocks)[:n_gates]
     expected = np.full((len(dates), len(starts), market.n_blocks), np.nan)
     for d, date in enumerate(dates):
-        day = market.index_of(date)
-        frames = [features_at(market, day, first, rules) for first in starts]
-        cap = rules.cap_rs_per_mwh(date.item())
-        spread = model.predict(pd.concat(frames).to_numpy(), num_threads=1)
-        by_gate = np.split(spread, np.cumsum([len(frame) for frame in frames])[:-1])
+        cap, dam = rules.cap_rs_per_mwh(date.item()), market.dam_mcp[market.index_of(date)]
+        spread = model.predict(_rows_at(market, date, starts, rules), num_threads=1)
+        by_gate = np.split(spread, np.cumsum(market.n_blocks - starts)[:-1])
         for k, (first, ahead) in enumerate(zip(starts, by_gate, strict=True)):
-            price = market.dam_mcp[day, first:] + ahead
+            price = dam[first:] + ahead
             price = np.clip(price, rules.price_floor_rs_per_mwh, cap)
             expected[d, k, first:] = on_price_tick(price)
     return expected
@@ -210,10 +231,10 @@ def quantile_days(
     ahead = np.arange(market.n_blocks) >= starts[:, None]  # (G, T)
     values = np.full((len(dates), *ahead.shape, len(models)), np.nan)
     for d, date in enumerate(dates):
-        day = market.index_of(date)
-        x = pd.concat([features_at(market, day, first, rules) for first in starts]).to_numpy()
+        x = _rows_at(market, date, starts, rules)
         spread = np.column_stack([model.predict(x, num_threads=1) for model in models.values()])
-        price = np.broadcast_to(market.dam_mcp[day], ahead.shape)[ahead][:, None] + spread
+        dam = market.dam_mcp[market.index_of(date)]
+        price = np.broadcast_to(dam, ahead.shape)[ahead][:, None] + spread
         cap = rules.cap_rs_per_mwh(date.item())
         values[d, ahead] = np.clip(np.sort(price, axis=1), rules.price_floor_rs_per_mwh, cap)
     return GateFans(np.asarray(dates), np.asarray(starts), tuple(models), values)

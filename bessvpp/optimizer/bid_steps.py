@@ -88,13 +88,14 @@ class SteppedSchedule(Statement):
     def _end(self, i: int, end: pulp.LpVariable) -> list[pulp.LpAffineExpression]:
         """Let a unit end above its target, and below where it must; what that costs."""
         unit, target, h = self.problem.bess.units[i], end.lowBound, self.problem.block_hours
-        end.upBound = unit.e_max_mwh
+        low, high = self.problem.end_limits(i)
+        end.upBound = high
         aim = unit.model_copy(update={"e_target_mwh": target})
         least = battery.least_end_mwh(aim, self.step_mw, h)
         if not self.is_loose:
             end.lowBound = least
             return []
-        end.lowBound = unit.e_min_mwh
+        end.lowBound = low
         short = new_column(f"short_{i}", 0)
         self.add(f"short_{i}", {short: h * self.step_mw * unit.eta_charge, end: 1}, ">=", least)
         return [SHORT_STEPS * self.step_mw * short]

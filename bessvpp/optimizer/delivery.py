@@ -22,6 +22,7 @@ from bessvpp.optimizer.structure import (
     Rows,
     Shape,
     limit_ends,
+    limit_energies,
     set_starts,
     unit_paths,
 )
@@ -55,6 +56,7 @@ def deliver(problem: Problem, dam_mw: np.ndarray, bars: Collection[Bar] = ()) ->
     shape = _shape(problem, dam_mw.size)
     d = delivery(shape)
     low, high = d.column_low.copy(), d.column_high.copy()
+    limit_energies(problem, d.paths.energy, low, high)
     limit_ends(problem, shape, d.paths, low, high)
     for bar in bars:
         if bar.path == SCHEDULE:

@@ -15,12 +15,10 @@ import numpy as np
 from bessvpp.prices import PriceScenarios
 
 
-def rtm_given_dam(scenarios: PriceScenarios) -> np.ndarray:
-    """(S, T) RTM price expected on each path once its DAM is published [Rs/MWh].
+def mean_and_slope(scenarios: PriceScenarios) -> tuple[np.ndarray, float]:
+    """(T,) mean RTM price of each block, and what of a DAM surprise the RTM follows.
 
-    The fan's mean of each block plus a slope times the DAM's surprise there, one slope for all
-    blocks by weighted least squares; within the fan's own lowest and highest RTM price. NaN where
-    no path of a block has an RTM.
+    One slope for all blocks, by weighted least squares. NaN where no path of a block has an RTM.
     """
     weights, dam, rtm = scenarios.weights[:, None], scenarios.dam, scenarios.rtm
     known = np.isfinite(rtm)
@@ -32,8 +30,19 @@ def rtm_given_dam(scenarios: PriceScenarios) -> np.ndarray:
     moved = np.where(known, rtm - mean, 0.0)
     variance = (share * dam_surprise**2).sum()
     slope = (share * dam_surprise * moved).sum() / variance if variance > 0 else 0.0
-    expected = mean + slope * dam_surprise
-    if not known.any():
+    return mean, float(slope)
+
+
+def rtm_given_dam(scenarios: PriceScenarios) -> np.ndarray:
+    """(S, T) RTM price expected on each path once its DAM is published [Rs/MWh].
+
+    The fan's mean of each block plus a slope times the DAM's surprise there (``mean_and_slope``),
+    within the fan's own lowest and highest RTM price. NaN where no path of a block has an RTM.
+    """
+    dam, rtm = scenarios.dam, scenarios.rtm
+    mean, slope = mean_and_slope(scenarios)
+    expected = mean + slope * (dam - scenarios.weights @ dam)
+    if not np.isfinite(rtm).any():
         return np.asarray(expected)
     return np.asarray(np.clip(expected, np.nanmin(rtm), np.nanmax(rtm)))
 

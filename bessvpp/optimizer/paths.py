@@ -39,6 +39,8 @@ class Statement:
         charge = [new_column(f"c_{tag}_{t}", 0, charge_max[t]) for t in blocks]
         discharge = [new_column(f"d_{tag}_{t}", 0, discharge_max[t]) for t in blocks]
         energy = [new_column(f"e_{tag}_{t}", unit.e_min_mwh, unit.e_max_mwh) for t in blocks]
+        for low, high, column in zip(*problem.unit_limits(i), energy, strict=False):
+            column.bounds(low, high)
         daily = path == "schedule"
         for t in blocks:
             terms = {energy[t]: 1, charge[t]: -h * unit.eta_charge}

@@ -16,7 +16,14 @@ from bessvpp.optimizer.problem import (
     steering_rs_per_mwh,
     tie_break,
 )
-from bessvpp.optimizer.structure import Rows, Shape, limit_ends, set_starts, structure
+from bessvpp.optimizer.structure import (
+    Rows,
+    Shape,
+    limit_ends,
+    limit_energies,
+    set_starts,
+    structure,
+)
 from bessvpp.prices import PriceScenarios
 
 
@@ -95,10 +102,12 @@ class PricedStructure:
         high[s.rtm_sale[closed]] = high[s.rtm_purchase[closed]] = 0.0
         if problem.past is not None:
             self._keep_past(problem.past, low, high)
+        limit_energies(problem, s.energy, low, high)
         if problem.e_end_min_mwh is not None:
             ends = s.energy[:, :, list(problem.target_blocks(self.n_blocks))]
             low[ends] = problem.e_end_min_mwh[:, None]
         if s.schedule is not None:
+            limit_energies(problem, s.schedule.energy, low, high)
             limit_ends(problem, self.shape, s.schedule, low, high)
         return low, high
 

@@ -62,8 +62,10 @@ class Problem:
     the next day's can start there; the energy really stored ends at the target or above, after
     each day or, without ``target_each_day``, after the last one alone. ``past`` is what a
     recourse can no longer change. ``energy_values``, one a unit, are V(e) under ``value``
-    (``with_energy_value``); without them energy that is kept counts nothing. ``name`` says which
-    day, fan or policy it is, for a message.
+    (``with_energy_value``); without them energy that is kept counts nothing. ``energy_limits``,
+    (U, T) each, are the least and most energy after each block where a day starts outside the
+    units' windows (``recovery``); None: the windows. ``name`` says which day, fan or policy it is,
+    for a message.
 
     Examples
     --------
@@ -86,6 +88,7 @@ class Problem:
     rtm_allowed: bool = True
     unbacked_max_mwh: float | None = None
     past: Past | None = None
+    energy_limits: tuple[np.ndarray, np.ndarray] | None = None
     schedule_start_mwh: np.ndarray | None = None
     schedule_end_mwh: np.ndarray | None = None
     solver: SolverName = "engine"
@@ -135,6 +138,19 @@ class Problem:
         """The same day from other energies, (U,)."""
         schedule = None if self.schedule_start_mwh is None else e_start_mwh
         return replace(self, e_start_mwh=e_start_mwh, schedule_start_mwh=schedule)
+
+    def unit_limits(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """(T,) ``energy_limits`` of a unit; empty where there are none."""
+        if self.energy_limits is None:
+            return np.empty(0), np.empty(0)
+        low, high = self.energy_limits
+        return low[i], high[i]
+
+    def end_limits(self, i: int) -> tuple[float, float]:
+        """Least and most energy of a unit at the end of the day."""
+        low, high = self.unit_limits(i)
+        unit = self.bess.units[i]
+        return (low[-1], high[-1]) if low.size else (unit.e_min_mwh, unit.e_max_mwh)
 
     @property
     def at_sure_prices(self) -> Problem:

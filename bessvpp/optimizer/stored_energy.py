@@ -74,6 +74,10 @@ class UnitDay:
         out = np.maximum(taken_mwh, 0) * self.eta_discharge
         return (out - np.maximum(-taken_mwh, 0) / self.eta_charge) / self.block_hours
 
+    def trade_mw(self, t: int, taken_mwh: np.ndarray) -> np.ndarray:
+        """RTM trade of a block that takes an energy out of store, shape of the energy."""
+        return np.round(self.net_mw(taken_mwh) - self.schedule_mw[t], 9)
+
     def piece_lengths(self, t: int) -> np.ndarray:
         """(3,) energy of a block's pieces: to schedule or standstill, between, to discharge."""
         charge, discharge = self.charge_max_mw[t], self.discharge_max_mw[t]

@@ -106,6 +106,7 @@ def schedule_violation_mwh(problem: Problem, unit_mw: np.ndarray, starts_mwh: np
             start,
             problem.block_hours,
             ends if ends is None else on_day(ends, day),
+            problem.energy_limits,
         )
         worst = max(worst, float(violation.max()))
     return worst

@@ -349,6 +349,14 @@ def _repeated(
     )
 
 
+def limit_energies(
+    problem: Problem, columns: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> None:
+    """Bounds of energies (..., U, T) that are not those of the units' windows."""
+    if problem.energy_limits is not None:
+        low[columns], high[columns] = problem.energy_limits
+
+
 def set_starts(
     problem: Problem, shape: Shape, paths: Paths, low: np.ndarray, high: np.ndarray
 ) -> None:

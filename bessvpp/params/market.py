@@ -118,6 +118,8 @@ class MarketParams(Costs):
     rtm_session_minutes: Count
     rtm_gate_minutes: Annotated[int, Strict(), Field(ge=0)]
     bid_step_mw: Positive
+    bid_price_tick_rs_per_mwh: Positive = 1.0  # as in parameter folders from before it
+    bid_price_steps: Count = 4  # the same
     column_names: dict[Annotated[str, Field(min_length=1)], ColumnName] = Field(
         default_factory=dict
     )

@@ -1,4 +1,4 @@
-"""Pictures of a backtest: a day as it was traded, where the money came from, what ideas add."""
+"""Pictures of a backtest and of closed days: trades, where money came from, what ideas add."""
 
 from __future__ import annotations
 
@@ -182,5 +182,44 @@ def worth_of_ideas(worth: pd.DataFrame, synthetic: bool) -> Figure:
     says = (
         "What each idea earns on the same days: a dot, and the band in which nine of ten draws of "
         "the days lie. Grey bands contain zero."
+    )
+    return finished(figure, synthetic, says)
+
+
+def closed_days(journal: pd.DataFrame, synthetic: bool) -> Figure:
+    """What days promised and came to, and what the difference was made of.
+
+    Parameters
+    ----------
+    journal : as of ``desk.journal.read_journal``
+    """
+    figure, axes = new_figure(1, 2, 3.8)
+    days, bridge = axes[0]
+    for key, colour, label in (
+        ("planned_net_rs", COLOURS["recalibrated"], "planned"),
+        ("net_rs", COLOURS["realised"], "realised"),
+    ):
+        days.plot(journal["date"], journal[key] / LAKH, "o-", color=colour, ms=5, label=label)
+    days.axhline(0, color="black", lw=0.8)
+    days.tick_params(axis="x", rotation=30)
+    days.set_title("Net of each closed day")
+    days.set_ylabel("lakh Rs")
+    days.legend()
+    parts = [name for name in journal if name.startswith("from_")]
+    values = journal[["planned_net_rs", *parts]].sum().to_numpy() / LAKH
+    ends = np.cumsum(values)
+    names = ["planned", *(name.removeprefix("from_").removesuffix("_rs") for name in parts)]
+    colour = np.where(values > 0, COLOURS["recalibrated"], COLOURS["discharge"])
+    bridge.bar(names, values, bottom=ends - values, color=["#aeb6bf", *colour[1:]])
+    bridge.bar("realised", ends[-1], color=COLOURS["realised"])
+    bridge.set_ylim(min(0, ends.min()) * 1.1, max(0, ends.max()) * 1.12)
+    bridge.axhline(0, color="black", lw=0.8)
+    bridge.tick_params(axis="x", rotation=30)
+    bridge.set_title("From planned to realised, all days")
+    bridge.set_ylabel("lakh Rs")
+    bridge.grid(axis="x", visible=False)
+    says = (
+        f"{len(journal)} closed days: net as planned and as realised, and from one to the other by "
+        f"price, volume, forecast and deviation, {values[0]:,.2f} to {ends[-1]:,.2f} lakh Rs."
     )
     return finished(figure, synthetic, says)

@@ -59,9 +59,21 @@ written by ``05_two_stage_optimizer`` and by ``python -m bessvpp plan``
 -------------------------------------------------------------------------------------------------
 ``bids/dam_<date>.csv``               the sheet to submit: block, time, side, MW in bid steps,
                                       limit price
+``bids/dam_worth_<date>.csv``         by ``plan --bids worth`` alone: the same bids, a row a
+                                      block and price at which a part of it stops being worth it
 ``bids/forecast_<date>.csv``          by ``plan`` alone: the day's forecasts, a column a market
                                       and level
 ``bids/schedule_<date>.csv``          by ``plan`` alone, if physical: each unit's schedule
+``bids/plan_<date>.json``             by ``plan`` alone: what it promises, for the day's closing:
+                                      schedule, means of prices, RTM trade, ledger and energy at
+                                      midnight, and the costs and battery that it counts with
+------------------------------------  -----------------------------------------------------------
+written by ``python -m bessvpp close``
+-------------------------------------------------------------------------------------------------
+``bids/close_<date>.json``            a day's books beside its plan, the parts of the difference,
+                                      and every block as it cleared, was traded and was run
+``journal.parquet``                   a row a closed day: the books, the plan's net, the parts of
+                                      the difference, what was measured
 ------------------------------------  -----------------------------------------------------------
 written by ``06_backtest``
 -------------------------------------------------------------------------------------------------

@@ -14,13 +14,12 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import papermill
 import psutil
-from filelock import FileLock, Timeout
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
@@ -30,6 +29,7 @@ from bessvpp import errors
 from bessvpp.compute.workers import PROGRESS_FILE
 from bessvpp.errors import BessvppError, ParameterError, RunError, StorageError
 from bessvpp.runs.folder import RunFolder
+from bessvpp.runs.lock import sole_user
 from bessvpp.runs.manifest import artefacts_of, new_manifest, now
 from bessvpp.runs.profiles import RunParameters, notebook_paths
 
@@ -86,7 +86,7 @@ def run_notebooks(
     paths = notebook_paths(notebooks)
     chosen = select(list(paths), only, start)
     folder = RunFolder(outputs)
-    with _sole_user(folder.path):
+    with sole_user(folder.path):
         manifest = new_manifest(parameters, folder, list(paths), chosen, overwrite)
         shutil.rmtree(folder.path / "_build", ignore_errors=True)  # a book of earlier results
         folder.write_json("manifest.json", manifest)
@@ -282,20 +282,3 @@ class _Progress:
             return self.bar_file.read_text(encoding="utf-8")
         except OSError:
             return ""
-
-
-@contextlib.contextmanager
-def _sole_user(outputs: Path) -> Iterator[None]:
-    """Keep a second run out of a folder; the lock goes with the process that holds it."""
-    lock = FileLock(outputs / ".lock", blocking=False)
-    try:
-        outputs.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise RunError(f"another run is at work in {outputs}") from None
-    except OSError as error:
-        raise StorageError(f"{outputs} cannot be written to: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        lock.release()

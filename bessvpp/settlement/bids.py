@@ -8,16 +8,26 @@ the less the next gate can do.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from bessvpp import ledger
-from bessvpp.optimizer.dynamic import energy_table, goals_mwh
+from bessvpp.optimizer.dynamic import EnergyTable, energy_table, goals_mwh
 from bessvpp.optimizer.problem import Problem
 from bessvpp.optimizer.stored_energy import UnitDay, block_slopes, pieces_taken
 from bessvpp.optimizer.surprise import SurpriseLaw
 from bessvpp.prices import PriceScenarios
 from bessvpp.settlement.day import SettledDay, booked
-from bessvpp.settlement.recourse import Flow, Gates, Traded, UnitRun, affordable, traded
+from bessvpp.settlement.recourse import (
+    Flow,
+    Gates,
+    Traded,
+    UnitRun,
+    affordable,
+    brought_back,
+    traded,
+)
 
 UNLIKELY = 0.1
 """Chance on either side of a block's prices beyond which a bid stays as it is there; of
@@ -40,7 +50,7 @@ def trade_on_bids(
     """
 
     def bid(day: UnitDay, e_start_mwh: float) -> Flow:
-        return _Bidder(day, problem, paths, gates, law).run(e_start_mwh)
+        return Bidder(day, problem, paths, gates, law).run(e_start_mwh).flow
 
     return traded(problem, paths, unit_dam_mw, gates, bid)
 
@@ -65,8 +75,20 @@ def settle_on_bids(
     return booked(problem, prices, problem.e_start_mwh, done.e_end_mwh[0], flows)
 
 
-class _Bidder:
-    """One unit's bids: quantities by price for each block, at the nodes of the surprises' chain."""
+@dataclass(frozen=True)
+class Begun:
+    """What of a unit's day is done at a gate: n blocks whose outcome is known, m that are bid."""
+
+    rtm_mw: np.ndarray  # (n,) traded
+    open_mwh: np.ndarray  # (m, Z) wanted of store by the nodes of each block's own gate
+    measured: tuple[int, float] | None = None  # block, and the energy measured at its start [MWh]
+
+
+class Bidder:
+    """One unit's bids: quantities by price for each block, at the nodes of the surprises' chain.
+
+    ``table`` is V by the gates, for whoever has it.
+    """
 
     def __init__(
         self,
@@ -75,11 +97,12 @@ class _Bidder:
         paths: PriceScenarios,
         gates: Gates,
         law: SurpriseLaw,
+        table: EnergyTable | None = None,
     ) -> None:
         self.day, self.costs, self.paths = day, problem.costs, paths
         self.gates, self.law = gates, law
         self.n_blocks = paths.rtm.shape[1]
-        self.table = energy_table(
+        self.table = table or energy_table(
             day, problem.costs, paths.dam, gates.starts, gates.expected_rtm, law
         )
         self.wanted = np.zeros((*paths.rtm.shape, len(law.nodes)))  # of store, by node [MWh]
@@ -100,24 +123,45 @@ class _Bidder:
         floor = np.maximum(target - to_come, day.e_min_mwh)
         return floor, float(day.e_max_mwh - target) / max(open_blocks, 1)
 
-    def run(self, e_start_mwh: float) -> Flow:
-        """The unit's day: bids at each gate, and what came of them."""
+    def run(self, e_start_mwh: float, begun: Begun | None = None) -> UnitRun:
+        """The unit's day: bids at each gate, and what came of them.
+
+        Parameters
+        ----------
+        begun : what of the day is done already; the rest is bid
+        """
         run, rows = UnitRun(self.day, self.paths.rtm, e_start_mwh), np.arange(len(self.paths.rtm))
-        for t in range(self.n_blocks):
+        first = 0 if begun is None else self._begin(begun, run)
+        for t in range(len(begun.rtm_mw) if begun else 0, self.n_blocks):
             prices = self.law.prices(self.gates.expected_of(t), t)
-            self.wanted[:, t] = self._bid(t, prices, run)
-            steps = (prices[:, 1:] + prices[:, :-1]) / 2
-            node = (steps < self.paths.rtm[:, t, None]).sum(axis=1)
+            if t >= first:
+                self.wanted[:, t] = self._bid(t, prices, run)
+            node = (edges(prices) < self.paths.rtm[:, t, None]).sum(axis=1)
             run.carry_out(t, self.wanted[rows, t, node])
-        return run.flow
+        return run
+
+    def _begin(self, begun: Begun, run: UnitRun) -> int:
+        """Run what is known of the day, and keep what was bid; first block that is neither."""
+        n_known = len(begun.rtm_mw)
+        at, measured_mwh = begun.measured or (n_known, None)
+        for t, rtm_mw in enumerate(begun.rtm_mw):
+            if t == at:
+                run.energy_mwh[:, t] = measured_mwh
+            run.run_block(t, rtm_mw)
+        if measured_mwh is not None and at == n_known:
+            run.energy_mwh[:, at] = measured_mwh
+        first = n_known + len(begun.open_mwh)
+        self.wanted[:, n_known:first] = begun.open_mwh
+        return first
 
     def _bid(self, t: int, prices: np.ndarray, run: UnitRun) -> np.ndarray:
         """(S, Z) energy wanted of store at each node's price, rising along them."""
         day, known = self.day, self.gates.known_blocks(t)
         open_bids = self.wanted[:, known:t]
         start, full_charge = run.energy_mwh[:, known], float(day.taken_mwh(-day.charge_max_mw[t]))
-        low = np.maximum(start - open_bids.max(axis=2).sum(axis=1), day.e_min_mwh)[:, None]
-        high = np.minimum(start - open_bids.min(axis=2).sum(axis=1), day.e_max_mwh)[:, None]
+        least = (start - open_bids.max(axis=2).sum(axis=1))[:, None]
+        greatest = (start - open_bids.min(axis=2).sum(axis=1))[:, None]
+        low, high = np.maximum(least, day.e_min_mwh), np.minimum(greatest, day.e_max_mwh)
         energy = np.clip(start[:, None] - open_bids.sum(axis=1), low, high)
         chance = self._chance_of_open(known, energy)
         if t > known:
@@ -128,6 +172,7 @@ class _Bidder:
         most = affordable(run, known, open_bids.max(axis=2))[:, None]
         wanted = np.minimum(wanted, np.minimum(low - self.floor_mwh[t], most))
         wanted = np.maximum(wanted, np.maximum(high - day.e_max_mwh, full_charge))
+        wanted = brought_back(run, known, t, wanted, least, greatest)
         chance = chance @ np.linalg.matrix_power(self.law.transition, t - known)
         return level_where_unlikely(np.maximum.accumulate(wanted, axis=1), chance)
 
@@ -164,6 +209,11 @@ class _Bidder:
         mean = np.einsum("sj,sjz->sz", at_node, joint) / np.maximum(total, 1e-12)
         unseen = (chance * at_node).sum(axis=1, keepdims=True)
         return np.where(total > 1e-9, mean, unseen)
+
+
+def edges(prices: np.ndarray) -> np.ndarray:
+    """(..., Z - 1) prices above which the next node's quantity is traded, of nodes (..., Z)."""
+    return (prices[..., 1:] + prices[..., :-1]) / 2
 
 
 def level_where_unlikely(wanted: np.ndarray, chance: np.ndarray) -> np.ndarray:

@@ -98,6 +98,39 @@ def booked(
     return SettledDay(books, **flows, e_start_mwh=e_start_mwh, e_end_mwh=e_end_mwh)
 
 
+class SureSessions:
+    """A day traded session by session on expected prices that count as sure.
+
+    At each gate the programme of the hindsight recourse is solved on what the gate expects, with
+    the trades already made; the trades of the session alone are taken from it. ``past`` is what
+    is done: trades up to the next session, and the flows that were run on earlier plans.
+    """
+
+    def __init__(self, problem: Problem, dam: np.ndarray, dam_mw: np.ndarray) -> None:
+        none = np.zeros((len(problem.bess.units), 0))
+        self.recourse, self.dam = replace(problem, fixed_dam_mw=dam_mw), dam
+        self.past = Past(np.zeros(0), none, none)
+
+    def plan(self, expected_rtm: np.ndarray) -> Plan:
+        """The rest of the day at the next session's gate, which expects (T,) RTM prices."""
+        first = self.past.rtm_mw.size
+        path = np.append(self.dam[:first], expected_rtm[first:])  # the past is fixed
+        return dispatch.plan_day(
+            replace(self.recourse, past=self.past), PriceScenarios.single(self.dam, path)
+        )
+
+    def trade(self, plan: Plan, rtm_mw: np.ndarray) -> None:
+        """Add a session's trades (n,); what was run before stays as its gate's plan had it."""
+        past = self.past
+        run = slice(past.charge_mw.shape[1], past.rtm_mw.size)
+        net = plan.discharge_mw[0, :, run] - plan.charge_mw[0, :, run]
+        self.past = Past(
+            np.append(past.rtm_mw, rtm_mw),
+            np.hstack([past.charge_mw, np.maximum(-net, 0)]),
+            np.hstack([past.discharge_mw, np.maximum(net, 0)]),
+        )
+
+
 def settle_causally(
     problem: Problem,
     prices: PriceScenarios,
@@ -105,11 +138,10 @@ def settle_causally(
     decisions: np.ndarray,
     expected_rtm: np.ndarray,
 ) -> SettledDay:
-    """RTM trade session by session, each on what its gate knows.
+    """RTM trade session by session, each on what its gate knows: ``SureSessions``.
 
-    At each gate the programme of the hindsight recourse is solved on expected prices, with the
-    trades already made; the trades of the session alone are taken from it. A session in which
-    nobody traded leaves its trade undone, and the battery follows what was sold before.
+    A session in which nobody traded leaves its trade undone, and the battery follows what was
+    sold before.
 
     Parameters
     ----------
@@ -117,25 +149,13 @@ def settle_causally(
     decisions : (G,) first block of each decision, rising from 0
     expected_rtm : (G, T) expected RTM prices at each gate; nothing before its block is read
     """
-    recourse = replace(problem, fixed_dam_mw=dam_mw)
-    n_blocks, n_units = dam_mw.size, len(problem.bess.units)
-    traded = np.zeros(n_blocks)
-    charge = discharge = np.zeros((n_units, 0))
+    day = SureSessions(problem, prices.dam[0], dam_mw)
     for k, first in enumerate(decisions):
-        last = decisions[k + 1] if k + 1 < len(decisions) else n_blocks
-        past = Past(traded[:first], charge, discharge)
-        path = np.append(prices.dam[0, :first], expected_rtm[k, first:])  # the past is fixed
-        plan = dispatch.plan_day(
-            replace(recourse, past=past), PriceScenarios.single(prices.dam[0], path)
-        )
-        open_blocks = np.isfinite(prices.rtm[0, first:last])
-        traded[first:last] = np.where(open_blocks, plan.rtm_mw[0, first:last], 0.0)
-        run = slice(charge.shape[1], first)  # what was run before stays as it was
-        net = plan.discharge_mw[0, :, run] - plan.charge_mw[0, :, run]
-        charge = np.hstack([charge, np.maximum(-net, 0)])
-        discharge = np.hstack([discharge, np.maximum(net, 0)])
-    whole = replace(recourse, past=Past(traded, charge, discharge))
-    return settle_with_recourse(whole, prices, dam_mw)
+        last = decisions[k + 1] if k + 1 < len(decisions) else dam_mw.size
+        plan = day.plan(expected_rtm[k])
+        is_open = np.isfinite(prices.rtm[0, first:last])
+        day.trade(plan, np.where(is_open, plan.rtm_mw[0, first:last], 0.0))
+    return settle_with_recourse(replace(day.recourse, past=day.past), prices, dam_mw)
 
 
 def settle(

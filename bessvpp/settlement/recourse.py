@@ -27,6 +27,7 @@ from bessvpp.optimizer.stored_energy import (
     pieces_taken,
     unit_days,
 )
+from bessvpp.params.bess import ROUNDING_MWH
 from bessvpp.params.market import Costs
 from bessvpp.prices import PriceScenarios
 
@@ -111,7 +112,7 @@ def traded(
     """Every unit's day, and the books of all together."""
     flows = []
     for day, e_start in zip(unit_days(problem, unit_dam_mw), problem.e_start_mwh, strict=True):
-        price = _cycle_price(day, problem.costs, paths.dam, gates, float(e_start))
+        price = cycle_price(day, problem.costs, paths.dam, gates, float(e_start))
         flows.append(bid(day.dearer_discharge(price), float(e_start)))
     rtm, net, e_end = (np.stack(part, axis=1) for part in zip(*flows, strict=True))
     missing = np.zeros(e_end.shape)
@@ -150,9 +151,13 @@ class UnitRun:
 
     def carry_out(self, t: int, wanted_mwh: np.ndarray) -> None:
         """Trade what was wanted of store (S,) where the session trades, and run what can be."""
+        trade = self.day.trade_mw(t, wanted_mwh)
+        self.run_block(t, np.where(np.isfinite(self.rtm_price[:, t]), trade, 0.0))
+
+    def run_block(self, t: int, rtm_mw: np.ndarray) -> None:
+        """Run what can be run of the schedule and an RTM trade (S,)."""
         day, energy, budget = self.day, self.energy_mwh[:, t], self.budget_mwh[:, t]
-        trade = np.round(day.net_mw(wanted_mwh) - day.schedule_mw[t], 9)
-        self.rtm_mw[:, t] = np.where(np.isfinite(self.rtm_price[:, t]), trade, 0.0)
+        self.rtm_mw[:, t] = rtm_mw
         left = np.maximum(energy - day.e_min_mwh, 0) * day.eta_discharge
         room = np.maximum(day.e_max_mwh - energy, 0) / day.eta_charge
         most = np.minimum(np.minimum(left, budget) / day.block_hours, day.discharge_max_mw[t])
@@ -209,8 +214,30 @@ def _follow_goals(
         pieces = pieces_taken(day, t, day.piece_lengths(t), energy[:, None], goals[t])
         wanted[:, t] = day.taken_mwh(-day.charge_max_mw[t]) + sum(pieces)[:, 0]
         wanted[:, t] = np.minimum(wanted[:, t], affordable(run, known, wanted[:, known:t]))
+        left = (run.energy_mwh[:, known] - wanted[:, known:t].sum(axis=1))[:, None]
+        wanted[:, t] = brought_back(run, known, t, wanted[:, [t]], left, left)[:, 0]
         run.carry_out(t, wanted[:, t])
     return run.flow
+
+
+def brought_back(
+    run: UnitRun, known: int, t: int, wanted_mwh: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """What is wanted of store (S, Z) in a block, of energy outside the window at least its return.
+
+    Parameters
+    ----------
+    known : blocks whose outcome the gate knows: energy after them says whether it is outside
+    low, high : (S, 1) least and most energy that there may be before the block
+    """
+    day, at_gate = run.day, run.energy_mwh[:, known, None]
+    most = float(day.taken_mwh(day.discharge_max_mw[t]))
+    least = float(day.taken_mwh(-day.charge_max_mw[t]))
+    below, above = (np.clip(e, least, most) for e in (low - day.e_min_mwh, high - day.e_max_mwh))
+    back = np.where(
+        at_gate < day.e_min_mwh - ROUNDING_MWH, np.minimum(wanted_mwh, below), wanted_mwh
+    )
+    return np.where(at_gate > day.e_max_mwh + ROUNDING_MWH, np.maximum(back, above), back)
 
 
 def affordable(run: UnitRun, known: int, open_bids_mwh: np.ndarray) -> np.ndarray:
@@ -224,7 +251,7 @@ def affordable(run: UnitRun, known: int, open_bids_mwh: np.ndarray) -> np.ndarra
     return np.maximum(run.budget_mwh[:, known] - spent, 0) / run.day.eta_discharge
 
 
-def _cycle_price(
+def cycle_price(
     day: UnitDay, costs: Costs, dam: np.ndarray, gates: Gates, e_start_mwh: float
 ) -> float:
     """Price on discharge at which the first gate's plans keep the limit on cycles, on average.

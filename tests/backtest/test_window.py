@@ -8,13 +8,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from backtest_cases import MARKETS, changed
+from recourse_cases import gate_errors
 from small_cases import make_market, make_params, make_window
 
 from bessvpp.backtest.policies import nothing_committed
 from bessvpp.backtest.simulate import settle_chain
-from bessvpp.backtest.window import load_window, settled_days, surprise_law
+from bessvpp.backtest.window import load_window, settled_days
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.settlement.day import CAUSAL
+from bessvpp.settlement.gate_law import surprise_law
 
 
 def test_days_without_prices_to_settle_at_are_not_settled():
@@ -51,31 +53,6 @@ def test_the_window_of_a_run_is_the_one_that_was_written(study, study_run):
     assert list(window.fans) == ["original"]
     expected = study.original["dam"].on(window.days).level(0.5)
     np.testing.assert_array_equal([day.dam[0] for day in window.medians], expected)
-
-
-def gate_errors(market, spread_rs: float = 600.0, seed: int = 4) -> np.ndarray:
-    """(D, G, T) what hourly gates expect: the outcome, blurred alike at all gates of a day."""
-    rng = np.random.default_rng(seed)
-    blur = rng.normal(0, spread_rs, market.rtm_mcp.shape)
-    return np.repeat((market.rtm_mcp + blur)[:, None], 24, axis=1)
-
-
-def test_a_law_is_learnt_up_to_the_day_before_yesterday():
-    market, rules = make_market(40), make_params().market
-    expected, day = gate_errors(market), market.dates[30]
-    law = surprise_law(market, market.dates, expected, rules, day)
-    np.testing.assert_allclose(law.spread_rs.mean(), 600, rtol=0.1)
-    assert (law.low, law.high) == (0.0, 10_000.0)
-    later = expected.copy()
-    later[29:] = np.random.default_rng(1).uniform(0, 10_000, later[29:].shape)
-    other = surprise_law(market, market.dates, later, rules, day)
-    np.testing.assert_array_equal(law.transition, other.transition)
-    np.testing.assert_array_equal(law.spread_rs, other.spread_rs)
-    later[28] += 900
-    other = surprise_law(market, market.dates, later, rules, day)
-    assert np.abs(law.spread_rs - other.spread_rs).max() > 1
-    with pytest.raises(DataError, match="only 3 days out of sample"):
-        surprise_law(market, market.dates, expected, rules, market.dates[4])
 
 
 def test_days_are_settled_by_bids_each_from_what_the_last_one_left():

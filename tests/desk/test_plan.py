@@ -11,21 +11,22 @@ import pandas as pd
 import pytest
 from edge_cases import edge_params
 from hypothesis import HealthCheck, given, settings
-from small_cases import fleet, make_market, make_params, make_problem, make_study, write_study
+from small_cases import CAP, fleet, make_market, make_params, make_problem, make_study, write_study
 
 from bessvpp import battery
 from bessvpp.__main__ import parse_date, parse_energy
 from bessvpp.backtest import policies, simulate
 from bessvpp.desk import tomorrow
-from bessvpp.desk.bids import bid_sheet, in_bid_steps
+from bessvpp.desk.bids import bid_sheet, in_bid_steps, worth_sheet
 from bessvpp.desk.plan import next_delivery_day, plan_day_ahead
-from bessvpp.desk.report import describe_plan, track_record, write_plan
+from bessvpp.desk.report import describe_plan, track_record, write_plan, write_worth
 from bessvpp.errors import DataError, MissingArtefactError, ParameterError
 from bessvpp.forecasting import walk_forward
 from bessvpp.forecasting.features import feature_frame
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market
 from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.bid_worth import StepBids, bids_at_worth
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import Risk, cvar
 from bessvpp.runs import contents
@@ -208,6 +209,29 @@ def test_the_energy_planned_for_midnight_is_where_the_schedule_starts(study, stu
     assert path.min() >= 20 - 1e-4
     assert path[-1] >= 100 - 1e-4
     assert low.bid_mw.sum() < -70 / 0.96
+
+
+@pytest.mark.parametrize("energy", [14.0, 190.0])
+def test_a_day_that_starts_outside_the_window_is_planned_and_told(study, study_run, energy):
+    params = make_params({"p_max_mw": 5.0, "e_target_mwh": 60.0, "e_start_mwh": 60.0})
+    found = plan_day_ahead(study_run, study.market, params, e_start_mwh=np.array([energy]))
+    assert found.bid_mw[0] == (5.0 if energy > 180 else -5.0)
+    path = battery.energy_path(params.bess.units[0], found.unit_mw[0], energy, 1.0)
+    assert path[1:].min() >= 20 - 1e-5
+    assert path[1:].max() <= 180 + 1e-5
+    told = describe_plan(found, study.market, params)
+    assert f"WARNING: A holds {energy:g} MWh, outside its usable window" in told
+    assert "back by 02:00" in told
+    assert np.isfinite(found.causal_rs).all()
+
+
+def test_a_target_out_of_reach_is_planned_towards_and_told(study, study_run):
+    params = make_params({"charge_windows": [{"start": "12:00", "end": "13:00"}]})
+    found = plan_day_ahead(study_run, study.market, params, e_start_mwh=np.array([40.0]))
+    assert any("comes as near as 88.00 MWh, 12.00 below" in note for note in found.notes)
+    path = battery.energy_path(params.bess.units[0], found.unit_mw[0], 40.0, 1.0)
+    assert path[-1] == pytest.approx(88.0, abs=1e-4)
+    assert (found.plan.e_end_mwh <= 88 + 1e-5).all()
 
 
 @pytest.mark.parametrize("terminal", ["free", "value"])
@@ -450,8 +474,9 @@ def test_a_day_and_an_energy_that_a_user_types_are_checked():
     np.testing.assert_array_equal(parse_energy([40.0, 5.0], bess), [40.0, 5.0])
     with pytest.raises(ParameterError, match="give 2 values"):
         parse_energy([40.0], bess)
-    with pytest.raises(ParameterError, match="B holds 2 to 38 MWh"):
-        parse_energy([40.0, 39.0], bess)
+    np.testing.assert_array_equal(parse_energy([40.0, 39.0], bess), [40.0, 39.0])  # window left
+    with pytest.raises(ParameterError, match=r"41: B cannot hold that: give 0 to 40 MWh"):
+        parse_energy([40.0, 41.0], bess)
 
 
 def test_the_forecast_and_each_units_schedule_are_written_beside_the_sheet(
@@ -505,6 +530,38 @@ def test_a_sheet_by_hand():
     )
     later = bid_sheet(np.datetime64("2024-05-02"), mw, rules)
     assert later["limit_price_rs_per_mwh"].tolist() == [10_000.0, 5.0, 5.0]
+
+
+def test_a_sheet_of_bids_at_what_they_are_worth_by_hand():
+    """In steps of 0.1 MW as alike as can be, those of one price together, a quarter a row."""
+    limit = np.full((24, 4), np.nan)
+    limit[1], limit[19] = [3000, 2900, 2900, 2500], [4240] * 4
+    mw = np.zeros(24)
+    mw[[1, 19]] = -0.6, 12.3
+    found = worth_sheet(np.datetime64("2024-05-01"), mw, StepBids(mw[None], limit), RULES)
+    assert found["block"].tolist() == [5, 5, 5, 6, 6, 6, 7, 7, 7, 8, 8, 8, 77, 78, 79, 80]
+    assert found.iloc[:3].to_csv(index=False, lineterminator="\n") == (
+        "date,block,start,end,side,mw,limit_price_rs_per_mwh\n"
+        "2024-05-01,5,01:00,01:15,buy,0.2,3000.0\n"
+        "2024-05-01,5,01:00,01:15,buy,0.2,2900.0\n"
+        "2024-05-01,5,01:00,01:15,buy,0.2,2500.0\n"
+    )
+    assert found.iloc[-1].tolist() == ["2024-05-01", 80, "19:45", "20:00", "sell", 12.3, 4240.0]
+
+
+def test_bids_at_what_they_are_worth_are_those_of_the_plan(planned, study, tmp_path):
+    path = write_worth(RunFolder(tmp_path), planned)
+    assert path == tmp_path / "bids" / f"dam_worth_{planned.date}.csv"
+    found = pd.read_csv(path)
+    signed = found["mw"].where(found["side"] == "sell", -found["mw"])
+    back = signed.groupby(found["block"]).sum().reindex(range(1, 97), fill_value=0.0)
+    np.testing.assert_allclose(back, np.repeat(planned.bid_mw, 4), atol=1e-9)
+    limits = bids_at_worth(
+        make_problem(study.params), planned.scenarios, planned.unit_mw, RULES, CAP
+    ).limit
+    expected = {price for price in limits[planned.bid_mw != 0].ravel()}
+    assert set(found["limit_price_rs_per_mwh"]) <= expected
+    assert len(found) > len(planned.sheet) or len(expected) > 2
 
 
 def test_a_day_without_bids_is_a_sheet_with_a_header_alone():

@@ -46,7 +46,8 @@ def planned(run: RunFolder, folder) -> tuple:
     names = [unit.name for unit in params.bess.units]
     profits = found.profit_rs, found.causal_rs, found.alone_rs
     arrays = found.bid_mw, *profits, found.quantiles["rtm"], found.cvar_rs
-    return names, found.sheet.to_csv(), *(np.round(values, 6).tobytes() for values in arrays)
+    sheets = found.sheet.to_csv(), found.worth_sheet.to_csv()
+    return names, *sheets, *(np.round(values, 6).tobytes() for values in arrays)
 
 
 @pytest.mark.slow

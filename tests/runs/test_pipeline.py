@@ -23,6 +23,7 @@ from bessvpp.__main__ import main
 from bessvpp.compute.workers import PROGRESS_FILE
 from bessvpp.errors import ParameterError, RunError, StorageError
 from bessvpp.runs import pipeline
+from bessvpp.runs.lock import sole_user
 
 
 def wait_until(there: Callable[[], object], otherwise: str) -> None:
@@ -161,9 +162,9 @@ def test_only_and_from_choose_and_a_part_is_not_a_whole(three: Path, tmp_path: P
 
 def test_two_runs_never_share_a_folder(three: Path, tmp_path: Path):
     with (
-        pipeline._sole_user(tmp_path / "out"),
+        sole_user(tmp_path / "out"),
         pytest.raises(RunError, match="another run is at work"),
-        pipeline._sole_user(tmp_path / "out"),
+        sole_user(tmp_path / "out"),
     ):
         pass
 
