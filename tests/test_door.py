@@ -129,5 +129,5 @@ def test_the_example_of_the_readme_runs(place, monkeypatch):
 
 def test_without_a_command_it_says_what_there_is():
     told = in_a_process("-m", "bessvpp").stdout
-    for command in ("run", "book", "plan", "check", "replay"):
+    for command in ("run", "book", "plan", "trade", "check", "replay"):
         assert re.search(rf"^  bessvpp {command} .*  \w", told, re.MULTILINE)

@@ -178,7 +178,7 @@ class Reach(Statement):
         self.ends = [energy[-1] for _, _, energy in paths]
         limit = problem.bess.connection_limit_mw
         for t in range(self.n_blocks):
-            flow = {}
+            flow: dict[pulp.LpVariable, float] = {}
             for charge, discharge, _ in paths:
                 flow |= {discharge[t]: 1, charge[t]: -1}
                 if t < start.block:
