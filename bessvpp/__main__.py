@@ -331,7 +331,7 @@ def add_trade(commands: argparse._SubParsersAction) -> None:
 def _trade(words: argparse.Namespace) -> int:
     from bessvpp.desk.gate import session_of
     from bessvpp.desk.position import read_position, read_trades, schedule_of_plan
-    from bessvpp.desk.trade import trade_session
+    from bessvpp.desk.trade import IDLE, trade_session
     from bessvpp.desk.trade_report import describe_session, write_session
     from bessvpp.runs.contents import run_market
     from bessvpp.runs.folder import RunFolder
@@ -340,6 +340,13 @@ def _trade(words: argparse.Namespace) -> int:
     run = RunFolder(_run_folder(words.outputs, words.profile))
     params = run_parameters(run, words.params)
     _tell_doubts(params)
+    idle = [key for key in params.differing(run_parameters(run, None)) if key in IDLE]
+    if idle:
+        print(
+            f"note: {words.params}: {', '.join(idle)} decide on a day-ahead plan and have no "
+            "bearing on a session",
+            file=sys.stderr,
+        )
     market, gate, bess = run_market(run, params, words.data), parse_time(words.gate), params.bess
     date, _ = session_of(gate, params.market, market.n_blocks)
     schedule = user_path(words.schedule) if words.schedule else schedule_of_plan(run, date)

@@ -35,6 +35,14 @@ from bessvpp.settlement.session import (
     session_on_expectations,
 )
 
+IDLE = (
+    *("alpha", "risk_aversion", "foresight", "unbacked_max_mwh_per_day", "hurdle_dam_rs_per_mwh"),
+    *("commitment", "midnight", "fan", "n_scenarios", "seed", "dependence", "gibbs_sweeps"),
+    *("recalibration", "recalibration_windows", "recalibration_days", "half_life_days"),
+    *("adaptive_steps", "group_step", "min_group_size"),
+)
+"""Fields that decide on a day-ahead plan, and on no session of the RTM."""
+
 
 @dataclass(frozen=True)
 class SessionTrade:

@@ -66,7 +66,8 @@ def describe_session(trade: SessionTrade, market: Market, params: Params) -> str
     lines = [
         f"Session of {trade.clock(view.first)} to {trade.clock(view.last)} on {trade.date}, gate "
         f"{trade.gate:%H:%M} on {trade.gate:%Y-%m-%d}, {source}.",
-        params.rules_in_force(),
+        f"Terminal rule {params.backtest.terminal}, {trade.recourse} recourse, hurdle of Rs "
+        f"{rules.hurdle_rtm_rs_per_mwh:g}/MWh in the RTM.",
         describe_battery(params.bess),
         "",
         f"Outcomes known to {trade.clock(view.n_known)}. Energy there, then at the session's "

@@ -75,6 +75,14 @@ written by ``python -m bessvpp close``
 ``journal.parquet``                   a row a closed day: the books, the plan's net, the parts of
                                       the difference, what was measured
 ------------------------------------  -----------------------------------------------------------
+written by ``python -m bessvpp trade``, the time being the start of the session's delivery
+-------------------------------------------------------------------------------------------------
+``bids/rtm_<date>_<hhmm>.csv``        the session's bids, in whole steps, as for the DAM
+``bids/rest_<date>_<hhmm>.csv``       the rest of the day, a row a block: prices, fan, schedule,
+                                      planned trade, each unit's power and energy
+``bids/rtm_<date>_<hhmm>.json``       all of it, with the bids by unit as later gates read them, the
+                                      value of stored energy and the law of the RTM's surprises
+------------------------------------  -----------------------------------------------------------
 written by ``06_backtest``
 -------------------------------------------------------------------------------------------------
 ``backtest_daily.parquet``            a row a policy, way of settling and day: the ledger, trades,

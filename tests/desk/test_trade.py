@@ -7,10 +7,13 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
-from small_cases import fleet, make_market, make_params, make_study, write_study
+from other_values import write_params
+from small_cases import FIELDS, fleet, make_market, make_params, make_study, write_study
 
 from bessvpp import battery, ledger
+from bessvpp.__main__ import main
 from bessvpp.backtest import policies, simulate
 from bessvpp.backtest.window import load_window, with_expected_rtm
 from bessvpp.desk.bids import price_steps
@@ -22,6 +25,7 @@ from bessvpp.errors import DataError, MissingArtefactError, ParameterError
 from bessvpp.forecasting import intraday
 from bessvpp.market import clock
 from bessvpp.market.history import Market
+from bessvpp.params.load import load_params
 from bessvpp.runs import contents
 from bessvpp.runs.folder import RunFolder
 from bessvpp.settlement.day import CAUSAL
@@ -396,6 +400,41 @@ def test_energy_is_worth_less_the_more_is_stored(study, desk):
     assert worth.slope_rs_per_mwh(21.0) == pytest.approx(slopes[0])
     assert worth.slope_rs_per_mwh(180.0) == pytest.approx(slopes[-1])
     assert slopes[0] > slopes[-1] > 0
+
+
+@pytest.fixture(scope="module")
+def typed(desk, tmp_path_factory) -> RunFolder:
+    """The run with a manifest, to be named on a command line."""
+    files = write_params(tmp_path_factory.mktemp("files"), FIELDS)
+    sections = load_params(files).model_dump(mode="json")
+    parameters = {"knobs": {"data": ""}, "given": [], "folder": str(files), "sections": sections}
+    desk.write_json("manifest.json", {"status": "complete", "parameters": parameters})
+    return desk
+
+
+def test_a_session_is_bid_from_the_command_line(study, typed, tmp_path, capsys):
+    date, schedule, trades = study.splits.test[3], tmp_path / "dam.csv", tmp_path / "rtm.csv"
+    starts = pd.date_range(str(date), periods=24, freq="h")
+    dam = pd.DataFrame({"delivery_start": starts, "dam_mw": np.where(np.arange(24) == 19, 40, 0)})
+    dam.to_csv(schedule, index=False)
+    trades.write_text("delivery_start,rtm_mw\n", encoding="utf-8")
+    words = ["trade", "--outputs", str(typed.path), "--gate", f"{date} 15:00"]
+    given = ["--schedule", str(schedule), "--trades", str(trades), "--energy", "84"]
+    assert main([*words, *given]) == 0
+    told = capsys.readouterr().out
+    assert f"Session of 16:00 to 17:00 on {date}, gate 15:00" in told
+    assert "Energy there, then at the session's start, its end and midnight: 84.0, 84.0" in told
+    sheet = pd.read_csv(typed.path / "bids" / f"rtm_{date}_1600.csv")
+    assert set(sheet["block"]) <= {65, 66, 67, 68}
+    rest = pd.read_csv(typed.path / "bids" / f"rest_{date}_1600.csv")
+    assert rest["dam_mw"].tolist() == [0, 0, 0, 40, 0, 0, 0, 0]
+    # what has no bearing on a session is said, what is wrong is refused
+    other = write_params(tmp_path / "other", FIELDS | {"risk": FIELDS["risk"] | {"alpha": 0.3}})
+    assert main([*words, *given, "--params", str(other)]) == 0
+    assert "alpha decide on a day-ahead plan" in capsys.readouterr().err
+    assert main([*words, "--energy", "84"]) == MissingArtefactError.exit_code
+    assert main([*words[:-1], f"{date} 15:20", *given]) == ParameterError.exit_code
+    assert main([*words[:-1], "15:00", *given]) == ParameterError.exit_code
 
 
 # ---------------------------------------------------------------------- position files
