@@ -39,7 +39,7 @@ IDLE = (
     *("alpha", "risk_aversion", "foresight", "unbacked_max_mwh_per_day", "hurdle_dam_rs_per_mwh"),
     *("commitment", "midnight", "fan", "n_scenarios", "seed", "dependence", "gibbs_sweeps"),
     *("recalibration", "recalibration_windows", "recalibration_days", "half_life_days"),
-    *("adaptive_steps", "group_step", "min_group_size"),
+    *("adaptive_steps", "group_step", "min_group_size", "own_quantiles", "own_paths"),
 )
 """Fields that decide on a day-ahead plan, and on no session of the RTM."""
 
