@@ -177,7 +177,7 @@ def daily_nets(window: Window, fan: str, workers: Workers = ONE) -> pd.DataFrame
     """
     bare = replace(window, fans={fan: window.fans[fan]}, medians=())
     chosen = variants(bare, fan)
-    found = workers.run([(_nets, variant) for variant in chosen.values()], "ideas")
+    found = workers.run([(net_of_days, variant) for variant in chosen.values()], "ideas")
     nets = dict(zip(chosen, found, strict=True)) | {CEILING: _ceiling_nets(bare)}
     return pd.DataFrame(nets, index=window.days.astype(str))
 
@@ -190,7 +190,8 @@ def _ceiling_nets(window: Window) -> np.ndarray:
     return _with_what_is_left(window, as_days(window, plan))
 
 
-def _nets(variant: Variant) -> np.ndarray:
+def net_of_days(variant: Variant) -> np.ndarray:
+    """(D,) net of each day [Rs]; that of the last one with V of the energy left at its end."""
     commitments = commit_chain(variant.window, variant.policy)
     if fan := variant.bid_at_worth_on:
         commitments = cleared_at_worth(variant.window, fan, commitments)

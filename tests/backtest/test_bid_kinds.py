@@ -105,5 +105,5 @@ def test_what_kinds_earn_by_hand():
 def test_what_an_idea_earns_is_told_of_bids_too(window, rows):
     variant = ideas.variants(window, FAN)["bids at their worth"]
     net = rows[(rows["bids"] == bid_kinds.WORTH) & (rows["settlement"] == CAUSAL)]["net_rs"]
-    found = ideas._nets(variant)
+    found = ideas.net_of_days(variant)
     assert found[:-1] == pytest.approx(net.to_numpy()[:-1])  # the last counts what is left

@@ -6,7 +6,7 @@ every test day, from continuations of its state at the gate: not even they cover
 year, so a forecast is asked to miss by no more than they do in 95 of 100 years that the generator
 could have gone through in its place. Beside that band stands the miss of the exact promise.
 
-    python benchmarks/coverage.py [SEED ...]
+    python benchmarks/coverage_of_years.py [SEED ...]
 
 Writes ``outputs/bench/coverage.json``. Half an hour on two cores; with one seed five minutes.
 """
