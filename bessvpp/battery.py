@@ -3,6 +3,15 @@
 The optimiser, the backtest and every audit use these functions; nothing else in the package
 knows what energy a schedule needs. What it costs is the ``ledger``'s. Powers are at the grid
 side [MW], positive when they deliver to the grid; energies are stored [MWh].
+
+Over a block of h hours self-discharge takes the share 1 - (1 - sigma)^h of the energy above
+``e_min_mwh``, sigma being ``self_discharge_per_hour``; then the unit charges or discharges:
+
+    e_t = kept(e_{t-1}) + h (eta_c c_t - d_t / eta_d)
+
+What leaks from below ``e_min_mwh`` is made good at once and drawn with the auxiliary load, so that
+an idle battery never falls out of its window. The auxiliary load is no flow: it is drawn through
+the connection at all times, leaves less of it to charge with, and is paid for by itself.
 """
 
 from __future__ import annotations
@@ -33,34 +42,67 @@ def power_limits(unit: UnitParams, n_blocks: int) -> tuple[np.ndarray, np.ndarra
     return charge, discharge
 
 
+def lost_share(unit: UnitParams, block_hours: float) -> float:
+    """Share of the energy above ``e_min_mwh`` that self-discharge takes in a block."""
+    return float(1 - (1 - unit.self_discharge_per_hour) ** block_hours)
+
+
+def kept_mwh(bess: BessParams, e_mwh: np.ndarray, block_hours: float) -> np.ndarray:
+    """What a block's self-discharge leaves of stored energies, (..., U)."""
+    lost = np.array([lost_share(unit, block_hours) for unit in bess.units])
+    e_min = np.array([unit.e_min_mwh for unit in bess.units])
+    return np.asarray(e_mwh - lost * (e_mwh - e_min))
+
+
 def reach_mwh(
-    unit: UnitParams, e_start_mwh: float, n_blocks: int, connection_limit_mw: float = np.inf
+    unit: UnitParams,
+    e_start_mwh: float,
+    n_blocks: int,
+    import_limit_mw: float = np.inf,
+    export_limit_mw: float = np.inf,
 ) -> tuple[float, float]:
     """Least and most stored energy that a unit alone can end a day with [MWh].
 
     In whole blocks inside its windows, within its power, its cycles and the connection.
     """
-    charge, discharge = (
-        float(np.minimum(most, connection_limit_mw).sum()) * 24 / n_blocks
-        for most in power_limits(unit, n_blocks)
-    )
+    h = 24 / n_blocks
+    charge_max, discharge_max = power_limits(unit, n_blocks)
+    charge = np.minimum(charge_max, import_limit_mw)
+    discharge = np.minimum(discharge_max, export_limit_mw)
     if unit.max_cycles_per_day is not None:
-        discharge = min(discharge, unit.max_cycles_per_day * unit.e_nameplate_mwh)
-    least = max(unit.e_min_mwh, e_start_mwh - discharge / unit.eta_discharge)
-    return least, min(unit.e_max_mwh, e_start_mwh + unit.eta_charge * charge)
+        budget = unit.max_cycles_per_day * unit.e_nameplate_mwh
+        discharge = np.diff(np.minimum(np.cumsum(h * discharge), budget), prepend=0) / h
+    least = most = e_start_mwh
+    lost = lost_share(unit, h)
+    for taken, given in zip(charge, discharge, strict=True):
+        most -= lost * (most - unit.e_min_mwh)
+        most = min(unit.e_max_mwh, most + h * unit.eta_charge * taken)
+        least -= lost * (least - unit.e_min_mwh)
+        least = max(unit.e_min_mwh, least - h * given / unit.eta_discharge)
+    return float(least), float(most)
 
 
 def energies_with_a_target(
-    unit: UnitParams, n_blocks: int, connection_limit_mw: float = np.inf
+    unit: UnitParams, n_blocks: int, import_limit_mw: float = np.inf
 ) -> tuple[float, float]:
     """Lowest and highest stored energy from which a day can end at the target [MWh].
 
-    The highest is that of the usable window: surplus energy may be kept.
+    The highest is that of the usable window: surplus energy may be kept, less what it loses.
     """
-    charge_max, _ = power_limits(unit, n_blocks)
-    charge_max = np.minimum(charge_max, connection_limit_mw)
-    most = unit.eta_charge * charge_max.sum() * 24 / n_blocks
-    return max(unit.e_min_mwh, unit.e_target_mwh - most), unit.e_max_mwh
+    h, least = 24 / n_blocks, unit.e_target_mwh
+    charge_max = np.minimum(power_limits(unit, n_blocks)[0], import_limit_mw)
+    if not unit.self_discharge_per_hour:
+        most = unit.eta_charge * charge_max.sum() * 24 / n_blocks
+        return max(unit.e_min_mwh, least - most), unit.e_max_mwh
+    for charge in charge_max[::-1]:
+        least = before_mwh(unit, least - h * unit.eta_charge * charge, h)
+    return least, unit.e_max_mwh
+
+
+def before_mwh(unit: UnitParams, kept: float, block_hours: float) -> float:
+    """Energy of which a block's self-discharge leaves this; ``e_min_mwh`` at least."""
+    above = (kept - unit.e_min_mwh) / (1 - lost_share(unit, block_hours))
+    return unit.e_min_mwh + max(above, 0.0)
 
 
 def least_end_mwh(unit: UnitParams, step_mw: float, block_hours: float) -> float:
@@ -83,7 +125,12 @@ def energy_path(
     or discharges, so no energy can be burnt.
     """
     stored = unit.eta_charge * np.maximum(-net_mw, 0) - np.maximum(net_mw, 0) / unit.eta_discharge
-    return e_start_mwh + block_hours * np.cumsum(stored)
+    if not unit.self_discharge_per_hour:
+        return e_start_mwh + block_hours * np.cumsum(stored)
+    path, lost = np.append(e_start_mwh, block_hours * stored), lost_share(unit, block_hours)
+    for t in range(net_mw.size):
+        path[t + 1] += path[t] - lost * (path[t] - unit.e_min_mwh)
+    return path[1:]
 
 
 def schedule_violations(
@@ -106,7 +153,8 @@ def schedule_violations(
     e_start_mwh : (U,) energy at midnight
     e_end_mwh : (U,) energy after the last block; None, or NaN for a unit, for no such rule
     """
-    beyond = np.abs(unit_mw.sum(axis=0)) - bess.connection_limit_mw
+    net_mw = unit_mw.sum(axis=0)
+    beyond = np.maximum(net_mw - bess.connection_limit_mw, -net_mw - bess.import_limit_mw)
     violation = np.tile(block_hours * np.maximum(beyond, 0), (len(bess.units), 1))
     for i, unit in enumerate(bess.units):
         net = unit_mw[i]
@@ -159,8 +207,9 @@ def share_by_power(bess: BessParams, mw: np.ndarray) -> np.ndarray:
 
 def may_exceed_connection(bess: BessParams) -> bool:
     """Whether all units together could charge or discharge more than the connection lets them."""
-    powers = ([unit.p_max_mw for unit in bess.units], [unit.charge_max_mw for unit in bess.units])
-    return max(map(sum, powers)) > bess.connection_limit_mw
+    discharge = sum(unit.p_max_mw for unit in bess.units)
+    charge = sum(unit.charge_max_mw for unit in bess.units)
+    return discharge > bess.connection_limit_mw or charge > bess.import_limit_mw
 
 
 @dataclass(frozen=True)
@@ -195,6 +244,7 @@ def follow(
     charge, discharge, energy = (np.zeros(unit_mw.shape) for _ in range(3))
     stored = np.asarray(e_start_mwh, dtype=float)
     for t in range(n_blocks):
+        stored = kept_mwh(bess, stored, block_hours)
         room = np.maximum(e_max - stored, 0) / (eta_charge * block_hours)
         left = np.maximum(stored - e_min, 0) * eta_discharge / block_hours
         left = np.minimum(left, cycles_left_mwh / block_hours)
@@ -202,7 +252,7 @@ def follow(
         taken = np.minimum(np.maximum(-wanted, 0), np.minimum(limits[:, 0, t], room))
         given = np.minimum(np.maximum(wanted, 0), np.minimum(limits[:, 1, t], left))
         net = given.sum() - taken.sum()
-        beyond = abs(net) - bess.connection_limit_mw
+        beyond = abs(net) - (bess.connection_limit_mw if net > 0 else bess.import_limit_mw)
         if beyond > 0:
             larger = given if net > 0 else taken
             larger *= 1 - beyond / larger.sum()

@@ -21,6 +21,7 @@ NARROW = {
     "discharge_windows": [{"start": "06:00", "end": "10:00"}, {"start": "17:00", "end": "23:00"}],
     "max_cycles_per_day": 0.4,
 }
+LOSING = {"self_discharge_per_hour": 0.004, "aux_mw": 0.6}
 CASES = {
     "one unit": (make_params(), 24, {}),
     "quarter hours": (make_params(), 96, {}),
@@ -47,6 +48,16 @@ CASES = {
     "valued end": (fleet(terminal="value"), 24, {"weighted": True}),
     "off-DAM penalty": (make_params(off_dam_penalty_rs_per_mwh=210.0), 24, {}),
     "backed": (fleet(unbacked_max_mwh_per_day=15.0, midnight="plan"), 24, {"weighted": True}),
+    "losses": (make_params(LOSING), 24, {"weighted": True}),
+    "losses, two units": (
+        fleet(
+            units=[UNIT | LOSING, SECOND_UNIT | {"aux_mw": 1.3}],
+            terminal="value",
+            aux_rs_per_mwh=6100.0,
+        ),
+        96,
+        {},
+    ),
     "hurdles": (
         make_params(hurdle_dam_rs_per_mwh=170.0, hurdle_rtm_rs_per_mwh=90.0, midnight="plan"),
         24,

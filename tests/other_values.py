@@ -34,6 +34,7 @@ OTHER = {
         "dsm_rate.ancillary_rs_per_mwh": 1000.0,
         "dsm_rate.max_rs_per_mwh": 3000.0,
         "off_dam_penalty_rs_per_mwh": 400.0,
+        "aux_rs_per_mwh": 7000.0,
         "hurdle_dam_rs_per_mwh": 300.0,
         "hurdle_rtm_rs_per_mwh": 300.0,
         "column_names": {"Clearing Rate": "MCP (Rs/MWh)"},
@@ -58,6 +59,8 @@ OTHER = {
         "units.max_cycles_per_day": 0.3,
         "units.charge_windows": NIGHT,
         "units.discharge_windows": NIGHT,
+        "units.self_discharge_per_hour": 0.01,
+        "units.aux_mw": 0.7,
     },
     "forecast": {
         "levels": [0.05, 0.5, 0.95],
@@ -104,6 +107,7 @@ OTHER = {
 }
 MATTERS_WITH = {
     "dsm_rate.ancillary_rs_per_mwh": {"dsm_rate.rule": "mean_of_three", "dsm_share_of_flow": 0.3},
+    "aux_rs_per_mwh": {"units.aux_mw": 0.7},
     "units.e_nameplate_mwh": {"units.max_cycles_per_day": 0.3},
     "recalibration_windows": {"recalibration": "rolling_mean"},
     "half_life_days": {"recalibration": "exponential"},
@@ -138,7 +142,7 @@ def fields_with(section: str, key: str) -> tuple[dict, dict]:
     """The small case in which a value matters, and the same with another one."""
     plain = copy.deepcopy(FIELDS)
     for name, value in MATTERS_WITH.get(key, {}).items():
-        put(plain, section, name, value)
+        put(plain, "bess" if name.startswith("units.") else section, name, value)
     other = copy.deepcopy(plain)
     put(other, section, key, OTHER[section][key])
     return plain, other

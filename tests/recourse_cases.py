@@ -17,6 +17,11 @@ CASES = {
     "free": (make_params(terminal="free"), 24),
     "value": (make_params(terminal="value"), 24),
     "off-DAM penalty": (make_params(off_dam_penalty_rs_per_mwh=210.0), 24),
+    "losses": (make_params({"self_discharge_per_hour": 0.001, "aux_mw": 0.6}), 24),
+    "losses valued": (
+        make_params({"self_discharge_per_hour": 0.001, "aux_mw": 0.6}, terminal="value"),
+        96,
+    ),
     "windows": (
         make_params(
             {

@@ -88,7 +88,43 @@ def test_charge_may_have_a_power_of_its_own():
     unit = make_params(hours | {"e_target_mwh": 180.0}).bess.units[0]
     assert energies_with_a_target(unit, 24) == pytest.approx((36.0, 180.0))
     assert reach_mwh(unit, 20.0, 24) == pytest.approx((20.0, 164.0))
-    assert reach_mwh(unit, 20.0, 96, connection_limit_mw=10.0) == pytest.approx((20.0, 77.6))
+    assert reach_mwh(unit, 20.0, 96, import_limit_mw=10.0) == pytest.approx((20.0, 77.6))
+
+
+def test_self_discharge_takes_a_share_of_what_is_above_the_least_by_hand():
+    """80 MWh above 20, a tenth an hour: 72, then 64.8 and 9.6 charged, then a sale of 9.2."""
+    unit = make_params({"self_discharge_per_hour": 0.1}).bess.units[0]
+    path = energy_path(unit, np.array([0.0, -10.0, 9.2]), 100.0, 1.0)
+    assert path == pytest.approx([92.0, 94.4, 20 + 74.4 * 0.9 - 10])
+    quarters = energy_path(unit, np.zeros(4), 100.0, 0.25)
+    assert quarters[-1] == pytest.approx(92.0)
+    idle = energy_path(unit, np.zeros(5), 20.0, 1.0)
+    assert idle == pytest.approx(np.full(5, 20.0))
+    # what 20 MWh would lose, 2 MWh an hour, is drawn and charged at .96
+    assert unit.auxiliary_mw == pytest.approx(2 / 0.96)
+    least, most = reach_mwh(unit, 100.0, 24, import_limit_mw=0.0, export_limit_mw=0.0)
+    assert (least, most) == pytest.approx((20 + 80 * 0.9**24,) * 2)
+
+
+def test_a_target_is_reached_from_less_where_less_is_lost_on_the_way():
+    hours = {"charge_windows": windows(("10:00", "12:00")), "e_target_mwh": 110.0}
+    unit = make_params(hours | {"self_discharge_per_hour": 0.01}).bess.units[0]
+    # 90 above at the end were 90 / .99^12 at noon; an hour's charge is 48, the second loses first
+    at_noon = 90 / 0.99**12
+    at_ten = ((at_noon - 48) / 0.99 - 48) / 0.99
+    least, _ = energies_with_a_target(unit, 24)
+    assert least == pytest.approx(20 + at_ten / 0.99**10)
+
+
+def test_the_auxiliary_load_has_its_part_of_the_connection():
+    bess = make_params({"aux_mw": 2.0}).bess
+    net = blocks(t3=-50.0, t7=50.0)
+    violation = schedule_violations(bess, net, np.array([100.0]), 1.0)
+    assert violation[0, [3, 7]] == pytest.approx([2.0, 0.0])
+    done = follow(bess, net, np.array([100.0]), 1.0)
+    assert done.undelivered_mw[[3, 7]] == pytest.approx([-2.0, 0.0])
+    with pytest.raises(ValueError, match="auxiliary load of 60 MW leaves nothing"):
+        make_params({"aux_mw": 60.0})
 
 
 def test_units_share_sales_by_their_discharge_and_purchases_by_their_charge():
@@ -216,7 +252,11 @@ def test_a_plant_follows_no_further_than_its_connection_lets_it():
 def test_no_schedule_however_wild_takes_a_followed_battery_out_of_its_bounds():
     rng = np.random.default_rng(0)
     bess = fleet(
-        units=[UNIT | {"max_cycles_per_day": 0.9}, SECOND_UNIT], connection_limit_mw=55.0
+        units=[
+            UNIT | {"max_cycles_per_day": 0.9, "self_discharge_per_hour": 0.02},
+            SECOND_UNIT | {"aux_mw": 0.4},
+        ],
+        connection_limit_mw=55.0,
     ).bess
     for _ in range(50):
         wild = rng.normal(0, 60, (2, 96))
@@ -283,6 +323,17 @@ def test_a_day_settled_by_hand():
     assert ledger.deviation_rs == pytest.approx(0.02 * (35 * 2500 + 22 * 9000) / 4)
     # 47,500 - 12,875 - 350 - 107.25 - 99.75 - 2025.65 - 1705 - 1427.5
     assert ledger.net_rs == pytest.approx(28_909.85)
+
+
+def test_the_auxiliary_load_pays_the_deviation_rate_or_its_tariff_by_hand():
+    """0.6 MW all day: at the dearer market's price of each block, or at Rs 7,000 a MWh."""
+    params = make_params({"aux_mw": 0.6})
+    books = settle(params.bess, params.market, 0.25, **a_day())
+    # 94 quarters at 1,500, one at 2,500 and one at 9,000
+    assert books.aux_rs == pytest.approx(0.6 * (94 * 1500 + 2500 + 9000) / 4)
+    assert books.net_rs == pytest.approx(28_909.85 - 22_875)
+    tariff = params.market.model_copy(update={"aux_rs_per_mwh": 7000.0})
+    assert settle(params.bess, tariff, 0.25, **a_day()).aux_rs == pytest.approx(0.6 * 24 * 7000)
 
 
 def test_what_is_not_delivered_is_priced_at_the_deviation_rate_on_top():

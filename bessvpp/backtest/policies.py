@@ -128,8 +128,14 @@ def day_tasks(window: Window, fan: str, lambdas: Sequence[float]) -> list[tuple[
 
 def nothing_committed(window: Window, day: int, problem: Problem) -> Commitment:
     """No DAM trade at all."""
-    shape = len(problem.bess.units), window.market.n_blocks
-    return Commitment(np.zeros(shape), planned_end(problem, problem.e_start_mwh))
+    return as_followed(problem, np.zeros((len(problem.bess.units), window.market.n_blocks)))
+
+
+def as_followed(problem: Problem, unit_mw: np.ndarray) -> Commitment:
+    """A schedule (U, T) as far as the plant can follow it, and the energy that it leaves."""
+    done = battery.follow(problem.bess, unit_mw, problem.e_start_mwh, problem.block_hours)
+    net_mw = done.discharge_mw - done.charge_mw
+    return Commitment(net_mw, planned_end(problem, done.energy_mwh[:, -1]))
 
 
 def fixed_windows(window: Window, day: int, problem: Problem) -> Commitment:
@@ -138,9 +144,9 @@ def fixed_windows(window: Window, day: int, problem: Problem) -> Commitment:
     e_end = problem.e_start_mwh.astype(float)
     per_hour = window.market.n_blocks // 24
     unit_mw = np.zeros((len(problem.bess.units), window.market.n_blocks))
-    limit, units = problem.bess.connection_limit_mw, problem.bess.units
-    share_in = min(1.0, limit / sum(unit.charge_max_mw for unit in units))
-    share_out = min(1.0, limit / sum(unit.p_max_mw for unit in units))
+    bess, units = problem.bess, problem.bess.units
+    share_in = min(1.0, bess.import_limit_mw / sum(unit.charge_max_mw for unit in units))
+    share_out = min(1.0, bess.connection_limit_mw / sum(unit.p_max_mw for unit in units))
     for i, unit in enumerate(problem.bess.units):
         charge_max, discharge_max = battery.power_limits(unit, window.market.n_blocks)
         charging = slice(*(per_hour * hour for hour in FIXED_CHARGE_HOURS))

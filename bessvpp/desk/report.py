@@ -88,9 +88,17 @@ def describe_battery(bess: BessParams) -> str:
             f"{unit.name}: {unit.p_max_mw:g} MW{charge}, {unit.e_min_mwh:g} to {unit.e_max_mwh:g} "
             f"of {unit.e_nameplate_mwh:g} MWh, target {unit.e_target_mwh:g}"
             + ("" if cycles is None else f", at most {cycles:g} cycles a day")
+            + _losses(unit)
             + "."
         )
     return "\n".join(lines)
+
+
+def _losses(unit: UnitParams) -> str:
+    """What a unit loses and draws while it stands."""
+    lost, drawn = unit.self_discharge_per_hour, unit.aux_mw
+    told = f", loses {lost:.4%} an hour of what is above its least" if lost else ""
+    return told + (f", auxiliary load {drawn:g} MW" if drawn else "")
 
 
 def track_record(run: RunFolder, fan: FanName) -> str:

@@ -88,7 +88,9 @@ def energy_table(
         rows = mean.reshape(-1, len(grid))
         charge = -float(day.taken_mwh(-day.charge_max_mw[t]))
         base = full_charge_rs(day, t, price.ravel(), flow_cost.ravel())
-        value = _before(rows, slopes * step, lengths / step, charge / step, base)
+        value = _before(
+            rows, slopes * step, lengths / step, charge / step, base, 1 - day.lost_share
+        )
         value = value.reshape(mean.shape)
     return EnergyTable(day.e_min_mwh, step, after)
 
@@ -120,7 +122,12 @@ def _steeper_steps(value: np.ndarray, slopes: np.ndarray) -> np.ndarray:
 
 @njit(cache=True)
 def _before(
-    value: np.ndarray, slopes: np.ndarray, lengths: np.ndarray, charge: float, base: np.ndarray
+    value: np.ndarray,
+    slopes: np.ndarray,
+    lengths: np.ndarray,
+    charge: float,
+    base: np.ndarray,
+    kept: float,
 ) -> np.ndarray:
     """(N, K) V before a block, by V (N, K) after it.
 
@@ -129,13 +136,14 @@ def _before(
     slopes, lengths : (N, 3) and (3,) of the block's pieces, in the order in which they are taken
     charge : what its full charge puts into store
     base : (N,) what the block earns at full charge [Rs]
+    kept : share of the energy before the block that self-discharge leaves
     """
     n_rows, n_nodes = value.shape
     goals = _steeper_steps(value, slopes)
     before = np.empty(value.shape)
     for i in range(n_rows):
         for node in range(n_nodes):
-            left, earned = node + charge, base[i]
+            left, earned = kept * node + charge, base[i]
             for k in range(lengths.size):
                 piece = min(max(left - goals[i, k], 0.0), lengths[k])
                 left -= piece

@@ -46,7 +46,7 @@ def energy_values(problem: Problem, dam: np.ndarray, n_points: int = 9) -> tuple
     ----------
     dam : (T,) expected DAM prices of the day after, from what is known at the gate
     """
-    limit = problem.bess.connection_limit_mw
+    limit = problem.bess.import_limit_mw
     values = []
     for unit in problem.bess.units:
         lowest, highest = battery.energies_with_a_target(unit, dam.size, limit)

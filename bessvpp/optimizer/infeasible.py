@@ -86,7 +86,9 @@ def _broken_by_the_schedule(problem: Problem) -> Iterator[str]:
 
 
 def _reach(problem: Problem, unit: UnitParams, start: float) -> tuple[float, float]:
-    return battery.reach_mwh(unit, start, problem.blocks_per_day, problem.bess.connection_limit_mw)
+    bess = problem.bess
+    limits = bess.import_limit_mw, bess.connection_limit_mw
+    return battery.reach_mwh(unit, start, problem.blocks_per_day, *limits)
 
 
 def _within(value: float, low: float, high: float) -> bool:

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bessvpp.battery import start_energy
+from bessvpp import battery
 from bessvpp.params.bess import BessParams
 from bessvpp.params.load import Params
 from bessvpp.params.market import Costs
@@ -113,7 +113,7 @@ class Problem:
         ('physical', 96)
         """
         if e_start_mwh is None:
-            e_start_mwh = start_energy(params.bess)
+            e_start_mwh = battery.start_energy(params.bess)
         return day_problem(params, block_hours, np.asarray(e_start_mwh, dtype=float))
 
     @property
@@ -130,6 +130,10 @@ class Problem:
     def is_physical(self) -> bool:
         """Whether the programme chooses a DAM schedule that must be deliverable by itself."""
         return self.commitment == "physical" and self.fixed_dam_mw is None
+
+    def kept_mwh(self, e_mwh: np.ndarray) -> np.ndarray:
+        """What a block's self-discharge leaves of stored energies (..., U)."""
+        return battery.kept_mwh(self.bess, e_mwh, self.block_hours)
 
     def starting_with(self, e_start_mwh: np.ndarray) -> Problem:
         """The same day from other energies, (U,)."""

@@ -32,6 +32,8 @@ class UnitParams(Section):
     ``wear_rs_per_mwh_discharged`` is per MWh discharged at the grid side. A cycle is one
     nameplate energy discharged at the grid side. No window means any time of day.
     ``p_max_mw`` limits discharge, and charge too unless ``p_charge_max_mw`` says otherwise.
+    ``self_discharge_per_hour`` is the share of stored energy that is lost in an hour, and
+    ``aux_mw`` what cooling and control draw from the grid at all times; see ``battery``.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -48,6 +50,8 @@ class UnitParams(Section):
     max_cycles_per_day: Positive | None
     charge_windows: tuple[ClockWindow, ...]
     discharge_windows: tuple[ClockWindow, ...]
+    self_discharge_per_hour: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    aux_mw: NonNegative = 0.0
 
     @model_validator(mode="after")
     def _check(self) -> UnitParams:
@@ -69,13 +73,26 @@ class UnitParams(Section):
         """Greatest power of charge; ``p_max_mw`` is that of discharge."""
         return self.p_max_mw if self.p_charge_max_mw is None else self.p_charge_max_mw
 
+    @property
+    def auxiliary_mw(self) -> float:
+        """What the unit draws from the grid at all times, besides what it charges.
+
+        Its auxiliary load, and what makes up for the self-discharge of ``e_min_mwh``.
+        """
+        return self.aux_mw + self.self_discharge_per_hour * self.e_min_mwh / self.eta_charge
+
     def reach_mwh(self, limit_mw: float) -> tuple[float, float]:
-        """Least and most stored energy at the end of a day, behind a connection of ``limit_mw``."""
+        """Least and most stored energy at the end of a day, behind a connection of ``limit_mw``.
+
+        No more than a bound where the battery loses energy by itself.
+        """
         charged = _hours(self.charge_windows) * min(self.charge_max_mw, limit_mw) * self.eta_charge
         discharged = _hours(self.discharge_windows) * min(self.p_max_mw, limit_mw)
         if self.max_cycles_per_day is not None:
             discharged = min(discharged, self.max_cycles_per_day * self.e_nameplate_mwh)
-        least = max(self.e_start_mwh - discharged / self.eta_discharge, self.e_min_mwh)
+        lost = 1 - (1 - self.self_discharge_per_hour) ** 24
+        start = self.e_start_mwh - lost * (self.e_start_mwh - self.e_min_mwh)
+        least = max(start - discharged / self.eta_discharge, self.e_min_mwh)
         return least, min(self.e_start_mwh + charged, self.e_max_mwh)
 
 
@@ -95,6 +112,11 @@ class BessParams(Section):
         names = [unit.name for unit in self.units]
         if len(set(names)) < len(names):
             raise ValueError(f"unit names must differ, got {names}")
+        if self.auxiliary_mw >= self.connection_limit_mw:
+            raise ValueError(
+                f"the units' auxiliary load of {self.auxiliary_mw:g} MW leaves nothing of "
+                f"connection_limit_mw = {self.connection_limit_mw:g}: is it in kW?"
+            )
         for unit in self.units:
             least, most = unit.reach_mwh(self.connection_limit_mw)
             if not least - ROUNDING_MWH <= unit.e_target_mwh <= most + ROUNDING_MWH:
@@ -129,6 +151,16 @@ class BessParams(Section):
                 item["msg"].removeprefix("Value error, ") for item in error.errors()
             )
             raise ParameterError(f"a battery of {e_nameplate_mwh:g} MWh: {reasons}") from None
+
+    @property
+    def auxiliary_mw(self) -> float:
+        """What all units draw from the grid at all times, besides what they charge."""
+        return sum(unit.auxiliary_mw for unit in self.units)
+
+    @property
+    def import_limit_mw(self) -> float:
+        """Most that all units may charge: the auxiliary load has its part of the connection."""
+        return self.connection_limit_mw - self.auxiliary_mw
 
     def _powers(self, unit: UnitParams) -> str:
         """A unit's powers behind the connection, in words."""

@@ -94,11 +94,8 @@ class _Bidder:
         if problem.terminal != "hard":
             return np.full(self.n_blocks, day.e_min_mwh), np.inf
         target = day.e_min_mwh + day.end.lengths[0, 0]
-        charged = -day.taken_mwh(-day.charge_max_mw)
-        to_come = charged[::-1].cumsum()[::-1] - charged
         open_blocks = max(t - self.gates.known_blocks(t) for t in range(self.n_blocks))
-        floor = np.maximum(target - to_come, day.e_min_mwh)
-        return floor, float(day.e_max_mwh - target) / max(open_blocks, 1)
+        return day.floor_mwh(target), float(day.e_max_mwh - target) / max(open_blocks, 1)
 
     def run(self, e_start_mwh: float) -> Flow:
         """The unit's day: bids at each gate, and what came of them."""
@@ -116,9 +113,9 @@ class _Bidder:
         day, known = self.day, self.gates.known_blocks(t)
         open_bids = self.wanted[:, known:t]
         start, full_charge = run.energy_mwh[:, known], float(day.taken_mwh(-day.charge_max_mw[t]))
-        low = np.maximum(start - open_bids.max(axis=2).sum(axis=1), day.e_min_mwh)[:, None]
-        high = np.minimum(start - open_bids.min(axis=2).sum(axis=1), day.e_max_mwh)[:, None]
-        energy = np.clip(start[:, None] - open_bids.sum(axis=1), low, high)
+        low = np.maximum(day.after_mwh(start, open_bids.max(axis=2)), day.e_min_mwh)[:, None]
+        high = np.minimum(day.after_mwh(start, open_bids.min(axis=2)), day.e_max_mwh)[:, None]
+        energy = np.clip(day.after_mwh(start[:, None], open_bids), low, high)
         chance = self._chance_of_open(known, energy)
         if t > known:
             energy = self._mean_energy(t, known, energy, chance)
@@ -126,6 +123,7 @@ class _Bidder:
         middle = wanted[:, wanted.shape[1] // 2, None]
         wanted = np.clip(wanted, middle - self.swing_mwh / 2, middle + self.swing_mwh / 2)
         most = affordable(run, known, open_bids.max(axis=2))[:, None]
+        low, high = day.kept_mwh(low), day.kept_mwh(high)
         wanted = np.minimum(wanted, np.minimum(low - self.floor_mwh[t], most))
         wanted = np.maximum(wanted, np.maximum(high - day.e_max_mwh, full_charge))
         chance = chance @ np.linalg.matrix_power(self.law.transition, t - known)

@@ -150,7 +150,8 @@ class UnitRun:
 
     def carry_out(self, t: int, wanted_mwh: np.ndarray) -> None:
         """Trade what was wanted of store (S,) where the session trades, and run what can be."""
-        day, energy, budget = self.day, self.energy_mwh[:, t], self.budget_mwh[:, t]
+        day, budget = self.day, self.budget_mwh[:, t]
+        energy = day.kept_mwh(self.energy_mwh[:, t])
         trade = np.round(day.net_mw(wanted_mwh) - day.schedule_mw[t], 9)
         self.rtm_mw[:, t] = np.where(np.isfinite(self.rtm_price[:, t]), trade, 0.0)
         left = np.maximum(energy - day.e_min_mwh, 0) * day.eta_discharge
@@ -193,7 +194,8 @@ def session_goals(day: UnitDay, costs: Costs, dam: np.ndarray, gates: Gates) -> 
         )
         own = Worth(worth.slopes[-n_paths:], worth.lengths[-n_paths:])
         goals[t] = day.e_min_mwh + own.energy_above(slopes[-n_paths:])
-        worth = earlier(worth, slopes, lengths, -float(day.taken_mwh(-day.charge_max_mw[t])))
+        charge_mwh = -float(day.taken_mwh(-day.charge_max_mw[t]))
+        worth = earlier(worth, slopes, lengths, charge_mwh, day.lost_share)
     return goals
 
 
@@ -204,7 +206,7 @@ def _follow_goals(
     run, wanted = UnitRun(day, paths.rtm, e_start_mwh), np.zeros(paths.rtm.shape)
     for t in range(paths.rtm.shape[1]):
         known = gates.known_blocks(t)
-        energy = run.energy_mwh[:, known] - wanted[:, known:t].sum(axis=1)
+        energy = day.after_mwh(run.energy_mwh[:, known], wanted[:, known:t])
         energy = np.clip(energy, day.e_min_mwh, day.e_max_mwh)
         pieces = pieces_taken(day, t, day.piece_lengths(t), energy[:, None], goals[t])
         wanted[:, t] = day.taken_mwh(-day.charge_max_mw[t]) + sum(pieces)[:, 0]

@@ -47,6 +47,8 @@ def units(draw, name: str) -> dict:
         "e_target_mwh": np.clip(target, 0.1 * energy, 0.9 * energy),
         "max_cycles_per_day": draw(st.sampled_from([None, 1.1, 2.0])),
         "p_charge_max_mw": draw(st.sampled_from([None, None, 0.15 * energy, 0.6 * energy])),
+        "self_discharge_per_hour": draw(st.sampled_from([0.0, 0.0, 0.01])),
+        "aux_mw": draw(st.sampled_from([0.0, 0.3])),
         "charge_windows": NIGHT_AND_NOON if windows else [],
         "discharge_windows": MORNING_AND_EVENING if windows else [],
     }
@@ -69,6 +71,7 @@ def programmes(draw) -> tuple:
         hurdle_dam_rs_per_mwh=draw(st.sampled_from([0.0, 120.0])),
         hurdle_rtm_rs_per_mwh=draw(st.sampled_from([0.0, 60.0])),
         scheduling_rs_per_day=draw(st.sampled_from([0.0, 2000.0])),
+        aux_rs_per_mwh=draw(st.sampled_from([None, 6000.0])),
         unbacked_max_mwh_per_day=draw(st.sampled_from([None, None, 0.0, 12.0])),
     )
     prices = price_scenarios(

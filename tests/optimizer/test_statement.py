@@ -68,7 +68,8 @@ def test_every_plan_passes_the_audit(solved, name):
             np.testing.assert_allclose(plan.energy_mwh[s, i], path, atol=1e-4)
             if problem.terminal == "hard":
                 assert path[-1] >= unit.e_target_mwh - 1e-4
-    assert np.abs(net.sum(axis=1)).max() <= bess.connection_limit_mw + 1e-5
+    assert net.sum(axis=1).max() <= bess.connection_limit_mw + 1e-5
+    assert -net.sum(axis=1).min() <= bess.import_limit_mw + 1e-5
     assert np.abs(plan.dam_mw).max() <= bess.connection_limit_mw + 1e-5
     np.testing.assert_allclose(net.sum(axis=1), plan.dam_mw + plan.rtm_mw, atol=1e-5)
     assert not plan.undelivered_mw.any()

@@ -33,6 +33,7 @@ from bessvpp.settlement.schedule import read_schedule
 STUDY = PROJECT_ROOT / "params" / "desks" / "public_study.yaml"
 ETA = 0.9487
 ENDS = ("e_min_mwh", "e_max_mwh")
+CONSTANT = (("fee_dam", "mwh"), ("scheduling", "day"), ("aux", "mwh"))
 
 
 def write_prices(path, dam, rtm, first="2025-03-01"):
@@ -318,7 +319,7 @@ def test_each_value_of_a_desk_changes_its_books_or_is_refused(files, tmp_path):
     own = [key for key in OTHER["market"] if key.partition(".")[0] in Costs.model_fields]
     idle = {"units.name"}  # a name is a name
     # of a given DAM schedule these are the same whatever its recourse does
-    idle |= {"fee_dam_rs_per_mwh in planned", "scheduling_rs_per_day in planned"}
+    idle |= {f"{key}_rs_per_{of} in planned" for key, of in CONSTANT}
     cases = [("bess", key, "") for key in OTHER["bess"]]
     cases += [("market", key, part) for key in own for part in ("booked", "planned")]
     for section, key, part in cases:
