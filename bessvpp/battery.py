@@ -16,6 +16,7 @@ the connection at all times, leaves less of it to charge with, and is paid for b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,11 +36,38 @@ def allowed_blocks(windows: tuple[ClockWindow, ...], n_blocks: int) -> np.ndarra
     return np.any([(w.start <= start) & (start + minutes <= w.end) for w in windows], axis=0)
 
 
-def power_limits(unit: UnitParams, n_blocks: int) -> tuple[np.ndarray, np.ndarray]:
-    """Greatest charge and discharge of a unit in each block of a day, (T,) each [MW]."""
+def power_limits(
+    unit: UnitParams, n_blocks: int, available: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Greatest charge and discharge of a unit in each block of a day, (T,) each [MW].
+
+    ``available``, (T,), is the share of its power that outages leave; None: all of it.
+    """
     charge = unit.charge_max_mw * allowed_blocks(unit.charge_windows, n_blocks)
     discharge = unit.p_max_mw * allowed_blocks(unit.discharge_windows, n_blocks)
-    return charge, discharge
+    if available is None:
+        return charge, discharge
+    return charge * available, discharge * available
+
+
+def available_share(
+    bess: BessParams, dates: Sequence[np.datetime64], blocks_per_day: int
+) -> np.ndarray | None:
+    """(U, T) share of power that outages leave in each block of some days; None where all is.
+
+    A block that an outage touches has no more power than the outage leaves. Of several at once the
+    one that leaves least counts.
+    """
+    minutes = MINUTES_PER_DAY // blocks_per_day
+    within = np.arange(blocks_per_day) * np.timedelta64(minutes, "m")
+    start = (np.array(dates, dtype="M8[m]")[:, None] + within).ravel()
+    end = start + np.timedelta64(minutes, "m")
+    share = np.ones((len(bess.units), start.size))
+    for i, unit in enumerate(bess.units):
+        for out in unit.outages:
+            inside = (start < np.datetime64(out.end)) & (end > np.datetime64(out.start))
+            share[i, inside] = np.minimum(share[i, inside], out.power_share)
+    return None if (share == 1).all() else share
 
 
 def lost_share(unit: UnitParams, block_hours: float) -> float:
@@ -60,13 +88,15 @@ def reach_mwh(
     n_blocks: int,
     import_limit_mw: float = np.inf,
     export_limit_mw: float = np.inf,
+    available: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Least and most stored energy that a unit alone can end a day with [MWh].
 
     In whole blocks inside its windows, within its power, its cycles and the connection.
+    ``available`` as for ``power_limits``.
     """
     h = 24 / n_blocks
-    charge_max, discharge_max = power_limits(unit, n_blocks)
+    charge_max, discharge_max = power_limits(unit, n_blocks, available)
     charge = np.minimum(charge_max, import_limit_mw)
     discharge = np.minimum(discharge_max, export_limit_mw)
     if unit.max_cycles_per_day is not None:
@@ -83,14 +113,18 @@ def reach_mwh(
 
 
 def energies_with_a_target(
-    unit: UnitParams, n_blocks: int, import_limit_mw: float = np.inf
+    unit: UnitParams,
+    n_blocks: int,
+    import_limit_mw: float = np.inf,
+    available: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """Lowest and highest stored energy from which a day can end at the target [MWh].
 
     The highest is that of the usable window: surplus energy may be kept, less what it loses.
+    ``available`` as for ``power_limits``.
     """
     h, least = 24 / n_blocks, unit.e_target_mwh
-    charge_max = np.minimum(power_limits(unit, n_blocks)[0], import_limit_mw)
+    charge_max = np.minimum(power_limits(unit, n_blocks, available)[0], import_limit_mw)
     if not unit.self_discharge_per_hour:
         most = unit.eta_charge * charge_max.sum() * 24 / n_blocks
         return max(unit.e_min_mwh, least - most), unit.e_max_mwh
@@ -139,6 +173,7 @@ def schedule_violations(
     e_start_mwh: np.ndarray,
     block_hours: float,
     e_end_mwh: np.ndarray | None = None,
+    available: np.ndarray | None = None,
 ) -> np.ndarray:
     """How far each unit's strict path breaks its rules, (U, T) [MWh]; 0 where it does not.
 
@@ -152,13 +187,15 @@ def schedule_violations(
     unit_mw : (U, T) net power of each unit over one day
     e_start_mwh : (U,) energy at midnight
     e_end_mwh : (U,) energy after the last block; None, or NaN for a unit, for no such rule
+    available : (U, T) of ``available_share``
     """
     net_mw = unit_mw.sum(axis=0)
     beyond = np.maximum(net_mw - bess.connection_limit_mw, -net_mw - bess.import_limit_mw)
     violation = np.tile(block_hours * np.maximum(beyond, 0), (len(bess.units), 1))
     for i, unit in enumerate(bess.units):
         net = unit_mw[i]
-        charge_max, discharge_max = power_limits(unit, net.size)
+        left = None if available is None else available[i]
+        charge_max, discharge_max = power_limits(unit, net.size, left)
         path = energy_path(unit, net, e_start_mwh[i], block_hours)
         violation[i] = np.maximum.reduce(
             [
@@ -189,13 +226,16 @@ def start_energy(bess: BessParams) -> np.ndarray:
     return np.array([unit.e_start_mwh for unit in bess.units])
 
 
-def share_by_power(bess: BessParams, mw: np.ndarray) -> np.ndarray:
+def share_by_power(
+    bess: BessParams, mw: np.ndarray, available: np.ndarray | None = None
+) -> np.ndarray:
     """(U, T) a plant's power (T,) shared over its units in proportion to their power.
 
-    Sales by their power of discharge, purchases by that of charge.
+    Sales by their power of discharge, purchases by that of charge; of what outages leave of it,
+    ``available`` (U, T), where they leave any.
     """
     sold, bought = (
-        np.outer(power / power.sum(), mw)
+        _shares(power, available) * mw
         for power in (
             np.array([unit.p_max_mw for unit in bess.units]),
             np.array([unit.charge_max_mw for unit in bess.units]),
@@ -203,6 +243,18 @@ def share_by_power(bess: BessParams, mw: np.ndarray) -> np.ndarray:
     )
     shared: np.ndarray = np.where(mw >= 0, sold, bought)
     return shared
+
+
+def _shares(power_mw: np.ndarray, available: np.ndarray | None) -> np.ndarray:
+    """Shares of units of power (U,), as (U, 1) or (U, T)."""
+    nominal = (power_mw / power_mw.sum())[:, None]
+    if available is None:
+        return np.asarray(nominal)
+    left = power_mw[:, None] * available
+    shares: np.ndarray = np.where(
+        left.any(axis=0), left / np.maximum(left.sum(axis=0), 1e-9), nominal
+    )
+    return shares
 
 
 def may_exceed_connection(bess: BessParams) -> bool:
@@ -223,7 +275,11 @@ class Followed:
 
 
 def follow(
-    bess: BessParams, unit_mw: np.ndarray, e_start_mwh: np.ndarray, block_hours: float
+    bess: BessParams,
+    unit_mw: np.ndarray,
+    e_start_mwh: np.ndarray,
+    block_hours: float,
+    available: np.ndarray | None = None,
 ) -> Followed:
     """Follow a schedule block by block, as far as energy, power, cycles and connection allow.
 
@@ -231,9 +287,12 @@ def follow(
     ----------
     unit_mw : (U, T) scheduled net power of each unit over one day
     e_start_mwh : (U,) stored energy at midnight
+    available : (U, T) of ``available_share``
     """
     units, n_blocks = bess.units, unit_mw.shape[1]
     limits = np.array([power_limits(unit, n_blocks) for unit in units])  # (U, 2, T)
+    if available is not None:
+        limits *= available[:, None]
     eta_charge = np.array([unit.eta_charge for unit in units])
     eta_discharge = np.array([unit.eta_discharge for unit in units])
     e_min = np.array([unit.e_min_mwh for unit in units])

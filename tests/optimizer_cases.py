@@ -22,6 +22,8 @@ NARROW = {
     "max_cycles_per_day": 0.4,
 }
 LOSING = {"self_discharge_per_hour": 0.004, "aux_mw": 0.6}
+DAY = "2024-03-05"
+"""Of every problem here; outages are dated."""
 CASES = {
     "one unit": (make_params(), 24, {}),
     "quarter hours": (make_params(), 96, {}),
@@ -54,6 +56,17 @@ CASES = {
             units=[UNIT | LOSING, SECOND_UNIT | {"aux_mw": 1.3}],
             terminal="value",
             aux_rs_per_mwh=6100.0,
+        ),
+        96,
+        {},
+    ),
+    "outages, two units": (
+        fleet(
+            units=[
+                UNIT | {"outages": [{"start": f"{DAY} 17:20", "end": f"{DAY} 20:00"}]},
+                SECOND_UNIT
+                | {"outages": [{"start": DAY, "end": f"{DAY} 07:00", "power_share": 0.3}]},
+            ],
         ),
         96,
         {},
@@ -115,6 +128,7 @@ def strict(problem, plan) -> float:
         problem.schedule_start_mwh,
         problem.block_hours,
         problem.schedule_end_mwh,
+        problem.available,
     ).max()
 
 

@@ -61,6 +61,7 @@ OTHER = {
         "units.discharge_windows": NIGHT,
         "units.self_discharge_per_hour": 0.01,
         "units.aux_mw": 0.7,
+        "units.outages": [{"start": "2024-01-01", "end": "2026-01-01", "power_share": 0.5}],
     },
     "forecast": {
         "levels": [0.05, 0.5, 0.95],

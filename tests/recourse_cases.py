@@ -22,6 +22,17 @@ CASES = {
         make_params({"self_discharge_per_hour": 0.001, "aux_mw": 0.6}, terminal="value"),
         96,
     ),
+    "outages": (
+        make_params(
+            {
+                "outages": [
+                    {"start": "2024-03-05 18:00", "end": "2024-03-05 20:00"},
+                    {"start": "2024-03-05 09:40", "end": "2024-03-05 15:00", "power_share": 0.4},
+                ]
+            }
+        ),
+        24,
+    ),
     "windows": (
         make_params(
             {

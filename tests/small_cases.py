@@ -201,7 +201,7 @@ def price_scenarios(
 def make_problem(params: Params, n_blocks: int = 24, **changes: object) -> Problem:
     """The planning problem of a day that starts, and whose schedule starts, at ``e_start``."""
     start = np.array([unit.e_start_mwh for unit in params.bess.units])
-    problem = day_problem(params, 24 / n_blocks, start)
+    problem = day_problem(params, 24 / n_blocks, start).on(np.datetime64("2024-03-05"))
     return replace(problem, **changes)
 
 

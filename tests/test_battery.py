@@ -8,6 +8,7 @@ from small_cases import CAP, SECOND_UNIT, UNIT, fleet, make_params
 
 from bessvpp.battery import (
     allowed_blocks,
+    available_share,
     energies_with_a_target,
     energy_path,
     follow,
@@ -125,6 +126,37 @@ def test_the_auxiliary_load_has_its_part_of_the_connection():
     assert done.undelivered_mw[[3, 7]] == pytest.approx([-2.0, 0.0])
     with pytest.raises(ValueError, match="auxiliary load of 60 MW leaves nothing"):
         make_params({"aux_mw": 60.0})
+
+
+def test_a_block_that_an_outage_touches_has_what_it_leaves_by_hand():
+    outages = [
+        {"start": "2025-03-04 10:30", "end": "2025-03-04 13:00", "power_share": 0.4},
+        {"start": "2025-03-04 12:00", "end": "2025-03-05 02:00"},
+    ]
+    bess = fleet(units=[UNIT, SECOND_UNIT | {"outages": outages}]).bess
+    days = [np.datetime64(day) for day in ("2025-03-03", "2025-03-04", "2025-03-05")]
+    assert available_share(bess, days[:1], 24) is None
+    share = available_share(bess, days[1:], 24)
+    assert share[0].tolist() == [1.0] * 48
+    assert share[1].tolist() == [1.0] * 10 + [0.4] * 2 + [0.0] * 14 + [1.0] * 22
+    quarters = available_share(bess, days[1:2], 96)
+    assert quarters[1, 41:53].tolist() == [1.0] + [0.4] * 6 + [0.0] * 5
+    mw = np.array([30.0] * 24)
+    shared = share_by_power(bess, mw, share[:, :24])[1, [0, 10, 12]]
+    assert shared == pytest.approx([30 * 20 / 70, 30 * 8 / 58, 0.0])
+
+
+def test_an_outage_leaves_a_schedule_undelivered():
+    unit = {"outages": [{"start": "2025-03-04 05:00", "end": "2025-03-04 06:00"}]}
+    bess = make_params(unit).bess
+    left = available_share(bess, [np.datetime64("2025-03-04")], 24)
+    net, start = blocks(t3=-50.0, t5=30.0, t7=30.0), np.array([100.0])
+    assert schedule_violations(bess, net, start, 1.0, None, left)[0, 5] == pytest.approx(30.0)
+    assert follow(bess, net, start, 1.0, left).undelivered_mw[[3, 5, 7]].tolist() == [0, 30, 0]
+    assert reach_mwh(bess.units[0], 170.0, 24, available=np.zeros(24)) == (170.0, 170.0)
+    hours = {"charge_windows": windows(("10:00", "12:00")), "e_target_mwh": 110.0}
+    late = make_params(hours).bess.units[0]
+    assert energies_with_a_target(late, 24, available=np.eye(24)[10]) == pytest.approx((62, 180))
 
 
 def test_units_share_sales_by_their_discharge_and_purchases_by_their_charge():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bessvpp.battery import share_by_power, start_energy
+from bessvpp.battery import start_energy
 from bessvpp.desk.bids import bid_sheet, in_bid_steps
 from bessvpp.desk.fan import fan_of_day
 from bessvpp.errors import DataError
@@ -116,7 +116,8 @@ def plan_day_ahead(
     forecasts, scenarios, told = fan_of_day(run, known, params, date, fan)
     if e_start_mwh is None:
         e_start_mwh = start_energy(params.bess)
-    problem = replace(day_problem(params, known.block_hours, e_start_mwh), name=str(date))
+    problem = day_problem(params, known.block_hours, e_start_mwh).on(date)
+    problem = replace(problem, name=str(date))
     problem = with_energy_value(problem, week_mean(known))
     risk, expected = params.risk.risk, foreseen(scenarios, params.backtest.foresight)
     plan = dispatch.plan_day(problem, expected, risk)
@@ -169,7 +170,7 @@ def _profit_causal(
 ) -> np.ndarray:
     """(S,) profit of the bids in each scenario if every RTM session is traded at its gate."""
     if unit_mw is None:
-        unit_mw = share_by_power(problem.bess, bid_mw)
+        unit_mw = problem.share_by_power(bid_mw)
     return planned_causal(problem, scenarios, unit_mw, params.market, params.backtest.recourse)
 
 
@@ -178,7 +179,7 @@ def _profit_alone(
 ) -> np.ndarray:
     """(S,) profit of the bids in each scenario if the RTM is never used."""
     if unit_mw is None:
-        unit_mw = share_by_power(problem.bess, bid_mw)
+        unit_mw = problem.share_by_power(bid_mw)
     days = zip(scenarios.dam, scenarios.rtm, strict=True)
     settled = [
         settle_as_committed(problem, PriceScenarios.single(dam, rtm), unit_mw) for dam, rtm in days

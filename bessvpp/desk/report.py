@@ -62,7 +62,7 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
         f"Delivery day {planned.date}, {source}, {planned.fan} fan of "
         f"{len(planned.scenarios.weights)} scenarios.\n"
         f"{own}{params.rules_in_force()}\n"
-        f"{describe_battery(params.bess)}\n\n"
+        f"{describe_battery(params.bess, planned.date)}\n\n"
         f"{hourly.to_string()}\n\n"
         f"Prices in Rs/MWh. {len(planned.sheet)} bids in steps of "
         f"{params.market.bid_step_mw:g} MW.\n"
@@ -78,8 +78,8 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
     )
 
 
-def describe_battery(bess: BessParams) -> str:
-    """The units and their connection, a line each."""
+def describe_battery(bess: BessParams, date: np.datetime64 | None = None) -> str:
+    """The units and their connection, a line each, and the outages that touch a day."""
     lines = [f"Connection of {bess.connection_limit_mw:g} MW."]
     for unit in bess.units:
         charge = "" if unit.p_charge_max_mw is None else f", charge {unit.p_charge_max_mw:g} MW"
@@ -91,6 +91,12 @@ def describe_battery(bess: BessParams) -> str:
             + _losses(unit)
             + "."
         )
+        for out in unit.outages if date is not None else ():
+            if out.touches(date.astype(object)):
+                left = f"{out.power_share:.0%} of its power" if out.power_share else "no power"
+                lines.append(
+                    f"{unit.name}: {left} from {out.start:%F %H:%M} to {out.end:%F %H:%M}."
+                )
     return "\n".join(lines)
 
 

@@ -21,6 +21,7 @@ from bessvpp.optimizer.structure import (
     Paths,
     Rows,
     Shape,
+    available_of,
     limit_ends,
     set_starts,
     unit_paths,
@@ -92,6 +93,7 @@ def _shape(problem: Problem, n_blocks: int) -> Shape:
         free_start=problem.schedule_start_mwh is None,
         is_risk_averse=False,
         n_lines=(),
+        available=available_of(problem),
     )
 
 

@@ -32,9 +32,7 @@ class Statement:
         h, per_day = problem.block_hours, problem.blocks_per_day
         lost = battery.lost_share(unit, h)
         n_days = self.n_blocks // per_day
-        charge_max, discharge_max = (
-            np.tile(limit, n_days) for limit in battery.power_limits(unit, per_day)
-        )
+        charge_max, discharge_max = problem.power_limits(i, self.n_blocks)
         tag = f"{path}_{i}"
         blocks = range(self.n_blocks)
         charge = [new_column(f"c_{tag}_{t}", 0, charge_max[t]) for t in blocks]

@@ -82,6 +82,7 @@ class Shape:
     is_risk_averse: bool  # with the tail of the profits
     n_lines: tuple[int, ...]  # of each unit's energy value
     unbacked_max_mwh: float | None = None  # a day, of the DAM trade
+    available: tuple[tuple[float, ...], ...] | None = None  # by unit and block; None: all
 
     @property
     def blocks_per_day(self) -> int:
@@ -106,7 +107,14 @@ class Shape:
             is_risk_averse,
             tuple(value.slope_rs_per_mwh.size for value in values),
             problem.unbacked_max_mwh if problem.is_limited else None,
+            available_of(problem),
         )
+
+
+def available_of(problem: Problem) -> tuple[tuple[float, ...], ...] | None:
+    """What outages leave of each unit's power, so that it can be told apart by its values."""
+    share = problem.available
+    return None if share is None else tuple(map(tuple, share.tolist()))
 
 
 class Columns:
@@ -156,6 +164,8 @@ def unit_paths(shape: Shape, columns: Columns, rows: Rows, daily: bool) -> Paths
     charge_max, discharge_max = (
         np.tile([limit[way] for limit in limits], shape.n_days) for way in (0, 1)
     )
+    if shape.available is not None:
+        charge_max, discharge_max = (most * shape.available for most in (charge_max, discharge_max))
     low, high = (
         np.array([[getattr(unit, name)] for unit in units]) for name in ("e_min_mwh", "e_max_mwh")
     )

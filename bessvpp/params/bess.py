@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, NaiveDatetime, ValidationError, model_validator
 
 from bessvpp.errors import ParameterError
 from bessvpp.params.fields import Clock, NonNegative, Number, Positive, Section
@@ -24,6 +25,29 @@ class ClockWindow(Section):
         if self.start >= self.end:
             raise ValueError("start must be before end; split a window that spans midnight")
         return self
+
+
+class Outage(Section):
+    """A dated window in which a unit has less power, or none: start included, end excluded.
+
+    It is planned, so that every gate before it knows it. ``power_share`` is what is left of the
+    power, of charge and discharge alike. Times are IST.
+    """
+
+    start: NaiveDatetime
+    end: NaiveDatetime
+    power_share: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Outage:
+        if self.start >= self.end:
+            raise ValueError("start must be before end")
+        return self
+
+    def touches(self, date: dt.date) -> bool:
+        """Whether a part of it lies in a day."""
+        midnight = dt.datetime.combine(date, dt.time())
+        return self.start < midnight + dt.timedelta(days=1) and self.end > midnight
 
 
 class UnitParams(Section):
@@ -52,6 +76,7 @@ class UnitParams(Section):
     discharge_windows: tuple[ClockWindow, ...]
     self_discharge_per_hour: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     aux_mw: NonNegative = 0.0
+    outages: tuple[Outage, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> UnitParams:
@@ -72,6 +97,11 @@ class UnitParams(Section):
     def charge_max_mw(self) -> float:
         """Greatest power of charge; ``p_max_mw`` is that of discharge."""
         return self.p_max_mw if self.p_charge_max_mw is None else self.p_charge_max_mw
+
+    @property
+    def is_ideal(self) -> bool:
+        """Whether it keeps what it stores, and has its whole power at any time."""
+        return not (self.self_discharge_per_hour or self.outages)
 
     @property
     def auxiliary_mw(self) -> float:

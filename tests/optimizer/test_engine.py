@@ -24,6 +24,10 @@ from bessvpp.prices import PriceScenarios
 from bessvpp.risk import RISK_NEUTRAL, Risk
 
 NIGHT_AND_NOON = [{"start": "00:00", "end": "07:00"}, {"start": "10:00", "end": "16:00"}]
+OUTAGES = [
+    {"start": "2024-03-05 18:10", "end": "2024-03-05 19:30"},
+    {"start": "2024-03-04", "end": "2024-03-05 03:00", "power_share": 0.25},
+]
 MORNING_AND_EVENING = [{"start": "06:00", "end": "11:00"}, {"start": "16:00", "end": "24:00"}]
 
 
@@ -49,6 +53,7 @@ def units(draw, name: str) -> dict:
         "p_charge_max_mw": draw(st.sampled_from([None, None, 0.15 * energy, 0.6 * energy])),
         "self_discharge_per_hour": draw(st.sampled_from([0.0, 0.0, 0.01])),
         "aux_mw": draw(st.sampled_from([0.0, 0.3])),
+        "outages": draw(st.sampled_from([[], [], OUTAGES])),
         "charge_windows": NIGHT_AND_NOON if windows else [],
         "discharge_windows": MORNING_AND_EVENING if windows else [],
     }

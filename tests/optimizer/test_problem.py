@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from small_cases import day_shape, make_params
 
-from bessvpp.optimizer.problem import TIE_BREAK_RS_PER_MWH, EnergyValue, tie_break
+from bessvpp.errors import ParameterError
+from bessvpp.optimizer.energy_value import energy_values
+from bessvpp.optimizer.problem import TIE_BREAK_RS_PER_MWH, EnergyValue, Problem, tie_break
 
 
 def test_the_tie_break_is_small_fixed_and_distinct():
@@ -24,3 +28,23 @@ def test_an_energy_value_is_the_least_of_its_lines():
     value = EnergyValue(np.array([10.0, 2.0]), np.array([0.0, 40.0]))
     assert value(np.array([1.0, 5.0, 10.0])).tolist() == [10.0, 50.0, 60.0]
     assert float(value(3.0)) == 30.0
+
+
+def test_outages_need_a_date_and_lower_what_is_kept_for_the_day_after():
+    spans = (("2024-03-06", "2024-03-06 19:00"), ("2024-03-06 20:00", "2024-03-07"))
+    but_19 = [{"start": start, "end": end} for start, end in spans]
+    params = make_params({"outages": but_19})
+    with pytest.raises(ParameterError, match=r"this problem: .*say which day it is"):
+        _ = Problem.of_day(params, block_hours=1.0).available
+    worth = []
+    for outages in ([], but_19, [{"start": "2024-03-06", "end": "2024-03-07"}]):
+        params = make_params({"outages": outages})
+        problem = Problem.of_day(params, block_hours=1.0, date=np.datetime64("2024-03-05"))
+        assert problem.available is None
+        (value,) = energy_values(problem, day_shape(24))
+        worth.append(float(value(180.0) - value(100.0)))
+    # 50 of 80 MWh more are sold in the one hour left, less wear, fees and flow costs
+    price = day_shape(24)[19]
+    assert worth[1] == pytest.approx(50 * (0.98 * price - 310 - 20 - 7 - 1.8), rel=1e-6)
+    assert worth[0] > worth[1] + 10_000
+    assert worth[2] == worth[0]  # a whole day without power is passed over

@@ -61,7 +61,9 @@ def test_every_plan_passes_the_audit(solved, name):
     net = plan.discharge_mw - plan.charge_mw
     assert np.minimum(plan.charge_mw, plan.discharge_mw).max() < 1e-6
     for s in range(len(scenarios.weights)):
-        violation = battery.schedule_violations(bess, net[s], problem.e_start_mwh, h)
+        violation = battery.schedule_violations(
+            bess, net[s], problem.e_start_mwh, h, available=problem.available
+        )
         assert violation.max() < 1e-4
         for i, unit in enumerate(bess.units):
             path = battery.energy_path(unit, net[s, i], problem.e_start_mwh[i], h)

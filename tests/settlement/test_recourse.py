@@ -41,7 +41,7 @@ def checked(problem, done) -> None:
     """A battery can do it, and it delivers what was traded."""
     for net in done.discharge_mw - done.charge_mw:
         broken = battery.schedule_violations(
-            problem.bess, net, problem.e_start_mwh, problem.block_hours
+            problem.bess, net, problem.e_start_mwh, problem.block_hours, None, problem.available
         )
         assert broken.max() < 1e-6
     assert np.abs(done.undelivered_mw).max() < 1e-6
