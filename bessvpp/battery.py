@@ -9,6 +9,10 @@ Over a block of h hours self-discharge takes the share 1 - (1 - sigma)^h of the 
 
     e_t = kept(e_{t-1}) + h (eta_c c_t - d_t / eta_d)
 
+Where a unit's power tapers, c_t and d_t stay below lines in the energy e_t that the block ends
+with. That is exact: charge falls as the unit fills and discharge as it empties, so that a block
+comes closest to its limit at its end.
+
 What leaks from below ``e_min_mwh`` is made good at once and drawn with the auxiliary load, so that
 an idle battery never falls out of its window. The auxiliary load is no flow: it is drawn through
 the connection at all times, leaves less of it to charge with, and is paid for by itself.
@@ -21,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bessvpp.params.bess import BessParams, ClockWindow, UnitParams
+from bessvpp.params.bess import BessParams, ClockWindow, Line, UnitParams
 from bessvpp.params.fields import MINUTES_PER_DAY
 
 FEASIBILITY_TOLERANCE_MWH = 0.01
@@ -82,6 +86,36 @@ def kept_mwh(bess: BessParams, e_mwh: np.ndarray, block_hours: float) -> np.ndar
     return np.asarray(e_mwh - lost * (e_mwh - e_min))
 
 
+def limit_at_mw(lines: tuple[Line, ...], e_mwh: np.ndarray | float) -> np.ndarray:
+    """Most power of a block that ends with an energy, any shape: the least of its lines [MW]."""
+    powers = [start + slope * np.asarray(e_mwh) for start, slope in lines]
+    return np.minimum.reduce([np.full(np.shape(e_mwh), np.inf), *powers])
+
+
+def tapered_mw(
+    unit: UnitParams, kept_mwh: np.ndarray | float, block_hours: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Most charge and discharge of a block by stored energy alone, shape of the energy [MW].
+
+    Parameters
+    ----------
+    kept_mwh : energy before the block, less its self-discharge; the lines hold at its end, with
+        e = kept + h eta_c c or kept - h d / eta_d
+    """
+    kept = np.asarray(kept_mwh, dtype=float)
+    ends = block_hours * unit.eta_charge, -block_hours / unit.eta_discharge
+    charge, discharge = (
+        np.minimum.reduce(
+            [
+                np.full(kept.shape, np.inf),
+                *((start + slope * kept) / (1 - slope * end) for start, slope in lines),
+            ]
+        )
+        for lines, end in zip((unit.charge_lines, unit.discharge_lines), ends, strict=True)
+    )
+    return np.maximum(charge, 0), np.maximum(discharge, 0)
+
+
 def reach_mwh(
     unit: UnitParams,
     e_start_mwh: float,
@@ -99,15 +133,16 @@ def reach_mwh(
     charge_max, discharge_max = power_limits(unit, n_blocks, available)
     charge = np.minimum(charge_max, import_limit_mw)
     discharge = np.minimum(discharge_max, export_limit_mw)
-    if unit.max_cycles_per_day is not None:
-        budget = unit.max_cycles_per_day * unit.e_nameplate_mwh
-        discharge = np.diff(np.minimum(np.cumsum(h * discharge), budget), prepend=0) / h
+    left = (unit.max_cycles_per_day or np.inf) * unit.e_nameplate_mwh
     least = most = e_start_mwh
     lost = lost_share(unit, h)
     for taken, given in zip(charge, discharge, strict=True):
         most -= lost * (most - unit.e_min_mwh)
+        taken = min(taken, tapered_mw(unit, most, h)[0])
         most = min(unit.e_max_mwh, most + h * unit.eta_charge * taken)
         least -= lost * (least - unit.e_min_mwh)
+        given = min(given, tapered_mw(unit, least, h)[1], left / h)
+        left -= h * given
         least = max(unit.e_min_mwh, least - h * given / unit.eta_discharge)
     return float(least), float(most)
 
@@ -125,10 +160,11 @@ def energies_with_a_target(
     """
     h, least = 24 / n_blocks, unit.e_target_mwh
     charge_max = np.minimum(power_limits(unit, n_blocks, available)[0], import_limit_mw)
-    if not unit.self_discharge_per_hour:
+    if not (unit.self_discharge_per_hour or unit.charge_lines):
         most = unit.eta_charge * charge_max.sum() * 24 / n_blocks
         return max(unit.e_min_mwh, least - most), unit.e_max_mwh
     for charge in charge_max[::-1]:
+        charge = min(charge, float(limit_at_mw(unit.charge_lines, least)))
         least = before_mwh(unit, least - h * unit.eta_charge * charge, h)
     return least, unit.e_max_mwh
 
@@ -177,7 +213,7 @@ def schedule_violations(
 ) -> np.ndarray:
     """How far each unit's strict path breaks its rules, (U, T) [MWh]; 0 where it does not.
 
-    Energy beyond the bounds, power beyond the limits and discharge beyond the cycle limit
+    Energy beyond the bounds, power beyond limits and tapers, and discharge beyond the cycle limit
     count, each as energy of the block; the plant's power beyond its connection counts for
     every unit. The last block also counts the distance from the energy that the schedule has
     to end with.
@@ -204,6 +240,8 @@ def schedule_violations(
                 block_hours * (net - discharge_max),
                 block_hours * (-net - charge_max),
                 violation[i],
+                block_hours * (net - limit_at_mw(unit.discharge_lines, path)),
+                block_hours * (-net - limit_at_mw(unit.charge_lines, path)),
             ]
         )
         if unit.max_cycles_per_day is not None:
@@ -301,12 +339,15 @@ def follow(
         [(unit.max_cycles_per_day or np.inf) * unit.e_nameplate_mwh for unit in units]
     )
     charge, discharge, energy = (np.zeros(unit_mw.shape) for _ in range(3))
-    stored = np.asarray(e_start_mwh, dtype=float)
+    stored, tapered = np.asarray(e_start_mwh, dtype=float), any(u.is_tapered for u in units)
     for t in range(n_blocks):
         stored = kept_mwh(bess, stored, block_hours)
         room = np.maximum(e_max - stored, 0) / (eta_charge * block_hours)
         left = np.maximum(stored - e_min, 0) * eta_discharge / block_hours
         left = np.minimum(left, cycles_left_mwh / block_hours)
+        if tapered:
+            ways = [tapered_mw(u, e, block_hours) for u, e in zip(units, stored, strict=True)]
+            room, left = np.minimum((room, left), np.transpose(ways))
         wanted = unit_mw[:, t]
         taken = np.minimum(np.maximum(-wanted, 0), np.minimum(limits[:, 0, t], room))
         given = np.minimum(np.maximum(wanted, 0), np.minimum(limits[:, 1, t], left))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pulp
 import pytest
-from small_cases import SECOND_UNIT, UNIT, day_shape, fleet, make_params
+from small_cases import DAY, REAL_UNIT, SECOND_UNIT, TAPER, UNIT, day_shape, fleet, make_params
 
 from bessvpp import battery, ledger
 from bessvpp.optimizer import energy_value
@@ -22,8 +22,6 @@ NARROW = {
     "max_cycles_per_day": 0.4,
 }
 LOSING = {"self_discharge_per_hour": 0.004, "aux_mw": 0.6}
-DAY = "2024-03-05"
-"""Of every problem here; outages are dated."""
 CASES = {
     "one unit": (make_params(), 24, {}),
     "quarter hours": (make_params(), 96, {}),
@@ -68,6 +66,12 @@ CASES = {
                 | {"outages": [{"start": DAY, "end": f"{DAY} 07:00", "power_share": 0.3}]},
             ],
         ),
+        96,
+        {},
+    ),
+    "taper": (make_params(TAPER), 24, {"weighted": True}),
+    "all that a battery has, two units": (
+        fleet(units=[REAL_UNIT, SECOND_UNIT], terminal="value", midnight="plan"),
         96,
         {},
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from small_cases import day_shape, make_params, make_problem, price_scenarios
+from small_cases import REAL_UNIT, TAPER, day_shape, make_params, make_problem, price_scenarios
 
 from bessvpp.optimizer.dispatch import plan_day
 from bessvpp.optimizer.energy_value import energy_values
@@ -33,6 +33,9 @@ CASES = {
         ),
         24,
     ),
+    "taper": (make_params(TAPER), 24),
+    "taper valued": (make_params(TAPER, terminal="value"), 24),
+    "all that a battery has": (make_params(REAL_UNIT, terminal="value"), 96),
     "windows": (
         make_params(
             {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_cases import CAP, SECOND_UNIT, UNIT, fleet, make_params
+from small_cases import CAP, SECOND_UNIT, TAPER, UNIT, fleet, make_params
 
 from bessvpp.battery import (
     allowed_blocks,
@@ -17,6 +17,7 @@ from bessvpp.battery import (
     reach_mwh,
     schedule_violations,
     share_by_power,
+    tapered_mw,
 )
 from bessvpp.ledger import deviation_rate_rs_per_mwh, flow_cost_rs_per_mwh, settle
 from bessvpp.params.bess import ClockWindow
@@ -159,6 +160,43 @@ def test_an_outage_leaves_a_schedule_undelivered():
     assert energies_with_a_target(late, 24, available=np.eye(24)[10]) == pytest.approx((62, 180))
 
 
+def test_power_tapers_with_what_a_block_ends_with_by_hand():
+    """From 120 MWh an hour at 50 MW leads to 168; there charge may be 35 - 1.35 x 8 = 24.2 MW."""
+    bess = make_params(TAPER).bess
+    unit, start = bess.units[0], np.array([120.0])
+    violation = schedule_violations(bess, blocks(t3=-50.0), start, 1.0)
+    assert violation[0, 3] == pytest.approx(50 - 24.2)
+    # c = 50 - .75 (120 + .96 c - 140) = 65 - .72 c, at 156 MWh
+    done = follow(bess, blocks(t3=-50.0), start, 1.0)
+    assert done.charge_mw[0, 3] == pytest.approx(65 / 1.72)
+    charge, discharge = tapered_mw(unit, np.array([120.0, 60.0]), 1.0)
+    assert charge[0] == pytest.approx(65 / 1.72)
+    # d = 6 + 1.2 (60 - d / .92 - 20) = 54 - 1.2 d / .92, at 34.5 MWh
+    assert discharge[1] == pytest.approx(54 / (1 + 1.2 / 0.92))
+    done = follow(bess, blocks(t3=50.0), np.array([60.0]), 1.0)
+    assert done.discharge_mw[0, 3] == pytest.approx(discharge[1])
+    net = done.discharge_mw - done.charge_mw
+    assert schedule_violations(bess, net, np.array([60.0]), 1.0).max() < 1e-9
+
+
+def test_a_target_near_full_takes_longer_where_charge_tapers():
+    """In two hours to 180 MWh: 8 MW in the second lead from 172.32, where 18.368 MW are left."""
+    hours = {"charge_windows": windows(("10:00", "12:00")), "e_target_mwh": 180.0}
+    unit = make_params(TAPER | hours | {"e_start_mwh": 160.0}).bess.units[0]
+    before = 180 - 0.96 * 8
+    least, _ = energies_with_a_target(unit, 24)
+    assert least == pytest.approx(before - 0.96 * (35 - 1.35 * (before - 160)))
+    _, most = reach_mwh(unit, least, 24)
+    assert most == pytest.approx(180.0)
+
+
+def test_a_flat_table_is_no_taper():
+    flat = [{"e_mwh": 0.0, "p_mw": 50.0}, {"e_mwh": 200.0, "p_mw": 50.0}]
+    unit = make_params({"charge_taper": flat, "discharge_taper": flat}).bess.units[0]
+    assert unit.is_ideal
+    assert unit.charge_lines == unit.discharge_lines == ()
+
+
 def test_units_share_sales_by_their_discharge_and_purchases_by_their_charge():
     bess = fleet(units=[UNIT | {"p_charge_max_mw": 30.0}, SECOND_UNIT]).bess
     shared = share_by_power(bess, np.array([35.0, -35.0, 0.0]))
@@ -285,7 +323,7 @@ def test_no_schedule_however_wild_takes_a_followed_battery_out_of_its_bounds():
     rng = np.random.default_rng(0)
     bess = fleet(
         units=[
-            UNIT | {"max_cycles_per_day": 0.9, "self_discharge_per_hour": 0.02},
+            UNIT | TAPER | {"max_cycles_per_day": 0.9, "self_discharge_per_hour": 0.02},
             SECOND_UNIT | {"aux_mw": 0.4},
         ],
         connection_limit_mw=55.0,

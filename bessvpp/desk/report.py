@@ -104,7 +104,8 @@ def _losses(unit: UnitParams) -> str:
     """What a unit loses and draws while it stands."""
     lost, drawn = unit.self_discharge_per_hour, unit.aux_mw
     told = f", loses {lost:.4%} an hour of what is above its least" if lost else ""
-    return told + (f", auxiliary load {drawn:g} MW" if drawn else "")
+    told += f", auxiliary load {drawn:g} MW" if drawn else ""
+    return told + (", power tapers with stored energy" if unit.is_tapered else "")
 
 
 def track_record(run: RunFolder, fan: FanName) -> str:

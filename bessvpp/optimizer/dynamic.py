@@ -88,8 +88,15 @@ def energy_table(
         rows = mean.reshape(-1, len(grid))
         charge = -float(day.taken_mwh(-day.charge_max_mw[t]))
         base = full_charge_rs(day, t, price.ravel(), flow_cost.ravel())
+        least, most = day.tapered_mwh(grid)
         value = _before(
-            rows, slopes * step, lengths / step, charge / step, base, 1 - day.lost_share
+            rows,
+            slopes * step,
+            lengths / step,
+            charge / step,
+            base,
+            1 - day.lost_share,
+            np.stack([least + charge, most + charge]) / step,
         )
         value = value.reshape(mean.shape)
     return EnergyTable(day.e_min_mwh, step, after)
@@ -128,6 +135,7 @@ def _before(
     charge: float,
     base: np.ndarray,
     kept: float,
+    tapered: np.ndarray,
 ) -> np.ndarray:
     """(N, K) V before a block, by V (N, K) after it.
 
@@ -137,6 +145,7 @@ def _before(
     charge : what its full charge puts into store
     base : (N,) what the block earns at full charge [Rs]
     kept : share of the energy before the block that self-discharge leaves
+    tapered : (2, K) least and most of all pieces that the taper allows
     """
     n_rows, n_nodes = value.shape
     goals = _steeper_steps(value, slopes)
@@ -144,9 +153,10 @@ def _before(
     for i in range(n_rows):
         for node in range(n_nodes):
             left, earned = kept * node + charge, base[i]
+            forced, room = tapered[0, node], tapered[1, node]
             for k in range(lengths.size):
-                piece = min(max(left - goals[i, k], 0.0), lengths[k])
-                left -= piece
+                piece = min(max(left - goals[i, k], forced, 0.0), lengths[k], room)
+                left, forced, room = left - piece, forced - piece, room - piece
                 earned += slopes[i, k] * piece
             place = min(max(left, 0.0), n_nodes - 1.0)
             low = min(int(place), n_nodes - 2)

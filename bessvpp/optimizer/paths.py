@@ -57,6 +57,13 @@ class Statement:
             self.add(f"energy_{tag}_{t}", terms, "==", start)
             one_way = {charge[t]: unit.p_max_mw / unit.charge_max_mw, discharge[t]: 1}
             self.add(f"one_way_{tag}_{t}", one_way, "<=", unit.p_max_mw)
+            for way, flow, lines in (
+                ("c", charge, unit.charge_lines),
+                ("d", discharge, unit.discharge_lines),
+            ):
+                for k, (most, slope) in enumerate(lines):
+                    terms = {flow[t]: 1, energy[t]: -slope}
+                    self.add(f"taper_{way}_{tag}_{k}_{t}", terms, "<=", most)
         if daily and problem.schedule_end_mwh is not None:
             for day in range(n_days):
                 end = on_day(problem.schedule_end_mwh, day)[i]

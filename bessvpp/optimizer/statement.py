@@ -12,6 +12,9 @@ units :math:`i`; powers in MW at the grid side, energies in MWh stored, money in
     \text{energy: } e_{its} = \mathrm{kept}_i(e_{i,t-1,s})
         + h (\eta^c_i c_{its} - d_{its} / \eta^d_i)
 
+    \text{taper: } c_{its} \le a^c_{ik} + b^c_{ik} e_{its},\quad
+        d_{its} \le a^d_{ik} + b^d_{ik} e_{its} \quad \text{for each line } k
+
     \text{profit: } \Pi_s = h \sum_t [p^{dam}_{ts} (x^+_t - x^-_t)
         + p^{rtm}_{ts} (r^+_{ts} - r^-_{ts}) - \text{fees, flow costs and wear}]
         - \text{daily charge and auxiliary load}

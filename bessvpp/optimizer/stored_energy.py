@@ -18,6 +18,7 @@ powers in MW at the grid side, money in Rs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +31,7 @@ from bessvpp.optimizer.problem import (
     steering_rs_per_mwh,
     tie_break,
 )
+from bessvpp.params.bess import UnitParams
 
 END_PENALTY_RS_PER_MWH = 10 * UNDELIVERED_PENALTY_RS_PER_MWH
 """Slope of V below a ``hard`` target: steeper than anything that a block can earn."""
@@ -58,6 +60,7 @@ class UnitDay:
     block_hours: float
     budget_mwh: float  # that may be discharged in the day, at the grid side
     lost_share: float  # of the energy above e_min_mwh, by self-discharge in a block
+    unit: UnitParams  # whose power may taper with stored energy
     end: Worth
 
     @property
@@ -81,12 +84,19 @@ class UnitDay:
         """(T,) least energy after each block from which a target at the day's end is in reach."""
         charged = -self.taken_mwh(-self.charge_max_mw)
         floor = target_mwh - (charged[::-1].cumsum()[::-1] - charged)
-        if self.lost_share:
+        if self.lost_share or self.unit.charge_lines:
             floor[-1] = target_mwh
             for t in range(len(floor) - 1, 0, -1):
-                above = max(floor[t] - charged[t] - self.e_min_mwh, 0) / (1 - self.lost_share)
-                floor[t - 1] = self.e_min_mwh + above
+                tapered = -self.taken_mwh(-battery.limit_at_mw(self.unit.charge_lines, floor[t]))
+                kept = floor[t] - min(charged[t], float(tapered))
+                floor[t - 1] = battery.before_mwh(self.unit, kept, self.block_hours)
         return np.maximum(floor, self.e_min_mwh)
+
+    def tapered_mwh(self, energy_mwh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Least and most that a block may take out of store by its taper, from energies before."""
+        kept = self.kept_mwh(energy_mwh)
+        charge, discharge = battery.tapered_mw(self.unit, kept, self.block_hours)
+        return self.taken_mwh(-charge), self.taken_mwh(discharge)
 
     def taken_mwh(self, net_mw: np.ndarray | float) -> np.ndarray:
         """Energy that a net power takes out of store in a block, shape of the power."""
@@ -168,6 +178,7 @@ def unit_days(problem: Problem, unit_mw: np.ndarray) -> list[UnitDay]:
                 block_hours=problem.block_hours,
                 budget_mwh=budget,
                 lost_share=battery.lost_share(unit, problem.block_hours),
+                unit=unit,
                 end=_end(problem, i),
             )
         )
@@ -302,4 +313,21 @@ def pieces_taken(
         piece = np.clip(left - goals_mwh[:, k, None], 0, length)
         left = left - piece
         pieces.append(piece)
-    return pieces
+    return tapered_pieces(day, t, lengths, energy_mwh, pieces) if day.unit.is_tapered else pieces
+
+
+def tapered_pieces(
+    day: UnitDay,
+    t: int,
+    lengths: np.ndarray,
+    energy_mwh: np.ndarray,
+    pieces: Sequence[np.ndarray],
+) -> list[np.ndarray]:
+    """The same pieces within what the taper allows: the best of it, since V is concave."""
+    least, most = day.tapered_mwh(energy_mwh)
+    full_charge = day.taken_mwh(-day.charge_max_mw[t])
+    total = np.clip(sum(pieces), least - full_charge, most - full_charge)
+    before = np.cumsum(lengths) - lengths
+    return [
+        np.clip(total - start, 0, length) for start, length in zip(before, lengths, strict=True)
+    ]

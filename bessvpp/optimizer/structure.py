@@ -189,6 +189,9 @@ def unit_paths(shape: Shape, columns: Columns, rows: Rows, daily: bool) -> Paths
         start_rows.append(chain[first])
         one_way = [(charge[i], unit.p_max_mw / unit.charge_max_mw), (discharge[i], 1.0)]
         rows.add(n_blocks, one_way, high=unit.p_max_mw)
+        for flow, lines in ((charge, unit.charge_lines), (discharge, unit.discharge_lines)):
+            for most, slope in lines:
+                rows.add(n_blocks, [(flow[i], 1.0), (energy[i], -slope)], high=most)
         if unit.max_cycles_per_day is not None:
             by_day = discharge[i].reshape(shape.n_days, -1)
             most = unit.max_cycles_per_day * unit.e_nameplate_mwh

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from typing import Annotated
 
 from pydantic import Field, NaiveDatetime, ValidationError, model_validator
@@ -50,6 +51,26 @@ class Outage(Section):
         return self.start < midnight + dt.timedelta(days=1) and self.end > midnight
 
 
+class TaperPoint(Section):
+    """Most power [MW] that a unit has with an energy stored [MWh]: a row of a measured table."""
+
+    e_mwh: NonNegative
+    p_mw: NonNegative
+
+
+Line = tuple[float, float]
+"""Power at no stored energy [MW], and what a MWh stored adds to it [MW per MWh]."""
+
+
+def _lines(points: tuple[TaperPoint, ...]) -> tuple[Line, ...]:
+    """The lines through consecutive points, of which the least is the limit."""
+    lines = []
+    for low, high in itertools.pairwise(points):
+        slope = (high.p_mw - low.p_mw) / (high.e_mwh - low.e_mwh)
+        lines.append((low.p_mw - slope * low.e_mwh, slope))
+    return tuple(lines)
+
+
 class UnitParams(Section):
     """One battery unit. Power at the grid side [MW], energy stored [MWh].
 
@@ -58,6 +79,9 @@ class UnitParams(Section):
     ``p_max_mw`` limits discharge, and charge too unless ``p_charge_max_mw`` says otherwise.
     ``self_discharge_per_hour`` is the share of stored energy that is lost in an hour, and
     ``aux_mw`` what cooling and control draw from the grid at all times; see ``battery``.
+    ``charge_taper`` and ``discharge_taper`` are measured tables of power by stored energy,
+    energies rising: charge falls as the unit fills, discharge as it empties, both concave. Between
+    points and beyond the outer ones the power follows the lines; it is never above ``p_max_mw``.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -77,6 +101,39 @@ class UnitParams(Section):
     self_discharge_per_hour: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     aux_mw: NonNegative = 0.0
     outages: tuple[Outage, ...] = ()
+    charge_taper: tuple[TaperPoint, ...] = ()
+    discharge_taper: tuple[TaperPoint, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_tapers(self) -> UnitParams:
+        for name, end, way in (
+            ("charge_taper", "e_max_mwh", -1),
+            ("discharge_taper", "e_min_mwh", 1),
+        ):
+            points = getattr(self, name)
+            for low, high in itertools.pairwise(points):
+                if low.e_mwh >= high.e_mwh:
+                    raise ValueError(f"{name}: e_mwh must rise, has {low.e_mwh:g}, {high.e_mwh:g}")
+            lines = _lines(points)
+            if len(points) == 1:
+                raise ValueError(f"{name}: one point is no table: give two or more")
+            for point, (_, slope) in zip(points, lines, strict=False):
+                if way * slope < 0:
+                    falls = "rise" if way < 0 else "fall"
+                    raise ValueError(f"{name}: power may not {falls} from {point.e_mwh:g} MWh on")
+            for point, (before, after) in zip(points[1:], itertools.pairwise(lines), strict=False):
+                if after[1] > before[1] + ROUNDING_MWH:
+                    raise ValueError(
+                        f"{name}: is not concave at {point.e_mwh:g} MWh, where the power bends "
+                        "upwards: leave out points, so that the table never promises too much"
+                    )
+            edge = getattr(self, end)
+            least = min((line[0] + line[1] * edge for line in lines), default=0.0)
+            if least < -ROUNDING_MWH:
+                raise ValueError(
+                    f"{name}: its last line leads below 0 MW at {end} = {edge:g}: add a point there"
+                )
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> UnitParams:
@@ -101,7 +158,25 @@ class UnitParams(Section):
     @property
     def is_ideal(self) -> bool:
         """Whether it keeps what it stores, and has its whole power at any time."""
-        return not (self.self_discharge_per_hour or self.outages)
+        return not (self.self_discharge_per_hour or self.outages or self.is_tapered)
+
+    @property
+    def is_tapered(self) -> bool:
+        """Whether its power depends on what it stores."""
+        return bool(self.charge_lines or self.discharge_lines)
+
+    @property
+    def charge_lines(self) -> tuple[Line, ...]:
+        """Lines below which charge stays, of those that limit it somewhere in the window."""
+        return self._below(self.charge_max_mw, _lines(self.charge_taper), self.e_max_mwh)
+
+    @property
+    def discharge_lines(self) -> tuple[Line, ...]:
+        """Lines below which discharge stays, of those that limit it somewhere in the window."""
+        return self._below(self.p_max_mw, _lines(self.discharge_taper), self.e_min_mwh)
+
+    def _below(self, most_mw: float, lines: tuple[Line, ...], at_mwh: float) -> tuple[Line, ...]:
+        return tuple(line for line in lines if line[0] + line[1] * at_mwh < most_mw)
 
     @property
     def auxiliary_mw(self) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bessvpp import ledger
+from bessvpp import battery, ledger
 from bessvpp.optimizer.dynamic import energy_table, goals_mwh
 from bessvpp.optimizer.problem import Problem
 from bessvpp.optimizer.stored_energy import UnitDay, block_slopes, pieces_taken
@@ -126,6 +126,10 @@ class _Bidder:
         low, high = day.kept_mwh(low), day.kept_mwh(high)
         wanted = np.minimum(wanted, np.minimum(low - self.floor_mwh[t], most))
         wanted = np.maximum(wanted, np.maximum(high - day.e_max_mwh, full_charge))
+        if day.unit.is_tapered:  # fullest, it charges least; emptiest, it discharges least
+            charge, _ = battery.tapered_mw(day.unit, high, day.block_hours)
+            _, discharge = battery.tapered_mw(day.unit, low, day.block_hours)
+            wanted = np.clip(wanted, day.taken_mwh(-charge), day.taken_mwh(discharge))
         chance = chance @ np.linalg.matrix_power(self.law.transition, t - known)
         return level_where_unlikely(np.maximum.accumulate(wanted, axis=1), chance)
 

@@ -31,6 +31,18 @@ OUTAGES = [
 MORNING_AND_EVENING = [{"start": "06:00", "end": "11:00"}, {"start": "16:00", "end": "24:00"}]
 
 
+def taper_of(power: float, full: float, end: float, taper: float) -> list[dict]:
+    """Full power up to an energy, less by a share towards the window's end, twice as steeply."""
+    if not taper:
+        return []
+    points = [
+        (full, power),
+        ((full + end) / 2, power * (1 - taper / 3)),
+        (end, power * (1 - taper)),
+    ]
+    return [{"e_mwh": e, "p_mw": p} for e, p in sorted(points)]
+
+
 @st.composite
 def units(draw, name: str) -> dict:
     """A battery unlike any other; its target can be reached from its start."""
@@ -38,8 +50,11 @@ def units(draw, name: str) -> dict:
     energy = power * draw(st.sampled_from([1.0, 2.5, 4.0]))
     start, target = (round(draw(st.floats(0.1, 0.9)) * energy, 1) for _ in range(2))
     windows = draw(st.booleans())
+    taper = draw(st.sampled_from([0.0, 0.0, 0.3, 0.9]))
     return UNIT | {
         "name": name,
+        "charge_taper": taper_of(power, 0.7 * energy, 0.9 * energy, taper),
+        "discharge_taper": taper_of(power, 0.25 * energy, 0.1 * energy, taper),
         "p_max_mw": power,
         "e_nameplate_mwh": energy,
         "e_min_mwh": 0.1 * energy,
