@@ -249,6 +249,8 @@ class BessParams(Section):
         content = self.model_dump()
         for unit in content["units"]:
             unit |= {key: share * unit[key] for key in unit if key.startswith("e_")}
+            for point in (*unit["charge_taper"], *unit["discharge_taper"]):
+                point["e_mwh"] *= share
         try:
             return BessParams.model_validate(content)
         except ValidationError as error:
