@@ -197,6 +197,13 @@ def test_a_flat_table_is_no_taper():
     assert unit.charge_lines == unit.discharge_lines == ()
 
 
+def test_a_battery_of_twice_the_energy_tapers_at_twice_the_energy():
+    larger = make_params(TAPER).bess.with_energy(400.0).units[0]
+    # a taper that began at 140 and 160 of 200 MWh begins at 280 and 320 of 400
+    charge, _ = tapered_mw(larger, np.array([280.0, 320.0]), 1e-9)
+    assert charge == pytest.approx([50.0, 35.0])
+
+
 def test_units_share_sales_by_their_discharge_and_purchases_by_their_charge():
     bess = fleet(units=[UNIT | {"p_charge_max_mw": 30.0}, SECOND_UNIT]).bess
     shared = share_by_power(bess, np.array([35.0, -35.0, 0.0]))
