@@ -46,6 +46,21 @@ def flow_cost_rs_per_mwh(costs: Costs, dam: np.ndarray, rtm: np.ndarray) -> np.n
     return costs.fee_flow_rs_per_mwh + costs.scheduling_rs_per_mwh + expected_error
 
 
+def aux_rate_rs_per_mwh(costs: Costs, dam: np.ndarray, rtm: np.ndarray) -> np.ndarray:
+    """Price of a MWh of auxiliary load, shape of the prices: its tariff, or the deviation rate."""
+    if costs.aux_rs_per_mwh is None:
+        return deviation_rate_rs_per_mwh(costs, dam, rtm)
+    return np.full(np.shape(dam), costs.aux_rs_per_mwh)
+
+
+def auxiliary_rs(
+    bess: BessParams, costs: Costs, block_hours: float, dam: np.ndarray, rtm: np.ndarray
+) -> np.ndarray:
+    """Cost of the auxiliary load, drawn whatever is done, at prices (..., T) [Rs]."""
+    rate = aux_rate_rs_per_mwh(costs, dam, rtm).sum(axis=-1)
+    return np.asarray(block_hours * bess.auxiliary_mw * rate)
+
+
 @dataclass(frozen=True)
 class Ledger:
     """Money of a day in Rs, each entry of the leading shape of what was settled.
@@ -61,6 +76,7 @@ class Ledger:
     scheduling_rs: np.ndarray
     wear_rs: np.ndarray
     deviation_rs: np.ndarray
+    aux_rs: np.ndarray
 
     @property
     def net_rs(self) -> np.ndarray:
@@ -131,4 +147,5 @@ def settle(
         deviation_rs=total(rate * costs.dsm_share_of_flow * flow_mw)
         + total(undelivered_rate * np.abs(undelivered_mw))
         + dearest * missing_mwh,
+        aux_rs=auxiliary_rs(bess, costs, block_hours, dam, rtm),
     )

@@ -44,11 +44,14 @@ def edge_units(draw, of=UNIT, far: bool = True) -> dict:
     if draw(st.booleans()):  # as many cycles as the way to the target takes, or few
         way = max(unit["e_start_mwh"] - unit["e_target_mwh"], 0.1 * unit["e_nameplate_mwh"])
         unit["max_cycles_per_day"] = way * unit["eta_discharge"] / unit["e_nameplate_mwh"]
+    unit["aux_mw"] = draw(st.sampled_from([0.0, 0.2]))
     if start == target:
         charge, discharge = draw(
             st.sampled_from([([], []), (NOON, EVENING), (NOON, NOON), (NOON, []), ([], EVENING)])
         )
         unit |= {"charge_windows": charge, "discharge_windows": discharge}
+    if not unit["charge_windows"]:  # else a full battery cannot stay full
+        unit["self_discharge_per_hour"] = draw(st.sampled_from([0.0, 1e-4]))
     return unit
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pulp
 import pytest
-from small_cases import SECOND_UNIT, UNIT, day_shape, fleet, make_params
+from small_cases import DAY, REAL_UNIT, SECOND_UNIT, TAPER, UNIT, day_shape, fleet, make_params
 
 from bessvpp import battery, ledger
 from bessvpp.optimizer import energy_value
@@ -21,6 +21,7 @@ NARROW = {
     "discharge_windows": [{"start": "06:00", "end": "10:00"}, {"start": "17:00", "end": "23:00"}],
     "max_cycles_per_day": 0.4,
 }
+LOSING = {"self_discharge_per_hour": 0.004, "aux_mw": 0.6}
 CASES = {
     "one unit": (make_params(), 24, {}),
     "quarter hours": (make_params(), 96, {}),
@@ -47,6 +48,33 @@ CASES = {
     "valued end": (fleet(terminal="value"), 24, {"weighted": True}),
     "off-DAM penalty": (make_params(off_dam_penalty_rs_per_mwh=210.0), 24, {}),
     "backed": (fleet(unbacked_max_mwh_per_day=15.0, midnight="plan"), 24, {"weighted": True}),
+    "losses": (make_params(LOSING), 24, {"weighted": True}),
+    "losses, two units": (
+        fleet(
+            units=[UNIT | LOSING, SECOND_UNIT | {"aux_mw": 1.3}],
+            terminal="value",
+            aux_rs_per_mwh=6100.0,
+        ),
+        96,
+        {},
+    ),
+    "outages, two units": (
+        fleet(
+            units=[
+                UNIT | {"outages": [{"start": f"{DAY} 17:20", "end": f"{DAY} 20:00"}]},
+                SECOND_UNIT
+                | {"outages": [{"start": DAY, "end": f"{DAY} 07:00", "power_share": 0.3}]},
+            ],
+        ),
+        96,
+        {},
+    ),
+    "taper": (make_params(TAPER), 24, {"weighted": True}),
+    "all that a battery has, two units": (
+        fleet(units=[REAL_UNIT, SECOND_UNIT], terminal="value", midnight="plan"),
+        96,
+        {},
+    ),
     "hurdles": (
         make_params(hurdle_dam_rs_per_mwh=170.0, hurdle_rtm_rs_per_mwh=90.0, midnight="plan"),
         24,
@@ -104,6 +132,7 @@ def strict(problem, plan) -> float:
         problem.schedule_start_mwh,
         problem.block_hours,
         problem.schedule_end_mwh,
+        problem.available,
     ).max()
 
 

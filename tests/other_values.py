@@ -36,6 +36,7 @@ OTHER = {
         "dsm_rate.ancillary_rs_per_mwh": 1000.0,
         "dsm_rate.max_rs_per_mwh": 3000.0,
         "off_dam_penalty_rs_per_mwh": 400.0,
+        "aux_rs_per_mwh": 7000.0,
         "hurdle_dam_rs_per_mwh": 300.0,
         "hurdle_rtm_rs_per_mwh": 300.0,
         "column_names": {"Clearing Rate": "MCP (Rs/MWh)"},
@@ -60,6 +61,11 @@ OTHER = {
         "units.max_cycles_per_day": 0.3,
         "units.charge_windows": NIGHT,
         "units.discharge_windows": NIGHT,
+        "units.self_discharge_per_hour": 0.01,
+        "units.aux_mw": 0.7,
+        "units.charge_taper": [{"e_mwh": 80.0, "p_mw": 50.0}, {"e_mwh": 180.0, "p_mw": 2.0}],
+        "units.discharge_taper": [{"e_mwh": 20.0, "p_mw": 2.0}, {"e_mwh": 150.0, "p_mw": 50.0}],
+        "units.outages": [{"start": "2024-01-01", "end": "2026-01-01", "power_share": 0.5}],
     },
     "forecast": {
         "levels": [0.05, 0.5, 0.95],
@@ -106,6 +112,7 @@ OTHER = {
 }
 MATTERS_WITH = {
     "dsm_rate.ancillary_rs_per_mwh": {"dsm_rate.rule": "mean_of_three", "dsm_share_of_flow": 0.3},
+    "aux_rs_per_mwh": {"units.aux_mw": 0.7},
     "units.e_nameplate_mwh": {"units.max_cycles_per_day": 0.3},
     "recalibration_windows": {"recalibration": "rolling_mean"},
     "half_life_days": {"recalibration": "exponential"},
@@ -140,7 +147,7 @@ def fields_with(section: str, key: str) -> tuple[dict, dict]:
     """The small case in which a value matters, and the same with another one."""
     plain = copy.deepcopy(FIELDS)
     for name, value in MATTERS_WITH.get(key, {}).items():
-        put(plain, section, name, value)
+        put(plain, "bess" if name.startswith("units.") else section, name, value)
     other = copy.deepcopy(plain)
     put(other, section, key, OTHER[section][key])
     return plain, other

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from small_cases import day_shape, make_params, make_problem, price_scenarios
+from small_cases import REAL_UNIT, TAPER, day_shape, make_params, make_problem, price_scenarios
 
 from bessvpp.optimizer.dispatch import plan_day
 from bessvpp.optimizer.energy_value import energy_values
@@ -17,6 +17,25 @@ CASES = {
     "free": (make_params(terminal="free"), 24),
     "value": (make_params(terminal="value"), 24),
     "off-DAM penalty": (make_params(off_dam_penalty_rs_per_mwh=210.0), 24),
+    "losses": (make_params({"self_discharge_per_hour": 0.001, "aux_mw": 0.6}), 24),
+    "losses valued": (
+        make_params({"self_discharge_per_hour": 0.001, "aux_mw": 0.6}, terminal="value"),
+        96,
+    ),
+    "outages": (
+        make_params(
+            {
+                "outages": [
+                    {"start": "2024-03-05 18:00", "end": "2024-03-05 20:00"},
+                    {"start": "2024-03-05 09:40", "end": "2024-03-05 15:00", "power_share": 0.4},
+                ]
+            }
+        ),
+        24,
+    ),
+    "taper": (make_params(TAPER), 24),
+    "taper valued": (make_params(TAPER, terminal="value"), 24),
+    "all that a battery has": (make_params(REAL_UNIT, terminal="value"), 96),
     "windows": (
         make_params(
             {

@@ -80,6 +80,33 @@ SECOND_UNIT = UNIT | {
     "e_start_mwh": 15.0,
     "e_target_mwh": 15.0,
 }
+TAPER = {
+    "charge_taper": [
+        {"e_mwh": 140.0, "p_mw": 50.0},
+        {"e_mwh": 160.0, "p_mw": 35.0},
+        {"e_mwh": 180.0, "p_mw": 8.0},
+    ],
+    "discharge_taper": [
+        {"e_mwh": 20.0, "p_mw": 6.0},
+        {"e_mwh": 40.0, "p_mw": 30.0},
+        {"e_mwh": 70.0, "p_mw": 50.0},
+    ],
+}
+DAY = "2024-03-05"
+"""Of every ``make_problem``; outages are dated."""
+REAL_UNIT = (
+    UNIT
+    | TAPER
+    | {
+        "self_discharge_per_hour": 0.0005,
+        "aux_mw": 0.4,
+        "outages": [
+            {"start": f"{DAY} 12:10", "end": f"{DAY} 13:00", "power_share": 0.5},
+            {"start": f"{DAY} 20:00", "end": f"{DAY} 20:30"},
+        ],
+    }
+)
+"""With everything that a battery which really stands there has."""
 LIGHTGBM = {
     "learning_rate": 0.2,
     "num_leaves": 7,
@@ -203,7 +230,7 @@ def price_scenarios(
 def make_problem(params: Params, n_blocks: int = 24, **changes: object) -> Problem:
     """The planning problem of a day that starts, and whose schedule starts, at ``e_start``."""
     start = np.array([unit.e_start_mwh for unit in params.bess.units])
-    problem = day_problem(params, 24 / n_blocks, start)
+    problem = day_problem(params, 24 / n_blocks, start).on(np.datetime64(DAY))
     return replace(problem, **changes)
 
 

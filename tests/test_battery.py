@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_cases import CAP, SECOND_UNIT, UNIT, fleet, make_params
+from small_cases import CAP, SECOND_UNIT, TAPER, UNIT, fleet, make_params
 
 from bessvpp.battery import (
     allowed_blocks,
+    available_share,
     energies_with_a_target,
     energy_path,
     follow,
@@ -16,6 +17,7 @@ from bessvpp.battery import (
     reach_mwh,
     schedule_violations,
     share_by_power,
+    tapered_mw,
 )
 from bessvpp.ledger import deviation_rate_rs_per_mwh, flow_cost_rs_per_mwh, settle
 from bessvpp.params.bess import ClockWindow
@@ -88,7 +90,118 @@ def test_charge_may_have_a_power_of_its_own():
     unit = make_params(hours | {"e_target_mwh": 180.0}).bess.units[0]
     assert energies_with_a_target(unit, 24) == pytest.approx((36.0, 180.0))
     assert reach_mwh(unit, 20.0, 24) == pytest.approx((20.0, 164.0))
-    assert reach_mwh(unit, 20.0, 96, connection_limit_mw=10.0) == pytest.approx((20.0, 77.6))
+    assert reach_mwh(unit, 20.0, 96, import_limit_mw=10.0) == pytest.approx((20.0, 77.6))
+
+
+def test_self_discharge_takes_a_share_of_what_is_above_the_least_by_hand():
+    """80 MWh above 20, a tenth an hour: 72, then 64.8 and 9.6 charged, then a sale of 9.2."""
+    unit = make_params({"self_discharge_per_hour": 0.1}).bess.units[0]
+    path = energy_path(unit, np.array([0.0, -10.0, 9.2]), 100.0, 1.0)
+    assert path == pytest.approx([92.0, 94.4, 20 + 74.4 * 0.9 - 10])
+    quarters = energy_path(unit, np.zeros(4), 100.0, 0.25)
+    assert quarters[-1] == pytest.approx(92.0)
+    idle = energy_path(unit, np.zeros(5), 20.0, 1.0)
+    assert idle == pytest.approx(np.full(5, 20.0))
+    # what 20 MWh would lose, 2 MWh an hour, is drawn and charged at .96
+    assert unit.auxiliary_mw == pytest.approx(2 / 0.96)
+    least, most = reach_mwh(unit, 100.0, 24, import_limit_mw=0.0, export_limit_mw=0.0)
+    assert (least, most) == pytest.approx((20 + 80 * 0.9**24,) * 2)
+
+
+def test_a_target_is_reached_from_less_where_less_is_lost_on_the_way():
+    hours = {"charge_windows": windows(("10:00", "12:00")), "e_target_mwh": 110.0}
+    unit = make_params(hours | {"self_discharge_per_hour": 0.01}).bess.units[0]
+    # 90 above at the end were 90 / .99^12 at noon; an hour's charge is 48, the second loses first
+    at_noon = 90 / 0.99**12
+    at_ten = ((at_noon - 48) / 0.99 - 48) / 0.99
+    least, _ = energies_with_a_target(unit, 24)
+    assert least == pytest.approx(20 + at_ten / 0.99**10)
+
+
+def test_the_auxiliary_load_has_its_part_of_the_connection():
+    bess = make_params({"aux_mw": 2.0}).bess
+    net = blocks(t3=-50.0, t7=50.0)
+    violation = schedule_violations(bess, net, np.array([100.0]), 1.0)
+    assert violation[0, [3, 7]] == pytest.approx([2.0, 0.0])
+    done = follow(bess, net, np.array([100.0]), 1.0)
+    assert done.undelivered_mw[[3, 7]] == pytest.approx([-2.0, 0.0])
+    with pytest.raises(ValueError, match="auxiliary load of 60 MW leaves nothing"):
+        make_params({"aux_mw": 60.0})
+
+
+def test_a_block_that_an_outage_touches_has_what_it_leaves_by_hand():
+    outages = [
+        {"start": "2025-03-04 10:30", "end": "2025-03-04 13:00", "power_share": 0.4},
+        {"start": "2025-03-04 12:00", "end": "2025-03-05 02:00"},
+    ]
+    bess = fleet(units=[UNIT, SECOND_UNIT | {"outages": outages}]).bess
+    days = [np.datetime64(day) for day in ("2025-03-03", "2025-03-04", "2025-03-05")]
+    assert available_share(bess, days[:1], 24) is None
+    share = available_share(bess, days[1:], 24)
+    assert share[0].tolist() == [1.0] * 48
+    assert share[1].tolist() == [1.0] * 10 + [0.4] * 2 + [0.0] * 14 + [1.0] * 22
+    quarters = available_share(bess, days[1:2], 96)
+    assert quarters[1, 41:53].tolist() == [1.0] + [0.4] * 6 + [0.0] * 5
+    mw = np.array([30.0] * 24)
+    shared = share_by_power(bess, mw, share[:, :24])[1, [0, 10, 12]]
+    assert shared == pytest.approx([30 * 20 / 70, 30 * 8 / 58, 0.0])
+
+
+def test_an_outage_leaves_a_schedule_undelivered():
+    unit = {"outages": [{"start": "2025-03-04 05:00", "end": "2025-03-04 06:00"}]}
+    bess = make_params(unit).bess
+    left = available_share(bess, [np.datetime64("2025-03-04")], 24)
+    net, start = blocks(t3=-50.0, t5=30.0, t7=30.0), np.array([100.0])
+    assert schedule_violations(bess, net, start, 1.0, None, left)[0, 5] == pytest.approx(30.0)
+    assert follow(bess, net, start, 1.0, left).undelivered_mw[[3, 5, 7]].tolist() == [0, 30, 0]
+    assert reach_mwh(bess.units[0], 170.0, 24, available=np.zeros(24)) == (170.0, 170.0)
+    hours = {"charge_windows": windows(("10:00", "12:00")), "e_target_mwh": 110.0}
+    late = make_params(hours).bess.units[0]
+    assert energies_with_a_target(late, 24, available=np.eye(24)[10]) == pytest.approx((62, 180))
+
+
+def test_power_tapers_with_what_a_block_ends_with_by_hand():
+    """From 120 MWh an hour at 50 MW leads to 168; there charge may be 35 - 1.35 x 8 = 24.2 MW."""
+    bess = make_params(TAPER).bess
+    unit, start = bess.units[0], np.array([120.0])
+    violation = schedule_violations(bess, blocks(t3=-50.0), start, 1.0)
+    assert violation[0, 3] == pytest.approx(50 - 24.2)
+    # c = 50 - .75 (120 + .96 c - 140) = 65 - .72 c, at 156 MWh
+    done = follow(bess, blocks(t3=-50.0), start, 1.0)
+    assert done.charge_mw[0, 3] == pytest.approx(65 / 1.72)
+    charge, discharge = tapered_mw(unit, np.array([120.0, 60.0]), 1.0)
+    assert charge[0] == pytest.approx(65 / 1.72)
+    # d = 6 + 1.2 (60 - d / .92 - 20) = 54 - 1.2 d / .92, at 34.5 MWh
+    assert discharge[1] == pytest.approx(54 / (1 + 1.2 / 0.92))
+    done = follow(bess, blocks(t3=50.0), np.array([60.0]), 1.0)
+    assert done.discharge_mw[0, 3] == pytest.approx(discharge[1])
+    net = done.discharge_mw - done.charge_mw
+    assert schedule_violations(bess, net, np.array([60.0]), 1.0).max() < 1e-9
+
+
+def test_a_target_near_full_takes_longer_where_charge_tapers():
+    """In two hours to 180 MWh: 8 MW in the second lead from 172.32, where 18.368 MW are left."""
+    hours = {"charge_windows": windows(("10:00", "12:00")), "e_target_mwh": 180.0}
+    unit = make_params(TAPER | hours | {"e_start_mwh": 160.0}).bess.units[0]
+    before = 180 - 0.96 * 8
+    least, _ = energies_with_a_target(unit, 24)
+    assert least == pytest.approx(before - 0.96 * (35 - 1.35 * (before - 160)))
+    _, most = reach_mwh(unit, least, 24)
+    assert most == pytest.approx(180.0)
+
+
+def test_a_flat_table_is_no_taper():
+    flat = [{"e_mwh": 0.0, "p_mw": 50.0}, {"e_mwh": 200.0, "p_mw": 50.0}]
+    unit = make_params({"charge_taper": flat, "discharge_taper": flat}).bess.units[0]
+    assert unit.is_ideal
+    assert unit.charge_lines == unit.discharge_lines == ()
+
+
+def test_a_battery_of_twice_the_energy_tapers_at_twice_the_energy():
+    larger = make_params(TAPER).bess.with_energy(400.0).units[0]
+    # a taper that began at 140 and 160 of 200 MWh begins at 280 and 320 of 400
+    charge, _ = tapered_mw(larger, np.array([280.0, 320.0]), 1e-9)
+    assert charge == pytest.approx([50.0, 35.0])
 
 
 def test_units_share_sales_by_their_discharge_and_purchases_by_their_charge():
@@ -216,7 +329,11 @@ def test_a_plant_follows_no_further_than_its_connection_lets_it():
 def test_no_schedule_however_wild_takes_a_followed_battery_out_of_its_bounds():
     rng = np.random.default_rng(0)
     bess = fleet(
-        units=[UNIT | {"max_cycles_per_day": 0.9}, SECOND_UNIT], connection_limit_mw=55.0
+        units=[
+            UNIT | TAPER | {"max_cycles_per_day": 0.9, "self_discharge_per_hour": 0.02},
+            SECOND_UNIT | {"aux_mw": 0.4},
+        ],
+        connection_limit_mw=55.0,
     ).bess
     for _ in range(50):
         wild = rng.normal(0, 60, (2, 96))
@@ -283,6 +400,17 @@ def test_a_day_settled_by_hand():
     assert ledger.deviation_rs == pytest.approx(0.02 * (35 * 2500 + 22 * 9000) / 4)
     # 47,500 - 12,875 - 350 - 107.25 - 99.75 - 2025.65 - 1705 - 1427.5
     assert ledger.net_rs == pytest.approx(28_909.85)
+
+
+def test_the_auxiliary_load_pays_the_deviation_rate_or_its_tariff_by_hand():
+    """0.6 MW all day: at the dearer market's price of each block, or at Rs 7,000 a MWh."""
+    params = make_params({"aux_mw": 0.6})
+    books = settle(params.bess, params.market, 0.25, **a_day())
+    # 94 quarters at 1,500, one at 2,500 and one at 9,000
+    assert books.aux_rs == pytest.approx(0.6 * (94 * 1500 + 2500 + 9000) / 4)
+    assert books.net_rs == pytest.approx(28_909.85 - 22_875)
+    tariff = params.market.model_copy(update={"aux_rs_per_mwh": 7000.0})
+    assert settle(params.bess, tariff, 0.25, **a_day()).aux_rs == pytest.approx(0.6 * 24 * 7000)
 
 
 def test_what_is_not_delivered_is_priced_at_the_deviation_rate_on_top():

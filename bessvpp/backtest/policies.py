@@ -58,7 +58,7 @@ def commitment_of(problem: Problem, plan: Plan) -> Commitment:
     """
     units, unit_mw, e_end = problem.bess.units, plan.unit_dam_mw, plan.e_end_mwh
     if unit_mw is None:
-        unit_mw = battery.share_by_power(problem.bess, plan.dam_mw)
+        unit_mw = problem.share_by_power(plan.dam_mw)
     elif problem.midnight == "own":
         paths = [
             battery.energy_path(unit, mw, start, problem.block_hours)
@@ -128,8 +128,14 @@ def day_tasks(window: Window, fan: str, lambdas: Sequence[float]) -> list[tuple[
 
 def nothing_committed(window: Window, day: int, problem: Problem) -> Commitment:
     """No DAM trade at all."""
-    shape = len(problem.bess.units), window.market.n_blocks
-    return Commitment(np.zeros(shape), planned_end(problem, problem.e_start_mwh))
+    return as_followed(problem, np.zeros((len(problem.bess.units), window.market.n_blocks)))
+
+
+def as_followed(problem: Problem, unit_mw: np.ndarray) -> Commitment:
+    """A schedule (U, T) as far as the plant can follow it, and the energy that it leaves."""
+    done = problem.follow(unit_mw)
+    net_mw = done.discharge_mw - done.charge_mw
+    return Commitment(net_mw, planned_end(problem, done.energy_mwh[:, -1]))
 
 
 def fixed_windows(window: Window, day: int, problem: Problem) -> Commitment:
@@ -138,11 +144,11 @@ def fixed_windows(window: Window, day: int, problem: Problem) -> Commitment:
     e_end = problem.e_start_mwh.astype(float)
     per_hour = window.market.n_blocks // 24
     unit_mw = np.zeros((len(problem.bess.units), window.market.n_blocks))
-    limit, units = problem.bess.connection_limit_mw, problem.bess.units
-    share_in = min(1.0, limit / sum(unit.charge_max_mw for unit in units))
-    share_out = min(1.0, limit / sum(unit.p_max_mw for unit in units))
+    bess, units = problem.bess, problem.bess.units
+    share_in = min(1.0, bess.import_limit_mw / sum(unit.charge_max_mw for unit in units))
+    share_out = min(1.0, bess.connection_limit_mw / sum(unit.p_max_mw for unit in units))
     for i, unit in enumerate(problem.bess.units):
-        charge_max, discharge_max = battery.power_limits(unit, window.market.n_blocks)
+        charge_max, discharge_max = problem.power_limits(i, window.market.n_blocks)
         charging = slice(*(per_hour * hour for hour in FIXED_CHARGE_HOURS))
         selling = slice(*(per_hour * hour for hour in FIXED_DISCHARGE_HOURS))
         hours_in = FIXED_CHARGE_HOURS[1] - FIXED_CHARGE_HOURS[0]
@@ -161,6 +167,8 @@ def fixed_windows(window: Window, day: int, problem: Problem) -> Commitment:
         unit_mw[i, charging] = -stored / unit.eta_charge / hours_in
         unit_mw[i, selling] = sold * unit.eta_discharge / hours_out
         e_end[i] += stored - sold
+    if not all(unit.is_ideal for unit in units):
+        return as_followed(problem, unit_mw)
     return Commitment(unit_mw, e_end)
 
 

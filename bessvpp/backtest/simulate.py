@@ -141,7 +141,7 @@ def ceiling_problem(window: Window) -> Problem:
     Nothing steers it away from profit, and stored energy at its end is worth nothing.
     """
     start = start_energy(window.params.bess)
-    base = window.problem(start)
+    base = window.problem(start).on(*window.days)
     hard = base.terminal == "hard"
     # off its target, a policy may take days to get there: then schedules start anywhere
     daily = base.e_end_min_mwh if hard and (start == base.e_end_min_mwh).all() else None

@@ -64,7 +64,9 @@ class Window:
     def problem(self, e_start_mwh: np.ndarray, day: int | None = None) -> Problem:
         """Planning problem of a day from the energy planned for its midnight, (U,)."""
         problem = day_problem(self.params, self.market.block_hours, e_start_mwh)
-        return problem if day is None else replace(problem, name=str(self.days[day]))
+        if day is None:
+            return problem
+        return replace(problem.on(self.days[day]), name=str(self.days[day]))
 
     def with_energy_value(self, problem: Problem, day: int) -> Problem:
         """A day's problem with V(e) from what its gate knows, under ``value``."""
@@ -79,7 +81,8 @@ class Window:
                 "intercept_rs": np.stack([value.intercept_rs for value in values]),
             }
 
-        asked = (problem.bess, problem.costs, problem.block_hours, problem.solver, dam)
+        dates = problem.dates if any(unit.outages for unit in problem.bess.units) else ()
+        asked = (problem.bess, problem.costs, problem.block_hours, problem.solver, dam, dates)
         found = self.cache.arrays(asked, compute)
         pairs = zip(found["slope_rs_per_mwh"], found["intercept_rs"], strict=True)
         return replace(problem, energy_values=tuple(EnergyValue(*pair) for pair in pairs))

@@ -31,9 +31,11 @@ def in_bid_steps(
     leaves in the last bits moves no bid.
     """
     if plan.unit_dam_mw is None:
-        most = whole_steps(problem.bess.connection_limit_mw, step_mw)
+        bess = problem.bess
+        most = whole_steps(bess.connection_limit_mw, step_mw)
+        least = -whole_steps(bess.import_limit_mw, step_mw)
         half_up = np.floor(_clean(plan.dam_mw) / step_mw + (0.5 + SLACK))
-        steps = np.clip(half_up, -most, most)
+        steps = np.clip(half_up, least, most)
         return None, _clean(steps * step_mw)
     unit_mw = bid_steps.round_to_steps(problem, _clean(plan.unit_dam_mw), step_mw)
     return unit_mw, _clean(np.round(unit_mw.sum(axis=0) / step_mw) * step_mw)

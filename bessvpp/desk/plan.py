@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bessvpp.battery import share_by_power, start_energy
+from bessvpp.battery import start_energy
 from bessvpp.desk.bids import bid_sheet, in_bid_steps, worth_sheet
 from bessvpp.desk.fan import fan_of_day
 from bessvpp.errors import DataError
@@ -130,7 +130,8 @@ def plan_day_ahead(
     forecasts, scenarios, told = fan_of_day(run, known, params, date, fan)
     if e_start_mwh is None:
         e_start_mwh = start_energy(params.bess)
-    problem = replace(day_problem(params, known.block_hours, e_start_mwh), name=str(date))
+    problem = day_problem(params, known.block_hours, e_start_mwh).on(date)
+    problem = replace(problem, name=str(date))
     problem = with_energy_value(problem, week_mean(known))
     problem, notes = accommodated(problem, Start(e_start_mwh), rules.bid_step_mw)
     risk, expected = params.risk.risk, foreseen(scenarios, params.backtest.foresight)
@@ -168,7 +169,7 @@ def _at_worth(
 ) -> pd.DataFrame:
     """The bids of a day, each block's at a few prices."""
     if unit_mw is None:
-        unit_mw = share_by_power(problem.bess, bid_mw)
+        unit_mw = problem.share_by_power(bid_mw)
     cap = rules.cap_rs_per_mwh(date.astype(dt.date))
     bids = bids_at_worth(problem, scenarios, unit_mw, rules, cap)
     return worth_sheet(date, bid_mw, bids, rules)
@@ -202,7 +203,7 @@ def _traded_causally(
 ) -> Traded:
     """The bids in each scenario if every RTM session is traded at its gate."""
     if unit_mw is None:
-        unit_mw = share_by_power(problem.bess, bid_mw)
+        unit_mw = problem.share_by_power(bid_mw)
     return trade_along_fan(problem, scenarios, unit_mw, params.market, params.backtest.recourse)
 
 
@@ -211,7 +212,7 @@ def _profit_alone(
 ) -> np.ndarray:
     """(S,) profit of the bids in each scenario if the RTM is never used."""
     if unit_mw is None:
-        unit_mw = share_by_power(problem.bess, bid_mw)
+        unit_mw = problem.share_by_power(bid_mw)
     days = zip(scenarios.dam, scenarios.rtm, strict=True)
     settled = [
         settle_as_committed(problem, PriceScenarios.single(dam, rtm), unit_mw) for dam, rtm in days

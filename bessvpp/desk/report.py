@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,7 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
         f"Delivery day {planned.date}, {source}, {planned.fan} fan of "
         f"{len(planned.scenarios.weights)} scenarios.\n"
         f"{own}{params.rules_in_force()}\n"
-        f"{describe_battery(params.bess)}\n"
+        f"{describe_battery(params.bess, planned.date)}\n"
         + "".join(f"{note}\n" for note in planned.notes)
         + f"\n{hourly.to_string()}\n\n"
         f"Prices in Rs/MWh. {len(planned.sheet)} bids in steps of "
@@ -84,8 +85,8 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
     )
 
 
-def describe_battery(bess: BessParams) -> str:
-    """The units and their connection, a line each."""
+def describe_battery(bess: BessParams, date: np.datetime64 | None = None) -> str:
+    """The units and their connection, a line each, and the outages that touch a day."""
     lines = [f"Connection of {bess.connection_limit_mw:g} MW."]
     for unit in bess.units:
         charge = "" if unit.p_charge_max_mw is None else f", charge {unit.p_charge_max_mw:g} MW"
@@ -94,9 +95,24 @@ def describe_battery(bess: BessParams) -> str:
             f"{unit.name}: {unit.p_max_mw:g} MW{charge}, {unit.e_min_mwh:g} to {unit.e_max_mwh:g} "
             f"of {unit.e_nameplate_mwh:g} MWh, target {unit.e_target_mwh:g}"
             + ("" if cycles is None else f", at most {cycles:g} cycles a day")
+            + _losses(unit)
             + "."
         )
+        for out in unit.outages if date is not None else ():
+            if out.touches(date.astype(object)):
+                left = f"{out.power_share:.0%} of its power" if out.power_share else "no power"
+                lines.append(
+                    f"{unit.name}: {left} from {out.start:%F %H:%M} to {out.end:%F %H:%M}."
+                )
     return "\n".join(lines)
+
+
+def _losses(unit: UnitParams) -> str:
+    """What a unit loses and draws while it stands."""
+    lost, drawn = unit.self_discharge_per_hour, unit.aux_mw
+    told = f", loses {lost:.4%} an hour of what is above its least" if lost else ""
+    told += f", auxiliary load {drawn:g} MW" if drawn else ""
+    return told + (", power tapers with stored energy" if unit.is_tapered else "")
 
 
 def track_record(run: RunFolder, fan: FanName) -> str:
@@ -125,16 +141,16 @@ def track_record(run: RunFolder, fan: FanName) -> str:
     return (
         f"In the run's backtest of {n_days} days such plans earned, in Rs a day: {earned}.\n"
         f"The best policy there, {lead['settlement']}, was {best} with {most:,.0f}."
-        f"{_promise_kept(run, fan, summary['rules']['risk_aversion'])}"
+        f"{_promise_kept(run, fan, summary['rules'])}"
     )
 
 
-def _promise_kept(run: RunFolder, fan: FanName, aversion: float) -> str:
+def _promise_kept(run: RunFolder, fan: FanName, rules: Mapping[str, Any]) -> str:
     """What the fan promised on the run's days, and what came of it; nothing without a frontier."""
     if not (run.path / "frontier.json").is_file():
         return ""
     points = run.read_json("frontier.json")["fans"].get(fan, [])
-    point = min(points, key=lambda each: abs(each["lambda"] - aversion), default=None)
+    point = min(points, key=lambda each: abs(each["lambda"] - rules["risk_aversion"]), default=None)
     if point is None:
         return ""
     return (

@@ -103,10 +103,13 @@ class SteppedSchedule(Statement):
     def _step_bounds(self, mw: float) -> tuple[int, int]:
         """Steps within reach of a power, on its own side of zero and within the connection."""
         steps = mw / self.step_mw
-        most = whole_steps(self.problem.bess.connection_limit_mw, self.step_mw)
+        bess, step = self.problem.bess, self.step_mw
+        most, least = (
+            whole_steps(limit, step) for limit in (bess.connection_limit_mw, bess.import_limit_mw)
+        )
         reach = 2 * most if self.is_loose else NEAR_STEPS
         low, high = math.floor(steps) - reach, math.ceil(steps) + reach
-        return (max(low, 0), min(high, most)) if mw >= 0 else (max(low, -most), min(high, 0))
+        return (max(low, 0), min(high, most)) if mw >= 0 else (max(low, -least), min(high, 0))
 
     def solve(self) -> np.ndarray | None:
         """(U, T) net power of each unit; None where no whole steps keep the rules."""

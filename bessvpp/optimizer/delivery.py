@@ -21,6 +21,7 @@ from bessvpp.optimizer.structure import (
     Paths,
     Rows,
     Shape,
+    available_of,
     limit_ends,
     limit_energies,
     set_starts,
@@ -94,6 +95,7 @@ def _shape(problem: Problem, n_blocks: int) -> Shape:
         free_start=problem.schedule_start_mwh is None,
         is_risk_averse=False,
         n_lines=(),
+        available=available_of(problem),
     )
 
 

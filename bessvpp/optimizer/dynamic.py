@@ -88,7 +88,16 @@ def energy_table(
         rows = mean.reshape(-1, len(grid))
         charge = -float(day.taken_mwh(-day.charge_max_mw[t]))
         base = full_charge_rs(day, t, price.ravel(), flow_cost.ravel())
-        value = _before(rows, slopes * step, lengths / step, charge / step, base)
+        least, most = day.tapered_mwh(grid)
+        value = _before(
+            rows,
+            slopes * step,
+            lengths / step,
+            charge / step,
+            base,
+            1 - day.lost_share,
+            np.stack([least + charge, most + charge]) / step,
+        )
         value = value.reshape(mean.shape)
     return EnergyTable(day.e_min_mwh, step, after)
 
@@ -120,7 +129,13 @@ def _steeper_steps(value: np.ndarray, slopes: np.ndarray) -> np.ndarray:
 
 @njit(cache=True)
 def _before(
-    value: np.ndarray, slopes: np.ndarray, lengths: np.ndarray, charge: float, base: np.ndarray
+    value: np.ndarray,
+    slopes: np.ndarray,
+    lengths: np.ndarray,
+    charge: float,
+    base: np.ndarray,
+    kept: float,
+    tapered: np.ndarray,
 ) -> np.ndarray:
     """(N, K) V before a block, by V (N, K) after it.
 
@@ -129,16 +144,19 @@ def _before(
     slopes, lengths : (N, 3) and (3,) of the block's pieces, in the order in which they are taken
     charge : what its full charge puts into store
     base : (N,) what the block earns at full charge [Rs]
+    kept : share of the energy before the block that self-discharge leaves
+    tapered : (2, K) least and most of all pieces that the taper allows
     """
     n_rows, n_nodes = value.shape
     goals = _steeper_steps(value, slopes)
     before = np.empty(value.shape)
     for i in range(n_rows):
         for node in range(n_nodes):
-            left, earned = node + charge, base[i]
+            left, earned = kept * node + charge, base[i]
+            forced, room = tapered[0, node], tapered[1, node]
             for k in range(lengths.size):
-                piece = min(max(left - goals[i, k], 0.0), lengths[k])
-                left -= piece
+                piece = min(max(left - goals[i, k], forced, 0.0), lengths[k], room)
+                left, forced, room = left - piece, forced - piece, room - piece
                 earned += slopes[i, k] * piece
             place = min(max(left, 0.0), n_nodes - 1.0)
             low = min(int(place), n_nodes - 2)

@@ -53,10 +53,11 @@ class ArrayProgramme:
         """Go on with the same day from other energies, (U,)."""
         self.problem = self.problem.starting_with(e_start_mwh)
         s = self.priced.s
-        starts = np.broadcast_to(e_start_mwh, s.start_rows.shape)
+        kept = self.problem.kept_mwh(e_start_mwh)
+        starts = np.broadcast_to(kept, s.start_rows.shape)
         self.model.set_right_sides(s.start_rows, starts)
         if s.schedule is not None and self.problem.schedule_start_mwh is not None:
-            self.model.set_right_sides(s.schedule.start_rows, e_start_mwh[:, None])
+            self.model.set_right_sides(s.schedule.start_rows, kept[:, None])
 
     def solve(self, risk: Risk = RISK_NEUTRAL) -> Plan:
         """The plan in which no unit charges and discharges at once.
@@ -106,6 +107,7 @@ class ArrayProgramme:
         s, x, weights = self.priced.s, self.model.values, self.scenarios.weights
         profit = self.priced.profit_rs(x)
         objective = -float(self.priced.cost @ x) - self.priced.daily_rs
+        objective -= float(weights @ self.priced.auxiliary_rs)
         lp_cvar = None
         if risk.aversion > 0:
             lp_cvar = float(x[s.zeta[0]] - weights @ x[s.tail] / risk.alpha)

@@ -65,7 +65,8 @@ def _broken_on_the_path(problem: Problem) -> Iterator[str]:
                 yield (
                     f"Unit {unit.name} must hold its e_target_mwh of {unit.e_target_mwh:g} MWh "
                     f"at the end (terminal rule hard), but from {start:g} MWh its charge windows, "
-                    f"in whole blocks, its power and the connection lead to {most:g} MWh at most."
+                    f"in whole blocks, {_outages(unit)}its power and the connection lead to "
+                    f"{most:g} MWh at most."
                 )
 
 
@@ -81,12 +82,20 @@ def _broken_by_the_schedule(problem: Problem) -> Iterator[str]:
             yield (
                 f"The DAM schedule of unit {unit.name} must end with {end:g} MWh by itself "
                 f"(midnight rule {problem.midnight}), but from {start:g} MWh its windows, in "
-                f"whole blocks, its power and cycles lead to {least:g} to {most:g} MWh."
+                f"whole blocks, {_outages(unit)}its power and cycles lead to {least:g} to "
+                f"{most:g} MWh."
             )
 
 
 def _reach(problem: Problem, unit: UnitParams, start: float) -> tuple[float, float]:
-    return battery.reach_mwh(unit, start, problem.blocks_per_day, problem.bess.connection_limit_mw)
+    bess, n_blocks, left = problem.bess, problem.blocks_per_day, problem.available
+    limits = bess.import_limit_mw, bess.connection_limit_mw
+    available = None if left is None else left[bess.units.index(unit), :n_blocks]
+    return battery.reach_mwh(unit, start, n_blocks, *limits, available)
+
+
+def _outages(unit: UnitParams) -> str:
+    return "its outages, " if unit.outages else ""
 
 
 def _within(value: float, low: float, high: float) -> bool:

@@ -30,10 +30,9 @@ class Statement:
         """
         problem, unit = self.problem, self.problem.bess.units[i]
         h, per_day = problem.block_hours, problem.blocks_per_day
+        lost = battery.lost_share(unit, h)
         n_days = self.n_blocks // per_day
-        charge_max, discharge_max = (
-            np.tile(limit, n_days) for limit in battery.power_limits(unit, per_day)
-        )
+        charge_max, discharge_max = problem.power_limits(i, self.n_blocks)
         tag = f"{path}_{i}"
         blocks = range(self.n_blocks)
         charge = [new_column(f"c_{tag}_{t}", 0, charge_max[t]) for t in blocks]
@@ -45,20 +44,28 @@ class Statement:
         for t in blocks:
             terms = {energy[t]: 1, charge[t]: -h * unit.eta_charge}
             terms[discharge[t]] = h / unit.eta_discharge
-            start = 0.0
+            start = lost * unit.e_min_mwh
             if t == 0 or (daily and t % per_day == 0):
                 if not daily:
-                    start = problem.e_start_mwh[i]
+                    start = problem.kept_mwh(problem.e_start_mwh)[i]
                 elif problem.schedule_start_mwh is not None:
-                    start = on_day(problem.schedule_start_mwh, t // per_day)[i]
+                    given = on_day(problem.schedule_start_mwh, t // per_day)
+                    start = problem.kept_mwh(given)[i]
                 else:
                     free = new_column(f"e_{tag}_start_{t}", unit.e_min_mwh, unit.e_max_mwh)
-                    terms[free] = -1
+                    terms[free] = lost - 1
             else:
-                terms[energy[t - 1]] = -1
+                terms[energy[t - 1]] = lost - 1
             self.add(f"energy_{tag}_{t}", terms, "==", start)
             one_way = {charge[t]: unit.p_max_mw / unit.charge_max_mw, discharge[t]: 1}
             self.add(f"one_way_{tag}_{t}", one_way, "<=", unit.p_max_mw)
+            for way, flow, lines in (
+                ("c", charge, unit.charge_lines),
+                ("d", discharge, unit.discharge_lines),
+            ):
+                for k, (most, slope) in enumerate(lines):
+                    terms = {flow[t]: 1, energy[t]: -slope}
+                    self.add(f"taper_{way}_{tag}_{k}_{t}", terms, "<=", most)
         if daily and problem.schedule_end_mwh is not None:
             for day in range(n_days):
                 end = on_day(problem.schedule_end_mwh, day)[i]

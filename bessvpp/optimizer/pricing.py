@@ -30,7 +30,8 @@ from bessvpp.prices import PriceScenarios
 class PricedStructure:
     """A programme in arrays with nothing left open: S scenarios, T blocks, n columns.
 
-    ``terms`` are columns and coefficients of profit_s + daily charge, (S, ...) each [Rs per MW];
+    ``daily_rs`` and ``auxiliary_rs``, (S,), are paid whatever is done; ``terms`` are columns and
+    coefficients of what comes on top in profit_s, (S, ...) each [Rs per MW];
     ``low`` and ``high`` are the limits of the columns, (n,), and ``cost`` is what is minimised at
     risk aversion 0, (n,): less expected profit and value, plus tie-break and penalties.
     """
@@ -41,13 +42,16 @@ class PricedStructure:
         self.shape = Shape.of(problem, scenarios, is_risk_averse)
         self.s = structure(self.shape)
         self.daily_rs = problem.costs.scheduling_rs_per_day * self.shape.n_days
+        self.auxiliary_rs = ledger.auxiliary_rs(
+            problem.bess, problem.costs, problem.block_hours, scenarios.dam, scenarios.rtm
+        )
         self.terms = self._profit_terms()
         self.low, self.high = self._column_limits()
         self.cost = self._costs()
 
     def profit_rs(self, x: np.ndarray) -> np.ndarray:
         """(S,) profit of a solution (n,)."""
-        profit = np.full(self.n_scenarios, -self.daily_rs)
+        profit = -self.daily_rs - self.auxiliary_rs
         for columns, coefficient in self.terms:
             profit += (coefficient * x[columns]).reshape(self.n_scenarios, -1).sum(axis=1)
         return profit
@@ -56,7 +60,7 @@ class PricedStructure:
         """The model in HiGHS: the structure's rows, then those that hold prices."""
         s, problem = self.s, self.problem
         low, high = s.row_low.copy(), s.row_high.copy()
-        low[s.start_rows] = high[s.start_rows] = problem.e_start_mwh
+        low[s.start_rows] = high[s.start_rows] = problem.kept_mwh(problem.e_start_mwh)
         if s.schedule is not None:
             set_starts(problem, self.shape, s.schedule, low, high)
         rows = Rows()
@@ -162,4 +166,4 @@ class PricedStructure:
         for columns, coefficient in self.terms:
             flat = columns.reshape(self.n_scenarios, -1)
             terms.append((flat, coefficient.reshape(flat.shape)))
-        rows.add(self.n_scenarios, terms, low=self.daily_rs)
+        rows.add(self.n_scenarios, terms, low=self.daily_rs + self.auxiliary_rs)

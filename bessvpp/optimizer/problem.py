@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bessvpp.battery import start_energy
+from bessvpp import battery
+from bessvpp.errors import ParameterError
 from bessvpp.params.bess import BessParams
 from bessvpp.params.load import Params
 from bessvpp.params.market import Costs
@@ -64,8 +65,9 @@ class Problem:
     recourse can no longer change. ``energy_values``, one a unit, are V(e) under ``value``
     (``with_energy_value``); without them energy that is kept counts nothing. ``energy_limits``,
     (U, T) each, are the least and most energy after each block where a day starts outside the
-    units' windows (``recovery``); None: the windows. ``name`` says which day, fan or policy it is,
-    for a message.
+    units' windows (``recovery``); None: the windows. ``dates`` are the days of the horizon, for
+    outages; a battery without any needs none. ``name`` says which day, fan or policy it is, for a
+    message.
 
     Examples
     --------
@@ -93,6 +95,7 @@ class Problem:
     schedule_end_mwh: np.ndarray | None = None
     solver: SolverName = "engine"
     solver_time_limit_s: float = 3600.0
+    dates: tuple[np.datetime64, ...] = ()
     name: str = ""
 
     @classmethod
@@ -101,6 +104,7 @@ class Problem:
         params: Params,
         e_start_mwh: Sequence[float] | np.ndarray | None = None,
         block_hours: float = 0.25,
+        date: np.datetime64 | None = None,
     ) -> Problem:
         """Planning problem of a day, all its rules from the parameters.
 
@@ -108,6 +112,7 @@ class Problem:
         ----------
         e_start_mwh : (U,) energy planned for its midnight; the battery's start energy by default
         block_hours : length of a block
+        date : delivery day, by which outages are found
 
         Examples
         --------
@@ -116,8 +121,13 @@ class Problem:
         ('physical', 96)
         """
         if e_start_mwh is None:
-            e_start_mwh = start_energy(params.bess)
-        return day_problem(params, block_hours, np.asarray(e_start_mwh, dtype=float))
+            e_start_mwh = battery.start_energy(params.bess)
+        problem = day_problem(params, block_hours, np.asarray(e_start_mwh, dtype=float))
+        return problem if date is None else problem.on(date)
+
+    def on(self, *dates: np.datetime64) -> Problem:
+        """The same on given days, with the outages of these."""
+        return replace(self, dates=dates)
 
     @property
     def called(self) -> str:
@@ -133,6 +143,46 @@ class Problem:
     def is_physical(self) -> bool:
         """Whether the programme chooses a DAM schedule that must be deliverable by itself."""
         return self.commitment == "physical" and self.fixed_dam_mw is None
+
+    @property
+    def available(self) -> np.ndarray | None:
+        """(U, T) share of each unit's power that outages leave; None where they leave all.
+
+        Raises
+        ------
+        ParameterError
+            where the battery has outages, which are dated, and the problem no date.
+        """
+        if not any(unit.outages for unit in self.bess.units):
+            return None
+        if not self.dates:
+            raise ParameterError(
+                f"{self.called}: units have outages, which are dated: say which day it is, "
+                "Problem.of_day(..., date=...)"
+            )
+        return battery.available_share(self.bess, self.dates, self.blocks_per_day)
+
+    def power_limits(self, i: int, n_blocks: int) -> tuple[np.ndarray, np.ndarray]:
+        """Greatest charge and discharge of a unit in each block of the horizon, (T,) each."""
+        limits = battery.power_limits(self.bess.units[i], self.blocks_per_day)
+        charge, discharge = (np.tile(way, n_blocks // self.blocks_per_day) for way in limits)
+        available = self.available
+        if available is None:
+            return charge, discharge
+        return charge * available[i], discharge * available[i]
+
+    def follow(self, unit_mw: np.ndarray, first_block: int = 0) -> battery.Followed:
+        """What the plant does of a day's schedule (U, T); see ``battery.follow``."""
+        start, hours = self.e_start_mwh, self.block_hours
+        return battery.follow(self.bess, unit_mw, start, hours, self.available, first_block)
+
+    def share_by_power(self, mw: np.ndarray) -> np.ndarray:
+        """(U, T) a day's power (T,) of the plant by unit; see ``battery.share_by_power``."""
+        return battery.share_by_power(self.bess, mw, self.available)
+
+    def kept_mwh(self, e_mwh: np.ndarray) -> np.ndarray:
+        """What a block's self-discharge leaves of stored energies (..., U)."""
+        return battery.kept_mwh(self.bess, e_mwh, self.block_hours)
 
     def starting_with(self, e_start_mwh: np.ndarray) -> Problem:
         """The same day from other energies, (U,)."""

@@ -9,11 +9,15 @@ units :math:`i`; powers in MW at the grid side, energies in MWh stored, money in
 
     \text{balance: } \sum_i (d_{its} - c_{its}) = x^+_t - x^-_t + r^+_{ts} - r^-_{ts}
 
-    \text{energy: } e_{its} = e_{i,t-1,s} + h (\eta^c_i c_{its} - d_{its} / \eta^d_i)
+    \text{energy: } e_{its} = \mathrm{kept}_i(e_{i,t-1,s})
+        + h (\eta^c_i c_{its} - d_{its} / \eta^d_i)
+
+    \text{taper: } c_{its} \le a^c_{ik} + b^c_{ik} e_{its},\quad
+        d_{its} \le a^d_{ik} + b^d_{ik} e_{its} \quad \text{for each line } k
 
     \text{profit: } \Pi_s = h \sum_t [p^{dam}_{ts} (x^+_t - x^-_t)
         + p^{rtm}_{ts} (r^+_{ts} - r^-_{ts}) - \text{fees, flow costs and wear}]
-        - \text{daily charge}
+        - \text{daily charge and auxiliary load}
 
     \text{tail: } u_s \ge \zeta - \Pi_s,\; u_s \ge 0,\quad
         \mathrm{CVaR} = \zeta - \tfrac{1}{\alpha} \sum_s w_s u_s
@@ -89,11 +93,11 @@ class TwoStageProgramme(Statement):
 
     def _state(self) -> None:
         fixed = self.problem.fixed_dam_mw
-        limit = self.problem.bess.connection_limit_mw
+        bess = self.problem.bess
         blocks = range(self.n_blocks)
         if fixed is None:
-            sale = [new_column(f"x_sale_{t}", 0, limit) for t in blocks]
-            purchase = [new_column(f"x_purchase_{t}", 0, limit) for t in blocks]
+            sale = [new_column(f"x_sale_{t}", 0, bess.connection_limit_mw) for t in blocks]
+            purchase = [new_column(f"x_purchase_{t}", 0, bess.import_limit_mw) for t in blocks]
         else:
             sale = [new_column(f"x_sale_{t}", max(fixed[t], 0), max(fixed[t], 0)) for t in blocks]
             bought = [max(-fixed[t], 0) for t in blocks]
@@ -141,7 +145,7 @@ class TwoStageProgramme(Statement):
             v.excess.append([new_column(f"excess_{s}_{t}", 0) for t in range(self.n_blocks)])
         if problem.is_limited and problem.unbacked_max_mwh is not None:
             self._limit_unbacked(s, problem.unbacked_max_mwh)
-        limit = problem.bess.connection_limit_mw
+        bess = problem.bess
         for t in range(self.n_blocks):
             flow = {d[t]: 1 for d in v.discharge[s]} | {c[t]: -1 for c in v.charge[s]}
             trade = {
@@ -153,9 +157,9 @@ class TwoStageProgramme(Statement):
             if problem.fixed_dam_mw is not None:
                 trade |= {v.short[s][t]: 1, v.excess[s][t]: -1}
             self.add(f"balance_{s}_{t}", flow | trade, "==", 0)
-            if battery.may_exceed_connection(problem.bess):
-                self.add(f"export_{s}_{t}", flow, "<=", limit)
-                self.add(f"import_{s}_{t}", flow, ">=", -limit)
+            if battery.may_exceed_connection(bess):
+                self.add(f"export_{s}_{t}", flow, "<=", bess.connection_limit_mw)
+                self.add(f"import_{s}_{t}", flow, ">=", -bess.import_limit_mw)
 
     def _limit_unbacked(self, s: int, limit_mwh: float) -> None:
         """unbacked_t >= x+_t - sum_i d_it and >= x-_t - sum_i c_it, each; h sum_t limited."""
@@ -182,7 +186,7 @@ class TwoStageProgramme(Statement):
                     variable.bounds(max(mw - PAST_TOLERANCE_MW, 0), mw + PAST_TOLERANCE_MW)
 
     def _state_profit(self, s: int) -> None:
-        """profit_s = h sum_t [revenues - fees - flow costs - wear] - daily charge."""
+        """profit_s = h sum_t [revenues - fees - flow costs - wear] - daily charge - auxiliaries."""
         v, costs, h = self.v, self.problem.costs, self.problem.block_hours
         dam, rtm = self.scenarios.dam[s], self.scenarios.rtm[s]
         price = np.where(np.isfinite(rtm), rtm, 0.0)
@@ -202,7 +206,8 @@ class TwoStageProgramme(Statement):
                 terms[v.short[s][t]] = terms[v.excess[s][t]] = -h * rate[t]
         profit = new_column(f"profit_{s}", None)
         daily = costs.scheduling_rs_per_day * (self.n_blocks / self.problem.blocks_per_day)
-        self.add(f"profit_{s}", {profit: 1} | {k: -c for k, c in terms.items()}, "==", -daily)
+        always = daily + float(ledger.auxiliary_rs(self.problem.bess, costs, h, dam, rtm))
+        self.add(f"profit_{s}", {profit: 1} | {k: -c for k, c in terms.items()}, "==", -always)
         v.profit.append(profit)
 
     def _state_terminal_value(self, s: int) -> None:
@@ -262,7 +267,7 @@ class TwoStageProgramme(Statement):
         paths = [f"s{s}" for s in range(self.n_scenarios)]
         if self.problem.is_physical and self.problem.schedule_start_mwh is not None:
             paths.append("schedule")
-        for i, energy in enumerate(e_start_mwh):
+        for i, energy in enumerate(self.problem.kept_mwh(e_start_mwh)):
             for path in paths:
                 self.lp.constraints[f"energy_{path}_{i}_0"].changeRHS(float(energy))
 

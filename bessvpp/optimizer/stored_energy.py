@@ -18,6 +18,7 @@ powers in MW at the grid side, money in Rs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +31,7 @@ from bessvpp.optimizer.problem import (
     steering_rs_per_mwh,
     tie_break,
 )
+from bessvpp.params.bess import UnitParams
 
 END_PENALTY_RS_PER_MWH = 10 * UNDELIVERED_PENALTY_RS_PER_MWH
 """Slope of V below a ``hard`` target: steeper than anything that a block can earn."""
@@ -57,12 +59,44 @@ class UnitDay:
     e_max_mwh: float
     block_hours: float
     budget_mwh: float  # that may be discharged in the day, at the grid side
+    lost_share: float  # of the energy above e_min_mwh, by self-discharge in a block
+    unit: UnitParams  # whose power may taper with stored energy
     end: Worth
 
     @property
     def window_mwh(self) -> float:
         """Width of the usable window."""
         return self.e_max_mwh - self.e_min_mwh
+
+    def kept_mwh(self, energy_mwh: np.ndarray) -> np.ndarray:
+        """What self-discharge leaves of stored energies over a block, any shape."""
+        return energy_mwh - self.lost_share * (energy_mwh - self.e_min_mwh)
+
+    def after_mwh(self, energy_mwh: np.ndarray, taken_mwh: np.ndarray) -> np.ndarray:
+        """Energy (S,) or (S, Z) after n blocks that take (S, n) or (S, n, Z) out of store."""
+        if not self.lost_share:
+            return energy_mwh - taken_mwh.sum(axis=1)
+        for taken in taken_mwh.swapaxes(0, 1):
+            energy_mwh = self.kept_mwh(energy_mwh) - taken
+        return np.broadcast_to(energy_mwh, np.delete(taken_mwh.shape, 1))
+
+    def floor_mwh(self, target_mwh: float) -> np.ndarray:
+        """(T,) least energy after each block from which a target at the day's end is in reach."""
+        charged = -self.taken_mwh(-self.charge_max_mw)
+        floor = target_mwh - (charged[::-1].cumsum()[::-1] - charged)
+        if self.lost_share or self.unit.charge_lines:
+            floor[-1] = target_mwh
+            for t in range(len(floor) - 1, 0, -1):
+                tapered = -self.taken_mwh(-battery.limit_at_mw(self.unit.charge_lines, floor[t]))
+                kept = floor[t] - min(charged[t], float(tapered))
+                floor[t - 1] = battery.before_mwh(self.unit, kept, self.block_hours)
+        return np.maximum(floor, self.e_min_mwh)
+
+    def tapered_mwh(self, energy_mwh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Least and most that a block may take out of store by its taper, from energies before."""
+        kept = self.kept_mwh(energy_mwh)
+        charge, discharge = battery.tapered_mw(self.unit, kept, self.block_hours)
+        return self.taken_mwh(-charge), self.taken_mwh(discharge)
 
     def taken_mwh(self, net_mw: np.ndarray | float) -> np.ndarray:
         """Energy that a net power takes out of store in a block, shape of the power."""
@@ -118,18 +152,18 @@ def unit_days(problem: Problem, unit_mw: np.ndarray) -> list[UnitDay]:
     Where the connection is smaller than all units together, each may use what it has scheduled
     of it and a share of what is left: always feasible, and less than a joint plan could do.
     """
-    costs, n_blocks = problem.costs, unit_mw.shape[1]
+    costs, n_blocks, bess = problem.costs, unit_mw.shape[1], problem.bess
     charge_limits, discharge_limits = (
-        _connection_shares(problem, unit_mw, np.array(powers))
-        for powers in (
-            [unit.charge_max_mw for unit in problem.bess.units],
-            [unit.p_max_mw for unit in problem.bess.units],
+        _connection_shares(unit_mw, np.array(powers), limit)
+        for powers, limit in (
+            ([unit.charge_max_mw for unit in bess.units], bess.import_limit_mw),
+            ([unit.p_max_mw for unit in bess.units], bess.connection_limit_mw),
         )
     )
     steer = costs.fee_rtm_rs_per_mwh + steering_rs_per_mwh(costs)[1]
     days = []
     for i, (unit, schedule) in enumerate(zip(problem.bess.units, unit_mw, strict=True)):
-        charge_max, discharge_max = battery.power_limits(unit, n_blocks)
+        charge_max, discharge_max = problem.power_limits(i, n_blocks)
         wear = unit.wear_rs_per_mwh_discharged
         budget = (unit.max_cycles_per_day or np.inf) * unit.e_nameplate_mwh
         days.append(
@@ -147,17 +181,21 @@ def unit_days(problem: Problem, unit_mw: np.ndarray) -> list[UnitDay]:
                 e_max_mwh=unit.e_max_mwh,
                 block_hours=problem.block_hours,
                 budget_mwh=budget,
+                lost_share=battery.lost_share(unit, problem.block_hours),
+                unit=unit,
                 end=_end(problem, i),
             )
         )
     return days
 
 
-def _connection_shares(problem: Problem, unit_mw: np.ndarray, p_max_mw: np.ndarray) -> np.ndarray:
+def _connection_shares(unit_mw: np.ndarray, p_max_mw: np.ndarray, limit_mw: float) -> np.ndarray:
     """(U, T) most power of each unit, at most (U,), such that all keep to the connection."""
     used = np.abs(unit_mw)
+    beyond = used.sum(axis=0) > limit_mw * (1 + 1e-9)  # sold, where less may be bought
+    used = np.where(beyond, used * limit_mw / np.maximum(used.sum(axis=0), limit_mw), used)
     spare = np.maximum(p_max_mw[:, None] - used, 0)
-    left = np.maximum(problem.bess.connection_limit_mw - used.sum(axis=0), 0)
+    left = np.maximum(limit_mw - used.sum(axis=0), 0)
     share = np.minimum(left / np.maximum(spare.sum(axis=0), 1e-9), 1.0)
     return used + share * spare
 
@@ -232,8 +270,16 @@ def full_charge_rs(day: UnitDay, t: int, price: np.ndarray, flow_cost: np.ndarra
     return day.block_hours * (traded - (flow_cost + day.charge_cost[t]) * day.charge_max_mw[t])
 
 
-def earlier(worth: Worth, slopes: np.ndarray, lengths: np.ndarray, charge_mwh: float) -> Worth:
+def earlier(
+    worth: Worth,
+    slopes: np.ndarray,
+    lengths: np.ndarray,
+    charge_mwh: float,
+    lost_share: float = 0.0,
+) -> Worth:
     """V before a block from V after it: the slopes of both merged, and cut to the window.
+
+    Self-discharge comes first: what is stored before counts for what it leaves of it.
 
     Parameters
     ----------
@@ -247,9 +293,11 @@ def earlier(worth: Worth, slopes: np.ndarray, lengths: np.ndarray, charge_mwh: f
     )
     order = np.argsort(-merged, axis=1, kind="stable")
     edges = np.cumsum(np.take_along_axis(widths, order, axis=1), axis=1) - charge_mwh
-    kept = np.diff(np.clip(edges, 0, worth.lengths[0].sum()), axis=1, prepend=0.0)
+    left = 1 - lost_share
+    kept = np.diff(np.clip(edges, 0, left * worth.lengths[0].sum()), axis=1, prepend=0.0)
     used = (kept > 0).any(axis=0)
-    return Worth(np.take_along_axis(merged, order, axis=1)[:, used], kept[:, used])
+    merged = np.take_along_axis(merged, order, axis=1)
+    return Worth(left * merged[:, used], kept[:, used] / left)
 
 
 def pieces_taken(
@@ -263,10 +311,27 @@ def pieces_taken(
     energy_mwh : (K,) or (N, K) before the block
     goals_mwh : (N, 3) energy down to which each piece is worth taking
     """
-    left = energy_mwh - day.taken_mwh(-day.charge_max_mw[t])
+    left = day.kept_mwh(energy_mwh) - day.taken_mwh(-day.charge_max_mw[t])
     pieces = []
     for k, length in enumerate(lengths):
         piece = np.clip(left - goals_mwh[:, k, None], 0, length)
         left = left - piece
         pieces.append(piece)
-    return pieces
+    return tapered_pieces(day, t, lengths, energy_mwh, pieces) if day.unit.is_tapered else pieces
+
+
+def tapered_pieces(
+    day: UnitDay,
+    t: int,
+    lengths: np.ndarray,
+    energy_mwh: np.ndarray,
+    pieces: Sequence[np.ndarray],
+) -> list[np.ndarray]:
+    """The same pieces within what the taper allows: the best of it, since V is concave."""
+    least, most = day.tapered_mwh(energy_mwh)
+    full_charge = day.taken_mwh(-day.charge_max_mw[t])
+    total = np.clip(sum(pieces), least - full_charge, most - full_charge)
+    before = np.cumsum(lengths) - lengths
+    return [
+        np.clip(total - start, 0, length) for start, length in zip(before, lengths, strict=True)
+    ]

@@ -98,14 +98,17 @@ def schedule_violation_mwh(problem: Problem, unit_mw: np.ndarray, starts_mwh: np
     starts_mwh : (days, U) energy with which each day's schedule starts
     """
     per_day, ends = problem.blocks_per_day, problem.schedule_end_mwh
+    available = problem.available
     worst = 0.0
     for day, start in enumerate(starts_mwh):
+        blocks = slice(day * per_day, (day + 1) * per_day)
         violation = battery.schedule_violations(
             problem.bess,
-            unit_mw[:, day * per_day : (day + 1) * per_day],
+            unit_mw[:, blocks],
             start,
             problem.block_hours,
             ends if ends is None else on_day(ends, day),
+            available if available is None else available[:, blocks],
             problem.energy_limits,
         )
         worst = max(worst, float(violation.max()))

@@ -31,10 +31,10 @@ class Rows:
         self,
         n_rows: int,
         terms: Sequence[tuple[np.ndarray, float | np.ndarray]],
-        low: float = -np.inf,
-        high: float = np.inf,
+        low: float | np.ndarray = -np.inf,
+        high: float | np.ndarray = np.inf,
     ) -> np.ndarray:
-        """Add rows and give their numbers.
+        """Add rows and give their numbers; limits for all of them or (n_rows,).
 
         Parameters
         ----------
@@ -82,6 +82,7 @@ class Shape:
     is_risk_averse: bool  # with the tail of the profits
     n_lines: tuple[int, ...]  # of each unit's energy value
     unbacked_max_mwh: float | None = None  # a day, of the DAM trade
+    available: tuple[tuple[float, ...], ...] | None = None  # by unit and block; None: all
 
     @property
     def blocks_per_day(self) -> int:
@@ -106,7 +107,14 @@ class Shape:
             is_risk_averse,
             tuple(value.slope_rs_per_mwh.size for value in values),
             problem.unbacked_max_mwh if problem.is_limited else None,
+            available_of(problem),
         )
+
+
+def available_of(problem: Problem) -> tuple[tuple[float, ...], ...] | None:
+    """What outages leave of each unit's power, so that it can be told apart by its values."""
+    share = problem.available
+    return None if share is None else tuple(map(tuple, share.tolist()))
 
 
 class Columns:
@@ -156,6 +164,8 @@ def unit_paths(shape: Shape, columns: Columns, rows: Rows, daily: bool) -> Paths
     charge_max, discharge_max = (
         np.tile([limit[way] for limit in limits], shape.n_days) for way in (0, 1)
     )
+    if shape.available is not None:
+        charge_max, discharge_max = (most * shape.available for most in (charge_max, discharge_max))
     low, high = (
         np.array([[getattr(unit, name)] for unit in units]) for name in ("e_min_mwh", "e_max_mwh")
     )
@@ -171,13 +181,17 @@ def unit_paths(shape: Shape, columns: Columns, rows: Rows, daily: bool) -> Paths
     for i, unit in enumerate(units):
         terms = [(energy[i], 1.0), (charge[i], -h * unit.eta_charge)]
         terms.append((discharge[i], h / unit.eta_discharge))
-        chain = rows.add(n_blocks, terms, 0.0, 0.0)
-        rows.put(chain[later], energy[i, later - 1], -1.0)
+        lost = battery.lost_share(unit, h)
+        chain = rows.add(n_blocks, terms, lost * unit.e_min_mwh, lost * unit.e_min_mwh)
+        rows.put(chain[later], energy[i, later - 1], lost - 1)
         if free:
-            rows.put(chain[first], free_starts[i], -1.0)
+            rows.put(chain[first], free_starts[i], lost - 1)
         start_rows.append(chain[first])
         one_way = [(charge[i], unit.p_max_mw / unit.charge_max_mw), (discharge[i], 1.0)]
         rows.add(n_blocks, one_way, high=unit.p_max_mw)
+        for flow, lines in ((charge, unit.charge_lines), (discharge, unit.discharge_lines)):
+            for most, slope in lines:
+                rows.add(n_blocks, [(flow[i], 1.0), (energy[i], -slope)], high=most)
         if unit.max_cycles_per_day is not None:
             by_day = discharge[i].reshape(shape.n_days, -1)
             most = unit.max_cycles_per_day * unit.e_nameplate_mwh
@@ -255,8 +269,8 @@ def _first_stage(
     shape: Shape, columns: Columns, rows: Rows
 ) -> tuple[np.ndarray, np.ndarray, Paths | None]:
     """Sales and purchases in the DAM, (T,), and the path of a schedule that is deliverable."""
-    limit = shape.bess.connection_limit_mw
-    sale, purchase = (columns.add((shape.n_blocks,), 0.0, limit) for _ in range(2))
+    limits = shape.bess.connection_limit_mw, shape.bess.import_limit_mw
+    sale, purchase = (columns.add((shape.n_blocks,), 0.0, limit) for limit in limits)
     if not shape.is_physical:
         return sale, purchase, None
     schedule = unit_paths(shape, columns, rows, daily=True)
@@ -270,7 +284,7 @@ def _recourse(
     shape: Shape, columns: Columns, rows: Rows, sale: np.ndarray, purchase: np.ndarray
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Columns of one scenario by name, and the rows, (U,), in which its paths start."""
-    n_blocks, limit = shape.n_blocks, shape.bess.connection_limit_mw
+    n_blocks, bess = shape.n_blocks, shape.bess
     rtm_sale, rtm_purchase = (columns.add((n_blocks,)) for _ in range(2))
     short, excess = (
         columns.add((n_blocks,)) if shape.is_recourse else np.empty(0, int) for _ in range(2)
@@ -278,14 +292,14 @@ def _recourse(
     paths = unit_paths(shape, columns, rows, daily=False)
     value = np.empty(0, int)
     if shape.n_lines:
-        value = columns.add((len(shape.bess.units),), -np.inf)
+        value = columns.add((len(bess.units),), -np.inf)
     flow = [(paths.discharge.T, 1.0), (paths.charge.T, -1.0)]
     trade = [(sale, -1.0), (purchase, 1.0), (rtm_sale, -1.0), (rtm_purchase, 1.0)]
     if shape.is_recourse:
         trade += [(short, 1.0), (excess, -1.0)]
     rows.add(n_blocks, flow + trade, 0.0, 0.0)
-    if battery.may_exceed_connection(shape.bess):
-        rows.add(n_blocks, flow, -limit, limit)
+    if battery.may_exceed_connection(bess):
+        rows.add(n_blocks, flow, -bess.import_limit_mw, bess.connection_limit_mw)
     if shape.unbacked_max_mwh is not None:
         sides = (sale, paths.discharge), (purchase, paths.charge)
         _limit_unbacked(shape, columns, rows, sides, shape.unbacked_max_mwh)
@@ -364,7 +378,7 @@ def set_starts(
     if problem.schedule_start_mwh is not None:
         for day in range(shape.n_days):
             rows = paths.start_rows[:, day]
-            low[rows] = high[rows] = on_day(problem.schedule_start_mwh, day)
+            low[rows] = high[rows] = problem.kept_mwh(on_day(problem.schedule_start_mwh, day))
 
 
 def limit_ends(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
 from typing import Annotated
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, NaiveDatetime, ValidationError, model_validator
 
 from bessvpp.errors import ParameterError
 from bessvpp.params.fields import Clock, NonNegative, Number, Positive, Section
@@ -26,12 +28,60 @@ class ClockWindow(Section):
         return self
 
 
+class Outage(Section):
+    """A dated window in which a unit has less power, or none: start included, end excluded.
+
+    It is planned, so that every gate before it knows it. ``power_share`` is what is left of the
+    power, of charge and discharge alike. Times are IST.
+    """
+
+    start: NaiveDatetime
+    end: NaiveDatetime
+    power_share: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Outage:
+        if self.start >= self.end:
+            raise ValueError("start must be before end")
+        return self
+
+    def touches(self, date: dt.date) -> bool:
+        """Whether a part of it lies in a day."""
+        midnight = dt.datetime.combine(date, dt.time())
+        return self.start < midnight + dt.timedelta(days=1) and self.end > midnight
+
+
+class TaperPoint(Section):
+    """Most power [MW] that a unit has with an energy stored [MWh]: a row of a measured table."""
+
+    e_mwh: NonNegative
+    p_mw: NonNegative
+
+
+Line = tuple[float, float]
+"""Power at no stored energy [MW], and what a MWh stored adds to it [MW per MWh]."""
+
+
+def _lines(points: tuple[TaperPoint, ...]) -> tuple[Line, ...]:
+    """The lines through consecutive points, of which the least is the limit."""
+    lines = []
+    for low, high in itertools.pairwise(points):
+        slope = (high.p_mw - low.p_mw) / (high.e_mwh - low.e_mwh)
+        lines.append((low.p_mw - slope * low.e_mwh, slope))
+    return tuple(lines)
+
+
 class UnitParams(Section):
     """One battery unit. Power at the grid side [MW], energy stored [MWh].
 
     ``wear_rs_per_mwh_discharged`` is per MWh discharged at the grid side. A cycle is one
     nameplate energy discharged at the grid side. No window means any time of day.
     ``p_max_mw`` limits discharge, and charge too unless ``p_charge_max_mw`` says otherwise.
+    ``self_discharge_per_hour`` is the share of stored energy that is lost in an hour, and
+    ``aux_mw`` what cooling and control draw from the grid at all times; see ``battery``.
+    ``charge_taper`` and ``discharge_taper`` are measured tables of power by stored energy,
+    energies rising: charge falls as the unit fills, discharge as it empties, both concave. Between
+    points and beyond the outer ones the power follows the lines; it is never above ``p_max_mw``.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -48,6 +98,42 @@ class UnitParams(Section):
     max_cycles_per_day: Positive | None
     charge_windows: tuple[ClockWindow, ...]
     discharge_windows: tuple[ClockWindow, ...]
+    self_discharge_per_hour: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    aux_mw: NonNegative = 0.0
+    outages: tuple[Outage, ...] = ()
+    charge_taper: tuple[TaperPoint, ...] = ()
+    discharge_taper: tuple[TaperPoint, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_tapers(self) -> UnitParams:
+        for name, end, way in (
+            ("charge_taper", "e_max_mwh", -1),
+            ("discharge_taper", "e_min_mwh", 1),
+        ):
+            points = getattr(self, name)
+            for low, high in itertools.pairwise(points):
+                if low.e_mwh >= high.e_mwh:
+                    raise ValueError(f"{name}: e_mwh must rise, has {low.e_mwh:g}, {high.e_mwh:g}")
+            lines = _lines(points)
+            if len(points) == 1:
+                raise ValueError(f"{name}: one point is no table: give two or more")
+            for point, (_, slope) in zip(points, lines, strict=False):
+                if way * slope < 0:
+                    falls = "rise" if way < 0 else "fall"
+                    raise ValueError(f"{name}: power may not {falls} from {point.e_mwh:g} MWh on")
+            for point, (before, after) in zip(points[1:], itertools.pairwise(lines), strict=False):
+                if after[1] > before[1] + ROUNDING_MWH:
+                    raise ValueError(
+                        f"{name}: is not concave at {point.e_mwh:g} MWh, where the power bends "
+                        "upwards: leave out points, so that the table never promises too much"
+                    )
+            edge = getattr(self, end)
+            least = min((line[0] + line[1] * edge for line in lines), default=0.0)
+            if least < -ROUNDING_MWH:
+                raise ValueError(
+                    f"{name}: its last line leads below 0 MW at {end} = {edge:g}: add a point there"
+                )
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> UnitParams:
@@ -69,13 +155,49 @@ class UnitParams(Section):
         """Greatest power of charge; ``p_max_mw`` is that of discharge."""
         return self.p_max_mw if self.p_charge_max_mw is None else self.p_charge_max_mw
 
+    @property
+    def is_ideal(self) -> bool:
+        """Whether it keeps what it stores, and has its whole power at any time."""
+        return not (self.self_discharge_per_hour or self.outages or self.is_tapered)
+
+    @property
+    def is_tapered(self) -> bool:
+        """Whether its power depends on what it stores."""
+        return bool(self.charge_lines or self.discharge_lines)
+
+    @property
+    def charge_lines(self) -> tuple[Line, ...]:
+        """Lines below which charge stays, of those that limit it somewhere in the window."""
+        return self._below(self.charge_max_mw, _lines(self.charge_taper), self.e_max_mwh)
+
+    @property
+    def discharge_lines(self) -> tuple[Line, ...]:
+        """Lines below which discharge stays, of those that limit it somewhere in the window."""
+        return self._below(self.p_max_mw, _lines(self.discharge_taper), self.e_min_mwh)
+
+    def _below(self, most_mw: float, lines: tuple[Line, ...], at_mwh: float) -> tuple[Line, ...]:
+        return tuple(line for line in lines if line[0] + line[1] * at_mwh < most_mw)
+
+    @property
+    def auxiliary_mw(self) -> float:
+        """What the unit draws from the grid at all times, besides what it charges.
+
+        Its auxiliary load, and what makes up for the self-discharge of ``e_min_mwh``.
+        """
+        return self.aux_mw + self.self_discharge_per_hour * self.e_min_mwh / self.eta_charge
+
     def reach_mwh(self, limit_mw: float) -> tuple[float, float]:
-        """Least and most stored energy at the end of a day, behind a connection of ``limit_mw``."""
+        """Least and most stored energy at the end of a day, behind a connection of ``limit_mw``.
+
+        No more than a bound where the battery loses energy by itself.
+        """
         charged = _hours(self.charge_windows) * min(self.charge_max_mw, limit_mw) * self.eta_charge
         discharged = _hours(self.discharge_windows) * min(self.p_max_mw, limit_mw)
         if self.max_cycles_per_day is not None:
             discharged = min(discharged, self.max_cycles_per_day * self.e_nameplate_mwh)
-        least = max(self.e_start_mwh - discharged / self.eta_discharge, self.e_min_mwh)
+        lost = 1 - (1 - self.self_discharge_per_hour) ** 24
+        start = self.e_start_mwh - lost * (self.e_start_mwh - self.e_min_mwh)
+        least = max(start - discharged / self.eta_discharge, self.e_min_mwh)
         return least, min(self.e_start_mwh + charged, self.e_max_mwh)
 
 
@@ -95,6 +217,11 @@ class BessParams(Section):
         names = [unit.name for unit in self.units]
         if len(set(names)) < len(names):
             raise ValueError(f"unit names must differ, got {names}")
+        if self.auxiliary_mw >= self.connection_limit_mw:
+            raise ValueError(
+                f"the units' auxiliary load of {self.auxiliary_mw:g} MW leaves nothing of "
+                f"connection_limit_mw = {self.connection_limit_mw:g}: is it in kW?"
+            )
         for unit in self.units:
             least, most = unit.reach_mwh(self.connection_limit_mw)
             if not least - ROUNDING_MWH <= unit.e_target_mwh <= most + ROUNDING_MWH:
@@ -122,6 +249,8 @@ class BessParams(Section):
         content = self.model_dump()
         for unit in content["units"]:
             unit |= {key: share * unit[key] for key in unit if key.startswith("e_")}
+            for point in (*unit["charge_taper"], *unit["discharge_taper"]):
+                point["e_mwh"] *= share
         try:
             return BessParams.model_validate(content)
         except ValidationError as error:
@@ -129,6 +258,16 @@ class BessParams(Section):
                 item["msg"].removeprefix("Value error, ") for item in error.errors()
             )
             raise ParameterError(f"a battery of {e_nameplate_mwh:g} MWh: {reasons}") from None
+
+    @property
+    def auxiliary_mw(self) -> float:
+        """What all units draw from the grid at all times, besides what they charge."""
+        return sum(unit.auxiliary_mw for unit in self.units)
+
+    @property
+    def import_limit_mw(self) -> float:
+        """Most that all units may charge: the auxiliary load has its part of the connection."""
+        return self.connection_limit_mw - self.auxiliary_mw
 
     def _powers(self, unit: UnitParams) -> str:
         """A unit's powers behind the connection, in words."""

@@ -64,6 +64,8 @@ class Costs(Section):
     ``fee_dam`` and ``fee_rtm`` fall on each MWh traded in that market; ``fee_flow`` and
     ``scheduling_rs_per_mwh`` on each MWh of physical flow (charge plus discharge).
     ``dsm_share_of_flow`` is an expected execution error, priced at the deviation rate.
+    ``aux_rs_per_mwh`` is the tariff of the auxiliary load; without one it is drawn unscheduled and
+    pays the deviation rate.
     Three terms steer plans and are never booked: ``off_dam_penalty`` towards the DAM schedule,
     and the hurdles away from trades that live on a small expected spread. Where prices are
     known for sure there is no hurdle.
@@ -77,6 +79,7 @@ class Costs(Section):
     dsm_share_of_flow: Share
     dsm_rate: DeviationRate
     off_dam_penalty_rs_per_mwh: NonNegative
+    aux_rs_per_mwh: NonNegative | None = None
     hurdle_dam_rs_per_mwh: NonNegative = 0.0
     hurdle_rtm_rs_per_mwh: NonNegative = 0.0
 

@@ -44,6 +44,7 @@ HEADINGS: Columns = {
     "scheduling_rs": ("Scheduling", ",.0f"),
     "wear_rs": ("Wear", ",.0f"),
     "deviation_rs": ("Deviation", ",.0f"),
+    "aux_rs": ("Auxiliary load", ",.0f"),
     "net_rs": ("Net", ",.0f"),
 }
 """How a reader knows what the package's tables hold."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bessvpp import ledger
+from bessvpp import battery, ledger
 from bessvpp.optimizer.dynamic import EnergyTable, energy_table, goals_mwh
 from bessvpp.optimizer.problem import Problem
 from bessvpp.optimizer.stored_energy import UnitDay, block_slopes, pieces_taken
@@ -117,11 +117,8 @@ class Bidder:
         if problem.terminal != "hard":
             return np.full(self.n_blocks, day.e_min_mwh), np.inf
         target = day.e_min_mwh + day.end.lengths[0, 0]
-        charged = -day.taken_mwh(-day.charge_max_mw)
-        to_come = charged[::-1].cumsum()[::-1] - charged
         open_blocks = max(t - self.gates.known_blocks(t) for t in range(self.n_blocks))
-        floor = np.maximum(target - to_come, day.e_min_mwh)
-        return floor, float(day.e_max_mwh - target) / max(open_blocks, 1)
+        return day.floor_mwh(target), float(day.e_max_mwh - target) / max(open_blocks, 1)
 
     def run(self, e_start_mwh: float, begun: Begun | None = None) -> UnitRun:
         """The unit's day: bids at each gate, and what came of them.
@@ -159,10 +156,10 @@ class Bidder:
         day, known = self.day, self.gates.known_blocks(t)
         open_bids = self.wanted[:, known:t]
         start, full_charge = run.energy_mwh[:, known], float(day.taken_mwh(-day.charge_max_mw[t]))
-        least = (start - open_bids.max(axis=2).sum(axis=1))[:, None]
-        greatest = (start - open_bids.min(axis=2).sum(axis=1))[:, None]
+        least = day.after_mwh(start, open_bids.max(axis=2))[:, None]
+        greatest = day.after_mwh(start, open_bids.min(axis=2))[:, None]
         low, high = np.maximum(least, day.e_min_mwh), np.minimum(greatest, day.e_max_mwh)
-        energy = np.clip(start[:, None] - open_bids.sum(axis=1), low, high)
+        energy = np.clip(day.after_mwh(start[:, None], open_bids), low, high)
         chance = self._chance_of_open(known, energy)
         if t > known:
             energy = self._mean_energy(t, known, energy, chance)
@@ -170,8 +167,13 @@ class Bidder:
         middle = wanted[:, wanted.shape[1] // 2, None]
         wanted = np.clip(wanted, middle - self.swing_mwh / 2, middle + self.swing_mwh / 2)
         most = affordable(run, known, open_bids.max(axis=2))[:, None]
+        low, high = day.kept_mwh(low), day.kept_mwh(high)
         wanted = np.minimum(wanted, np.minimum(low - self.floor_mwh[t], most))
         wanted = np.maximum(wanted, np.maximum(high - day.e_max_mwh, full_charge))
+        if day.unit.is_tapered:  # fullest, it charges least; emptiest, it discharges least
+            charge, _ = battery.tapered_mw(day.unit, high, day.block_hours)
+            _, discharge = battery.tapered_mw(day.unit, low, day.block_hours)
+            wanted = np.clip(wanted, day.taken_mwh(-charge), day.taken_mwh(discharge))
         wanted = brought_back(run, known, t, wanted, least, greatest)
         chance = chance @ np.linalg.matrix_power(self.law.transition, t - known)
         return level_where_unlikely(np.maximum.accumulate(wanted, axis=1), chance)

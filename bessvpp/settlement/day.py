@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from bessvpp import battery, ledger
+from bessvpp import ledger
 from bessvpp.ledger import Ledger
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.problem import Past, Plan, Problem
@@ -50,7 +50,7 @@ def settle_as_committed(
     Under ``hard`` what is missing from the target at the end is drawn without a schedule and
     paid for as such, so that every policy ends its days alike.
     """
-    done = battery.follow(problem.bess, unit_mw, problem.e_start_mwh, problem.block_hours)
+    done = problem.follow(unit_mw)
     e_end = done.energy_mwh[:, -1]
     missing = np.zeros(len(e_end))
     if problem.e_end_min_mwh is not None:
@@ -196,7 +196,7 @@ def settle(
     if way == "as committed":
         unit_mw = plan.unit_dam_mw
         if unit_mw is None:
-            unit_mw = battery.share_by_power(problem.bess, plan.dam_mw)
+            unit_mw = problem.share_by_power(plan.dam_mw)
         return settle_as_committed(problem, realised, unit_mw)
     n_blocks = plan.dam_mw.size
     if expected_rtm is None:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bessvpp import ledger
+from bessvpp import battery, ledger
 from bessvpp.ledger import Ledger
+from bessvpp.optimizer.dynamic import energy_table, goals_mwh
 from bessvpp.optimizer.problem import Problem
 from bessvpp.optimizer.stored_energy import (
     UnitDay,
@@ -27,11 +28,14 @@ from bessvpp.optimizer.stored_energy import (
     pieces_taken,
     unit_days,
 )
+from bessvpp.optimizer.surprise import sure_law
 from bessvpp.params.bess import ROUNDING_MWH
 from bessvpp.params.market import Costs
 from bessvpp.prices import PriceScenarios
 
 BISECTIONS = 16
+FINE_GRID = 641
+"""Least number of energies at which V is known where power tapers."""
 DEAREST_CYCLE_RS_PER_MWH = 2.0**15
 
 
@@ -156,12 +160,16 @@ class UnitRun:
 
     def run_block(self, t: int, rtm_mw: np.ndarray) -> None:
         """Run what can be run of the schedule and an RTM trade (S,)."""
-        day, energy, budget = self.day, self.energy_mwh[:, t], self.budget_mwh[:, t]
+        day, budget = self.day, self.budget_mwh[:, t]
+        energy = day.kept_mwh(self.energy_mwh[:, t])
         self.rtm_mw[:, t] = rtm_mw
         left = np.maximum(energy - day.e_min_mwh, 0) * day.eta_discharge
         room = np.maximum(day.e_max_mwh - energy, 0) / day.eta_charge
         most = np.minimum(np.minimum(left, budget) / day.block_hours, day.discharge_max_mw[t])
         least = -np.minimum(room / day.block_hours, day.charge_max_mw[t])
+        if day.unit.is_tapered:
+            charge, discharge = battery.tapered_mw(day.unit, energy, day.block_hours)
+            most, least = np.minimum(most, discharge), np.maximum(least, -charge)
         net = np.clip(day.schedule_mw[t] + self.rtm_mw[:, t], least, most)
         self.net_mw[:, t] = net
         self.energy_mwh[:, t + 1] = energy - day.taken_mwh(net)
@@ -186,6 +194,8 @@ def session_goals(day: UnitDay, costs: Costs, dam: np.ndarray, gates: Gates) -> 
     expected = gates.expected_rtm
     n_gates, n_paths, n_blocks = expected.shape
     flow_cost = ledger.flow_cost_rs_per_mwh(costs, np.broadcast_to(dam, expected.shape), expected)
+    if day.unit.is_tapered:  # which slopes alone do not tell
+        return _goals_on_grid(day, costs, dam, gates, flow_cost)
     goals = np.empty((n_blocks, n_paths, 3))
     worth, gate = day.end, n_gates - 1
     for t in range(n_blocks - 1, -1, -1):
@@ -198,7 +208,24 @@ def session_goals(day: UnitDay, costs: Costs, dam: np.ndarray, gates: Gates) -> 
         )
         own = Worth(worth.slopes[-n_paths:], worth.lengths[-n_paths:])
         goals[t] = day.e_min_mwh + own.energy_above(slopes[-n_paths:])
-        worth = earlier(worth, slopes, lengths, -float(day.taken_mwh(-day.charge_max_mw[t])))
+        charge_mwh = -float(day.taken_mwh(-day.charge_max_mw[t]))
+        worth = earlier(worth, slopes, lengths, charge_mwh, day.lost_share)
+    return goals
+
+
+def _goals_on_grid(
+    day: UnitDay, costs: Costs, dam: np.ndarray, gates: Gates, flow_cost: np.ndarray
+) -> np.ndarray:
+    """(T, S, 3) the same by V on a grid of energies."""
+    _, n_paths, n_blocks = gates.expected_rtm.shape
+    law = sure_law(n_blocks)
+    table = energy_table(day, costs, dam, gates.starts, gates.expected_rtm, law, FINE_GRID)
+    goals = np.empty((n_blocks, n_paths, 3))
+    for t in range(n_blocks):
+        gate = 0 if gates.is_one_path else gates.gate_of(t)
+        slopes, _ = block_slopes(day, t, gates.expected_rtm[gate, :, t], flow_cost[gate, :, t])
+        value = table.after_rs[t][:, 0]
+        goals[t] = goals_mwh(value, table.e_min_mwh, table.step_mwh, slopes)
     return goals
 
 
@@ -209,7 +236,7 @@ def _follow_goals(
     run, wanted = UnitRun(day, paths.rtm, e_start_mwh), np.zeros(paths.rtm.shape)
     for t in range(paths.rtm.shape[1]):
         known = gates.known_blocks(t)
-        energy = run.energy_mwh[:, known] - wanted[:, known:t].sum(axis=1)
+        energy = day.after_mwh(run.energy_mwh[:, known], wanted[:, known:t])
         energy = np.clip(energy, day.e_min_mwh, day.e_max_mwh)
         pieces = pieces_taken(day, t, day.piece_lengths(t), energy[:, None], goals[t])
         wanted[:, t] = day.taken_mwh(-day.charge_max_mw[t]) + sum(pieces)[:, 0]

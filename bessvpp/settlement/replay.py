@@ -91,6 +91,7 @@ def replay(schedule: Schedule, prices: str | Path, rules: MarketParams, desk: De
             block_hours=market.block_hours,
             e_start_mwh=energy,
             terminal=desk.terminal,
+            dates=(schedule.dates[day],),
             name=str(schedule.dates[day]),
         )
         problem = with_energy_value(problem, _expected_next_day(market, rules, row))
@@ -243,7 +244,7 @@ def _followed(problem: Problem, prices: PriceScenarios, mw: np.ndarray) -> batte
     One unit has no choice. How several share it is a programme of its own.
     """
     if len(problem.bess.units) == 1:
-        return battery.follow(problem.bess, mw[None], problem.e_start_mwh, problem.block_hours)
+        return problem.follow(mw[None])
     plan = dispatch.plan_day(replace(problem, fixed_dam_mw=mw, rtm_allowed=False), prices)
     return battery.Followed(
         plan.charge_mw[0], plan.discharge_mw[0], plan.energy_mwh[0], plan.undelivered_mw[0]

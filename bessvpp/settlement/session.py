@@ -190,7 +190,7 @@ def session_on_expectations(
     return Session(
         view,
         np.zeros((view.last - view.first, 0)),
-        battery.share_by_power(problem.bess, rtm_mw[span])[:, :, None],
+        problem.share_by_power(rtm_mw)[:, span, None],
         rtm_mw,
         net,
         energy,
@@ -219,7 +219,7 @@ def _day_until(
         if len(unit_dam_mw) == 1:
             rest = np.zeros((1, len(dam_mw) - view.first))
             scheduled = unit_dam_mw + np.hstack([traded, rest])
-            ran = battery.follow(problem.bess, scheduled, problem.e_start_mwh, problem.block_hours)
+            ran = problem.follow(scheduled)
             n_run = view.starts[max(view.k - 1, 0)]
             day.past = Past(rtm_mw, ran.charge_mw[:, :n_run], ran.discharge_mw[:, :n_run])
             return day
@@ -251,7 +251,7 @@ def _energy_until(
         start, at = done.measured_mwh, done.measured_at
     scheduled = unit_dam_mw.copy()
     scheduled[:, :first] += traded
-    ran = battery.follow(problem.bess, scheduled, start, problem.block_hours, at)
+    ran = replace(problem, e_start_mwh=start).follow(scheduled, at)
     return np.hstack([start[:, None], ran.energy_mwh[:, :first]])
 
 

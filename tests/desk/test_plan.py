@@ -70,7 +70,7 @@ def test_a_plan_is_told_beside_what_such_plans_came_to(tmp_path):
     figures = {"net_rs_causal": 4e6, "net_rs": 6e6, "net_rs_dam_only": -1e6}
     best = {"net_rs_causal": 5e6, "net_rs": 5.5e6, "net_rs_dam_only": 2e6}
     summary = {
-        "rules": {"n_days": 10},
+        "rules": {"n_days": 10, "risk_aversion": 0.1},
         "policies": {"two_stage_recalibrated": figures, "yesterday": best},
         "lead": {"settlement": "with causal recourse", "policy": "yesterday", "over": {}},
     }
@@ -80,6 +80,14 @@ def test_a_plan_is_told_beside_what_such_plans_came_to(tmp_path):
     assert "-100,000 with no RTM trade" in told
     assert "yesterday with 500,000" in told
     assert "no two-stage policy on the original fan" in track_record(run, "original")
+    assert "promised" not in told
+    points = [
+        {"lambda": aversion, "fan_mean_rs": mean, "realised_mean_rs": mean - 1e5}
+        for aversion, mean in ((0.0, 6e5), (0.1, 5e5), (0.5, 4e5))
+    ]
+    run.write_json("frontier.json", {"fans": {"recalibrated": points}})
+    told = track_record(run, "recalibrated")
+    assert "its fan promised 500,000 a day and 400,000 came of it (lambda 0.1)" in told
 
 
 def test_the_day_planned_is_the_one_after_the_data_which_must_be_whole(study):

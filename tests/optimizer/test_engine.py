@@ -24,7 +24,23 @@ from bessvpp.prices import PriceScenarios
 from bessvpp.risk import RISK_NEUTRAL, Risk
 
 NIGHT_AND_NOON = [{"start": "00:00", "end": "07:00"}, {"start": "10:00", "end": "16:00"}]
+OUTAGES = [
+    {"start": "2024-03-05 18:10", "end": "2024-03-05 19:30"},
+    {"start": "2024-03-04", "end": "2024-03-05 03:00", "power_share": 0.25},
+]
 MORNING_AND_EVENING = [{"start": "06:00", "end": "11:00"}, {"start": "16:00", "end": "24:00"}]
+
+
+def taper_of(power: float, full: float, end: float, taper: float) -> list[dict]:
+    """Full power up to an energy, less by a share towards the window's end, twice as steeply."""
+    if not taper:
+        return []
+    points = [
+        (full, power),
+        ((full + end) / 2, power * (1 - taper / 3)),
+        (end, power * (1 - taper)),
+    ]
+    return [{"e_mwh": e, "p_mw": p} for e, p in sorted(points)]
 
 
 @st.composite
@@ -34,8 +50,11 @@ def units(draw, name: str) -> dict:
     energy = power * draw(st.sampled_from([1.0, 2.5, 4.0]))
     start, target = (round(draw(st.floats(0.1, 0.9)) * energy, 1) for _ in range(2))
     windows = draw(st.booleans())
+    taper = draw(st.sampled_from([0.0, 0.0, 0.3, 0.9]))
     return UNIT | {
         "name": name,
+        "charge_taper": taper_of(power, 0.7 * energy, 0.9 * energy, taper),
+        "discharge_taper": taper_of(power, 0.25 * energy, 0.1 * energy, taper),
         "p_max_mw": power,
         "e_nameplate_mwh": energy,
         "e_min_mwh": 0.1 * energy,
@@ -47,6 +66,9 @@ def units(draw, name: str) -> dict:
         "e_target_mwh": np.clip(target, 0.1 * energy, 0.9 * energy),
         "max_cycles_per_day": draw(st.sampled_from([None, 1.1, 2.0])),
         "p_charge_max_mw": draw(st.sampled_from([None, None, 0.15 * energy, 0.6 * energy])),
+        "self_discharge_per_hour": draw(st.sampled_from([0.0, 0.0, 0.01])),
+        "aux_mw": draw(st.sampled_from([0.0, 0.3])),
+        "outages": draw(st.sampled_from([[], [], OUTAGES])),
         "charge_windows": NIGHT_AND_NOON if windows else [],
         "discharge_windows": MORNING_AND_EVENING if windows else [],
     }
@@ -69,6 +91,7 @@ def programmes(draw) -> tuple:
         hurdle_dam_rs_per_mwh=draw(st.sampled_from([0.0, 120.0])),
         hurdle_rtm_rs_per_mwh=draw(st.sampled_from([0.0, 60.0])),
         scheduling_rs_per_day=draw(st.sampled_from([0.0, 2000.0])),
+        aux_rs_per_mwh=draw(st.sampled_from([None, 6000.0])),
         unbacked_max_mwh_per_day=draw(st.sampled_from([None, None, 0.0, 12.0])),
     )
     prices = price_scenarios(

@@ -61,14 +61,17 @@ def test_every_plan_passes_the_audit(solved, name):
     net = plan.discharge_mw - plan.charge_mw
     assert np.minimum(plan.charge_mw, plan.discharge_mw).max() < 1e-6
     for s in range(len(scenarios.weights)):
-        violation = battery.schedule_violations(bess, net[s], problem.e_start_mwh, h)
+        violation = battery.schedule_violations(
+            bess, net[s], problem.e_start_mwh, h, available=problem.available
+        )
         assert violation.max() < 1e-4
         for i, unit in enumerate(bess.units):
             path = battery.energy_path(unit, net[s, i], problem.e_start_mwh[i], h)
             np.testing.assert_allclose(plan.energy_mwh[s, i], path, atol=1e-4)
             if problem.terminal == "hard":
                 assert path[-1] >= unit.e_target_mwh - 1e-4
-    assert np.abs(net.sum(axis=1)).max() <= bess.connection_limit_mw + 1e-5
+    assert net.sum(axis=1).max() <= bess.connection_limit_mw + 1e-5
+    assert -net.sum(axis=1).min() <= bess.import_limit_mw + 1e-5
     assert np.abs(plan.dam_mw).max() <= bess.connection_limit_mw + 1e-5
     np.testing.assert_allclose(net.sum(axis=1), plan.dam_mw + plan.rtm_mw, atol=1e-5)
     assert not plan.undelivered_mw.any()

@@ -39,7 +39,8 @@ def test_a_fan_of_one_path_promises_what_hindsight_earns(case, recourse):
     path = price_scenarios(1, unit_mw.shape[1], seed=6)
     best = settle_with_recourse(problem, path, unit_mw.sum(axis=0))
     found = planned_causal(problem, path, unit_mw, RULES, recourse)
-    assert found == pytest.approx(float(best.ledger.net_rs), abs=1.0)
+    on_grid = 5e-4 if problem.bess.units[0].is_tapered else 0.0
+    assert found == pytest.approx(float(best.ledger.net_rs), abs=1.0, rel=on_grid)
 
 
 @pytest.mark.parametrize("n_blocks", [24, 96])

@@ -13,8 +13,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from other_values import OTHER, fields_with
 from scipy.optimize import linprog
-from small_cases import FIELDS, UNIT, fleet, make_market, make_params, make_window, price_scenarios
+from small_cases import (
+    DAY,
+    FIELDS,
+    REAL_UNIT,
+    UNIT,
+    fleet,
+    make_market,
+    make_params,
+    make_problem,
+    make_window,
+    price_scenarios,
+)
 
+from bessvpp import battery
 from bessvpp.__main__ import main
 from bessvpp.backtest import policies
 from bessvpp.backtest.simulate import commit_chain, settle_chain
@@ -33,6 +45,7 @@ from bessvpp.settlement.schedule import read_schedule
 STUDY = PROJECT_ROOT / "params" / "desks" / "public_study.yaml"
 ETA = 0.9487
 ENDS = ("e_min_mwh", "e_max_mwh")
+CONSTANT = (("fee_dam", "mwh"), ("scheduling", "day"), ("aux", "mwh"))
 
 
 def write_prices(path, dam, rtm, first="2025-03-01"):
@@ -60,9 +73,9 @@ def desk_of(params, terminal="free") -> DeskParams:
 
 @pytest.fixture
 def files(tmp_path):
-    def make(dam, rtm, dam_mw, **columns):
-        prices = write_prices(tmp_path / "prices.csv", dam, rtm)
-        schedule = write_schedule(tmp_path / "schedule.csv", dam_mw, **columns)
+    def make(dam, rtm, dam_mw, first="2025-03-01", **columns):
+        prices = write_prices(tmp_path / "prices.csv", dam, rtm, first)
+        schedule = write_schedule(tmp_path / "schedule.csv", dam_mw, first, **columns)
         return prices, schedule
 
     return make
@@ -258,6 +271,36 @@ def test_bids_of_a_battery_on_its_edges_are_replayed_without_a_breach(
     assert window[0] - 1e-4 <= day["e_end_mwh"] <= window[1] + 1e-4
 
 
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from([24, 96]),
+    st.sampled_from(["free", "hard"]),
+    st.floats(40.0, 160.0),
+    st.integers(0, 99),
+)
+def test_bids_of_a_battery_with_all_that_one_has_are_replayed_without_a_breach(
+    files, n_blocks, terminal, start, seed
+):
+    unit = REAL_UNIT | {"e_start_mwh": round(start, 1)}
+    params = make_params(unit, terminal=terminal, midnight="plan")
+    fan = price_scenarios(2, n_blocks, seed=seed)
+    problem = make_problem(params, n_blocks)
+    unit_mw = round_to_steps(problem, plan_day(problem, fan).unit_dam_mw, 0.1)
+    broken = battery.schedule_violations(
+        params.bess, unit_mw, problem.e_start_mwh, 24 / n_blocks, None, problem.available
+    )
+    assert broken.max() < battery.FEASIBILITY_TOLERANCE_MWH
+    if n_blocks == 96:  # the files of these tests are hourly
+        return
+    dam, rtm = (np.tile(np.maximum(price[0], 1.0), (2, 1)) for price in (fan.dam, fan.rtm))
+    schedule = unit_mw.sum(axis=0).round(6)
+    prices, path = files(dam, rtm, np.stack([schedule, 0 * schedule]), first=DAY)
+    day = replay(read_schedule(path), prices, params.market, desk_of(params))["days"][0]
+    assert day["dam_feasible"], day
+    assert day["undelivered_mwh"] < 1e-5
+    assert day["aux_rs"] > 0
+
+
 @pytest.mark.parametrize("terminal", ["value", "hard"])
 def test_a_backtest_with_hindsight_is_replayed_to_the_rupee(files, terminal):
     """Energy left at midnight counts as it does there, by the days before in the price file."""
@@ -318,7 +361,7 @@ def test_each_value_of_a_desk_changes_its_books_or_is_refused(files, tmp_path):
     own = [key for key in OTHER["market"] if key.partition(".")[0] in Costs.model_fields]
     idle = {"units.name"}  # a name is a name
     # of a given DAM schedule these are the same whatever its recourse does
-    idle |= {"fee_dam_rs_per_mwh in planned", "scheduling_rs_per_day in planned"}
+    idle |= {f"{key}_rs_per_{of} in planned" for key, of in CONSTANT}
     cases = [("bess", key, "") for key in OTHER["bess"]]
     cases += [("market", key, part) for key in own for part in ("booked", "planned")]
     for section, key, part in cases:
