@@ -282,11 +282,11 @@ def test_what_a_notebook_says_that_it_reads_is_all_it_needs(name, earlier, tmp_p
 def test_values_can_be_changed_in_place_and_all_cells_run_again(earlier, tmp_path):
     shutil.copytree(earlier, tmp_path / "run")
     path, space, planned = PATHS["05_two_stage_optimizer"], {}, []
-    changes = ("", "risk_aversion = 2.0; fan = 'original'", "terminal = 'hard'; midnight = 'own'")
+    changes = ("", "risk_aversion = 2.0; fan = 'original'", "terminal = 'free'")
     for changed in changes:
         first_cells(path, tmp_path / "run", "claims.show()", changed, space)
         planned.append(space["plan"].dam_mw)
-        assert f"{space['p'].risk.risk_aversion}" == ("2.0" if "2.0" in changed else "0.1")
+        assert f"{space['p'].risk.risk_aversion}" == ("2.0" if "2.0" in changed else "0.3")
     assert not any(np.allclose(planned[0], later) for later in planned[1:])
 
 

@@ -386,5 +386,7 @@ def test_the_quantile_models_are_kept_as_text_and_come_back_the_same(tmp_path):
         for m in (models, contents.load_intraday_quantiles(run, tuple(models)))
     )
     np.testing.assert_array_equal(one, two)
-    with pytest.raises(MissingArtefactError, match=r"intraday_q33\.txt is not there"):
+    with pytest.raises(
+        MissingArtefactError, match=r"intraday_q33\.txt, which 02_quantile_models writes, is not"
+    ):
         contents.load_intraday_quantiles(run, (0.33,))

@@ -88,7 +88,7 @@ def test_a_run_goes_on_from_where_it_failed(three: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("source", "code", "told"),
     [
-        ('folder.existing("coverage.json")', 4, "run 03_recalibration first"),
+        ('folder.existing("coverage.json")', 4, "which 03_recalibration writes, is not there"),
         (
             'from bessvpp.errors import *\nraise InfeasibleError("no plan\\nat all")',
             5,
