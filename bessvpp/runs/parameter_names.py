@@ -154,4 +154,4 @@ def value_in_words(value: Any, field: str = "") -> str:
     if isinstance(value, list | tuple):
         joint = "; " if any(isinstance(one, Mapping) for one in value) else ", "
         return joint.join(value_in_words(one) for one in value) or "none"
-    return str(value).replace("_", " ")
+    return str(value).replace("_", " ") or "none"
