@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from bessvpp.plots.style import COLOURS, LAKH, finished, new_figure
 from bessvpp.runs.names import policy_name
 
-KINDS = {"planned": "Planned, along the fan", "realised": "Realised on the days"}
+KINDS = {"planned": "Planned, as the gate could promise", "realised": "Realised on the days"}
 
 
 def policy_bars(policies: Mapping[str, Mapping[str, float]], synthetic: bool) -> Figure:
