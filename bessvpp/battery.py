@@ -88,7 +88,7 @@ def kept_mwh(bess: BessParams, e_mwh: np.ndarray, block_hours: float) -> np.ndar
 
 def limit_at_mw(lines: tuple[Line, ...], e_mwh: np.ndarray | float) -> np.ndarray:
     """Most power of a block that ends with an energy, any shape: the least of its lines [MW]."""
-    powers = [start + slope * np.asarray(e_mwh) for start, slope in lines]
+    powers = [np.maximum(start + slope * np.asarray(e_mwh), 0) for start, slope in lines]
     return np.minimum.reduce([np.full(np.shape(e_mwh), np.inf), *powers])
 
 

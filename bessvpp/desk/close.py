@@ -34,7 +34,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from bessvpp import battery, ledger
-from bessvpp.battery import share_by_power
+from bessvpp.battery import available_share, share_by_power
 from bessvpp.desk.handed import Handed
 from bessvpp.desk.promised import Promise, rules_of
 from bessvpp.errors import DataError, ParameterError
@@ -134,7 +134,8 @@ def close_day(promise: Promise, market: Market, params: Params, handed: Handed) 
             "in the RTM, which has no price there: correct the trades, or add the price"
         )
     schedule_mw = handed.dam_mw + handed.rtm_mw
-    followed = share_by_power(params.bess, schedule_mw)
+    available = available_share(params.bess, [promise.date], schedule_mw.size)
+    followed = share_by_power(params.bess, schedule_mw, available)
     run = np.where(np.isfinite(handed.run_mw).all(axis=0), handed.run_mw, followed)
     trades = (handed.dam_mw, handed.rtm_mw)
     as_scheduled = _booked(params.bess, params.market, promise, prices, trades, followed)
@@ -154,7 +155,8 @@ def _doubts(promise: Promise, bess: BessParams, run_mw: np.ndarray) -> list[str]
     """Whether a battery could have run what is booked, (U, T), from the energy of its plan."""
     if len(bess.units) > 1:  # how several share a schedule is not known
         return []
-    done = battery.follow(bess, run_mw, promise.e_start_mwh, promise.block_hours)
+    available = available_share(bess, [promise.date], run_mw.shape[1])
+    done = battery.follow(bess, run_mw, promise.e_start_mwh, promise.block_hours, available)
     missed = np.abs(done.undelivered_mw) * promise.block_hours
     for block in np.flatnonzero(missed > battery.FEASIBILITY_TOLERANCE_MWH)[:1]:
         minutes = round(60 * block * promise.block_hours)

@@ -63,7 +63,8 @@ def midnight_after(
     h = length / 60
     spent = h * (np.maximum(unit_mw, 0) * (1 - share)).sum(axis=1)
     left = battery.with_cycles_spent(bess, spent)
-    done = battery.follow(left, unit_mw * share, energy_mwh, h, first_block=first)
+    available = battery.available_share(bess, [np.datetime64(at.date())], n_blocks)
+    done = battery.follow(left, unit_mw * share, energy_mwh, h, available, first)
     undelivered = float(h * np.abs(done.undelivered_mw).sum())
     return Midnight(at, energy_mwh, position, done.energy_mwh[:, -1], undelivered)
 

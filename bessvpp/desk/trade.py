@@ -144,7 +144,8 @@ def _problem(
 ) -> Problem:
     """The day's problem, with V(e) as the gate of its DAM knew it."""
     rules = params.market
-    problem = replace(day_problem(params, market.block_hours, midnight_mwh), name=str(date))
+    problem = day_problem(params, market.block_hours, midnight_mwh).on(date)
+    problem = replace(problem, name=str(date))
     return with_energy_value(
         problem, week_mean(market.known_at(gate_time(date, rules.dam_gate), rules))
     )

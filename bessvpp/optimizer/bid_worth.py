@@ -114,15 +114,23 @@ def _scheduled_worth(
 def schedule_worth(problem: Problem, i: int, spread: np.ndarray, cost: float) -> list[Worth]:
     """(T) W after each block: what scheduled energy of a unit earns over the RTM from there on.
 
+    Its power counts whole where it tapers, which prices alone feel: what is bid keeps to the taper.
+
     Parameters
     ----------
     spread : (T,) expected DAM price less that of the RTM [Rs/MWh]
     cost : of a MWh traded in the DAM, hurdle included
     """
-    unit, h, limit = problem.bess.units[i], problem.block_hours, problem.bess.connection_limit_mw
+    unit, h, bess = problem.bess.units[i], problem.block_hours, problem.bess
     charge, discharge = (
-        np.minimum(power, limit) for power in battery.power_limits(unit, len(spread))
+        np.minimum(power, limit)
+        for power, limit in zip(
+            problem.power_limits(i, len(spread)),
+            (bess.import_limit_mw, bess.connection_limit_mw),
+            strict=True,
+        )
     )
+    lost = battery.lost_share(unit, h)
     worth, after = _end(problem, i, unit), []
     for t in range(len(spread) - 1, -1, -1):
         after.append(worth)
@@ -132,7 +140,7 @@ def schedule_worth(problem: Problem, i: int, spread: np.ndarray, cost: float) ->
             [(spread[t] + cost) / unit.eta_charge, (spread[t] - cost) * unit.eta_discharge]
         )
         # a spread below zero can turn the order, where burning energy would pay
-        worth = earlier(worth, np.minimum.accumulate(slopes)[None], lengths, stored)
+        worth = earlier(worth, np.minimum.accumulate(slopes)[None], lengths, stored, lost)
     return after[::-1]
 
 

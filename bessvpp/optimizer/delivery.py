@@ -24,6 +24,7 @@ from bessvpp.optimizer.structure import (
     available_of,
     limit_ends,
     limit_energies,
+    outside_of,
     set_starts,
     unit_paths,
 )
@@ -96,6 +97,7 @@ def _shape(problem: Problem, n_blocks: int) -> Shape:
         is_risk_averse=False,
         n_lines=(),
         available=available_of(problem),
+        outside=outside_of(problem, n_blocks),
     )
 
 

@@ -35,6 +35,8 @@ class Statement:
         charge_max, discharge_max = problem.power_limits(i, self.n_blocks)
         tag = f"{path}_{i}"
         blocks = range(self.n_blocks)
+        above, below = problem.outside(i, self.n_blocks)
+        charge_max, discharge_max = charge_max * ~above, discharge_max * ~below
         charge = [new_column(f"c_{tag}_{t}", 0, charge_max[t]) for t in blocks]
         discharge = [new_column(f"d_{tag}_{t}", 0, discharge_max[t]) for t in blocks]
         energy = [new_column(f"e_{tag}_{t}", unit.e_min_mwh, unit.e_max_mwh) for t in blocks]
@@ -59,11 +61,11 @@ class Statement:
             self.add(f"energy_{tag}_{t}", terms, "==", start)
             one_way = {charge[t]: unit.p_max_mw / unit.charge_max_mw, discharge[t]: 1}
             self.add(f"one_way_{tag}_{t}", one_way, "<=", unit.p_max_mw)
-            for way, flow, lines in (
-                ("c", charge, unit.charge_lines),
-                ("d", discharge, unit.discharge_lines),
+            for way, flow, lines, beyond in (
+                ("c", charge, unit.charge_lines, above),
+                ("d", discharge, unit.discharge_lines, below),
             ):
-                for k, (most, slope) in enumerate(lines):
+                for k, (most, slope) in enumerate(() if beyond[t] else lines):
                     terms = {flow[t]: 1, energy[t]: -slope}
                     self.add(f"taper_{way}_{tag}_{k}_{t}", terms, "<=", most)
         if daily and problem.schedule_end_mwh is not None:

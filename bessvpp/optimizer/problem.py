@@ -13,7 +13,7 @@ import numpy as np
 
 from bessvpp import battery
 from bessvpp.errors import ParameterError
-from bessvpp.params.bess import BessParams
+from bessvpp.params.bess import ROUNDING_MWH, BessParams
 from bessvpp.params.load import Params
 from bessvpp.params.market import Costs
 from bessvpp.params.study import CommitmentRule, MidnightRule, SolverName, TerminalRule
@@ -195,6 +195,17 @@ class Problem:
             return np.empty(0), np.empty(0)
         low, high = self.energy_limits
         return low[i], high[i]
+
+    def outside(self, i: int, n_blocks: int) -> tuple[np.ndarray, np.ndarray]:
+        """(T,) whether a tapered unit's energy may lie above, and below, its window after a block.
+
+        Its table ends there: above it does not charge, below it does not discharge.
+        """
+        unit, (low, high) = self.bess.units[i], self.unit_limits(i)
+        if not (unit.is_tapered and low.size):
+            return np.zeros(n_blocks, dtype=bool), np.zeros(n_blocks, dtype=bool)
+        room = 2 * ROUNDING_MWH
+        return high > unit.e_max_mwh + room, low < unit.e_min_mwh - room
 
     def end_limits(self, i: int) -> tuple[float, float]:
         """Least and most energy of a unit at the end of the day."""

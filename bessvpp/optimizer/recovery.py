@@ -15,6 +15,7 @@ import numpy as np
 import pulp
 
 from bessvpp import battery
+from bessvpp.battery import limit_at_mw
 from bessvpp.optimizer.paths import Statement, new_column, run_solver, solution
 from bessvpp.optimizer.problem import Problem
 from bessvpp.params.bess import ROUNDING_MWH, UnitParams
@@ -119,12 +120,17 @@ def _way_back(
 ) -> np.ndarray:
     """(T,) energy that a unit outside can have moved after each block, in whole steps."""
     unit, h = problem.bess.units[i], problem.block_hours
-    charge, discharge = battery.power_limits(unit, problem.blocks_per_day)
+    charge, discharge = problem.power_limits(i, problem.blocks_per_day)
     most, powers = (charge, [one.charge_max_mw for one in outside])
+    limit, edge = problem.bess.import_limit_mw, limit_at_mw(unit.charge_lines, unit.e_min_mwh)
     if side > 0:
         most, powers = (discharge, [one.p_max_mw for one in outside])
+        limit, edge = (
+            problem.bess.connection_limit_mw,
+            limit_at_mw(unit.discharge_lines, unit.e_max_mwh),
+        )
     own = unit.p_max_mw if side > 0 else unit.charge_max_mw
-    most = np.minimum(most, problem.bess.connection_limit_mw * own / sum(powers))
+    most = np.minimum(np.minimum(most, edge), limit * own / sum(powers))
     if step_mw:
         most = np.floor(most / step_mw + ROUNDING_MWH) * step_mw
     moved = h * np.cumsum(np.where(np.arange(most.size) < first, 0.0, most))
@@ -176,15 +182,15 @@ class Reach(Statement):
         self.targets = [unit.e_target_mwh for unit in units]
         paths = [self.unit_path(i, "reach") for i in range(len(units))]
         self.ends = [energy[-1] for _, _, energy in paths]
-        limit = problem.bess.connection_limit_mw
+        bess = problem.bess
         for t in range(self.n_blocks):
             flow: dict[pulp.LpVariable, float] = {}
             for charge, discharge, _ in paths:
                 flow |= {discharge[t]: 1, charge[t]: -1}
                 if t < start.block:
                     charge[t].upBound = discharge[t].upBound = 0
-            self.add(f"export_{t}", flow, "<=", limit)
-            self.add(f"import_{t}", flow, ">=", -limit)
+            self.add(f"export_{t}", flow, "<=", bess.connection_limit_mw)
+            self.add(f"import_{t}", flow, ">=", -bess.import_limit_mw)
         is_exact = problem.schedule_end_mwh is not None and problem.fixed_dam_mw is None
         missed = []
         for i, (end, target) in enumerate(zip(self.ends, self.targets, strict=True)):
@@ -221,7 +227,6 @@ def _met_at(problem: Problem, start: Start) -> list[str]:
     Units share the connection in their order.
     """
     units, n_blocks, h = problem.bess.units, problem.blocks_per_day, problem.block_hours
-    limits = [battery.power_limits(unit, n_blocks) for unit in units]
     energy = np.array(start.energy_mwh, dtype=float)
     met: list[str | None] = [None] * len(units)
     left = [_cycles_mwh(unit) for unit in units]
@@ -229,11 +234,17 @@ def _met_at(problem: Problem, start: Start) -> list[str]:
         day, t = divmod(step, n_blocks)
         if t == 0:
             left = [_cycles_mwh(unit) for unit in units]
-        spare = {1: problem.bess.connection_limit_mw, -1: problem.bess.connection_limit_mw}
+        if t == 0 or step == start.block:
+            today = problem.on(*(date + day for date in problem.dates))
+            limits = [today.power_limits(i, n_blocks) for i in range(len(units))]
+        spare = {1: problem.bess.import_limit_mw, -1: problem.bess.connection_limit_mw}
+        energy = problem.kept_mwh(energy)
         for i, unit in enumerate(units):
             missing = unit.e_target_mwh - energy[i]
             way = 1 if missing > 0 else -1
-            most = min(limits[i][0 if way > 0 else 1][t], spare[way])
+            side = 0 if way > 0 else 1
+            tapered = battery.tapered_mw(unit, energy[i], h)[side]
+            most = min(limits[i][side][t], float(tapered), spare[way])
             if way > 0:
                 moved = min(h * most * unit.eta_charge, missing)
                 spare[way] -= moved / unit.eta_charge / h

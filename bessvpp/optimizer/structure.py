@@ -83,6 +83,7 @@ class Shape:
     n_lines: tuple[int, ...]  # of each unit's energy value
     unbacked_max_mwh: float | None = None  # a day, of the DAM trade
     available: tuple[tuple[float, ...], ...] | None = None  # by unit and block; None: all
+    outside: tuple[tuple[tuple[bool, ...], ...], ...] = ()  # by unit, above and below, by block
 
     @property
     def blocks_per_day(self) -> int:
@@ -108,6 +109,7 @@ class Shape:
             tuple(value.slope_rs_per_mwh.size for value in values),
             problem.unbacked_max_mwh if problem.is_limited else None,
             available_of(problem),
+            outside_of(problem, prices.dam.shape[1]),
         )
 
 
@@ -115,6 +117,14 @@ def available_of(problem: Problem) -> tuple[tuple[float, ...], ...] | None:
     """What outages leave of each unit's power, so that it can be told apart by its values."""
     share = problem.available
     return None if share is None else tuple(map(tuple, share.tolist()))
+
+
+def outside_of(problem: Problem, n_blocks: int) -> tuple[tuple[tuple[bool, ...], ...], ...]:
+    """Where tapered units may be outside their windows; nothing where none may."""
+    found = np.array([problem.outside(i, n_blocks) for i in range(len(problem.bess.units))])
+    if not found.any():
+        return ()
+    return tuple(tuple(map(tuple, unit)) for unit in found.tolist())
 
 
 class Columns:
@@ -166,6 +176,9 @@ def unit_paths(shape: Shape, columns: Columns, rows: Rows, daily: bool) -> Paths
     )
     if shape.available is not None:
         charge_max, discharge_max = (most * shape.available for most in (charge_max, discharge_max))
+    inside = ~np.array(shape.outside, dtype=bool).reshape(-1, 2, n_blocks)
+    if shape.outside:
+        charge_max, discharge_max = charge_max * inside[:, 0], discharge_max * inside[:, 1]
     low, high = (
         np.array([[getattr(unit, name)] for unit in units]) for name in ("e_min_mwh", "e_max_mwh")
     )
@@ -189,9 +202,12 @@ def unit_paths(shape: Shape, columns: Columns, rows: Rows, daily: bool) -> Paths
         start_rows.append(chain[first])
         one_way = [(charge[i], unit.p_max_mw / unit.charge_max_mw), (discharge[i], 1.0)]
         rows.add(n_blocks, one_way, high=unit.p_max_mw)
-        for flow, lines in ((charge, unit.charge_lines), (discharge, unit.discharge_lines)):
+        tapers = (charge, unit.charge_lines), (discharge, unit.discharge_lines)
+        for way, (flow, lines) in enumerate(tapers):
+            at = inside[i, way] if shape.outside else slice(None)
             for most, slope in lines:
-                rows.add(n_blocks, [(flow[i], 1.0), (energy[i], -slope)], high=most)
+                terms = [(flow[i, at], 1.0), (energy[i, at], -slope)]
+                rows.add(flow[i, at].size, terms, high=most)
         if unit.max_cycles_per_day is not None:
             by_day = discharge[i].reshape(shape.n_days, -1)
             most = unit.max_cycles_per_day * unit.e_nameplate_mwh

@@ -91,3 +91,13 @@ def test_a_time_needs_an_energy_and_a_position_a_time(tmp_path):
     found = _midnight(now, run, date, 24, bess, energy)
     assert found.e_mwh[0] == pytest.approx(84 - 13.75 / UNIT.eta_discharge)
     assert _midnight(argparse.Namespace(at=None, position=None), run, date, 24, bess, None) is None
+
+
+def test_what_an_outage_of_today_takes_is_undelivered_by_hand():
+    outages = [{"start": "2024-05-09 17:30", "end": "2024-05-09 18:30", "power_share": 0.4}]
+    position = np.zeros((1, 24))
+    position[0, [18, 20]] = 50.0, 10.0  # of the first 20 MW are left
+    bess = make_params({"outages": outages}).bess
+    found = midnight_after(bess, position, np.array([100.0]), NOW, FILE)
+    assert found.e_mwh[0] == pytest.approx(100 - 30 / UNIT.eta_discharge)
+    assert found.undelivered_mwh == pytest.approx(30.0)

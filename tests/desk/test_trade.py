@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from other_values import write_params
-from small_cases import FIELDS, fleet, make_market, make_params, make_study, write_study
+from small_cases import FIELDS, REAL_UNIT, fleet, make_market, make_params, make_study, write_study
 
 from bessvpp import battery, ledger
 from bessvpp.__main__ import main
@@ -101,8 +101,18 @@ def assert_the_backtests_day(run, market, params, n_days: int) -> None:
         assert np.abs(day.rtm_mw).max() > 10
         if len(params.bess.units) > 1 and params.backtest.recourse == "expected":
             continue  # who runs what is the programme's choice: trades alone are the desk's
+        available = battery.available_share(params.bess, [date], market.n_blocks)
+        net_mw = day.discharge_mw - day.charge_mw
+        broken = battery.schedule_violations(
+            params.bess, net_mw, day.e_start_mwh, market.block_hours, available=available
+        )
+        assert broken.max() < 1e-5
         done = battery.follow(
-            params.bess, commitment.unit_mw + rtm_mw, day.e_start_mwh, market.block_hours
+            params.bess,
+            commitment.unit_mw + rtm_mw,
+            day.e_start_mwh,
+            market.block_hours,
+            available,
         )
         row = market.index_of(date)
         books = ledger.settle(
@@ -145,6 +155,17 @@ def test_so_is_a_day_of_96_blocks(quarters, recourse, terminal):
     study, run = quarters
     params = ruled(study.params, recourse=recourse, terminal=terminal)
     assert_the_backtests_day(run, study.market, params, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recourse", ["dynamic", "expected"])
+def test_so_is_a_day_with_all_that_a_battery_has(study, desk, recourse):
+    date = study.window.days[0]
+    outages = [{"start": f"{date} 18:10", "end": f"{date} 19:00", "power_share": 0.3}]
+    unit = REAL_UNIT | {"outages": outages}
+    bess = make_params(unit).bess
+    params = ruled(study.params.model_copy(update={"bess": bess}), recourse=recourse)
+    assert_the_backtests_day(desk, study.market, ruled(params, terminal="value"), 1)
 
 
 @pytest.mark.slow
@@ -254,6 +275,17 @@ def test_a_measured_energy_counts_on_expected_prices_too(study, desk):
     assert low.session.energy_mwh[0, 13] == pytest.approx(24.0)
     assert low.session.energy_mwh.min() >= 20 - 1e-6
     assert not np.allclose(low.session.rtm_mw, base.session.rtm_mw)
+
+
+@pytest.mark.parametrize("recourse", ["dynamic", "expected"])
+def test_what_was_lost_before_an_energy_was_measured_is_not_lost_again(study, desk, recourse):
+    bess = make_params({"self_discharge_per_hour": 0.01}).bess
+    params = ruled(study.params.model_copy(update={"bess": bess}), recourse=recourse)
+    for measured in (61.5, 180.0):
+        gate = gate_of(study.splits.test[3], 14, 24)
+        given = desk, study.market, params, gate, np.zeros((1, 24)), np.zeros((1, 24))
+        session = trade_session(*given, energy_mwh=np.array([measured])).session
+        assert session.energy_mwh[0, 13] == pytest.approx(measured, abs=1e-4)
 
 
 def test_what_is_not_given_is_said(study, desk):

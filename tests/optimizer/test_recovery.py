@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_cases import day_shape, fleet, make_params, make_problem, price_scenarios
+from small_cases import (
+    DAY,
+    REAL_UNIT,
+    day_shape,
+    fleet,
+    make_params,
+    make_problem,
+    price_scenarios,
+)
 
 from bessvpp import battery
 from bessvpp.errors import InfeasibleError
@@ -180,3 +188,38 @@ def test_a_schedule_that_must_end_at_its_target_may_miss_it_from_above():
     assert path[-1] == pytest.approx(170 - 50 / ETA_OUT, abs=1e-3)
     assert f"{70 - 50 / ETA_OUT:.2f} above" in note
     assert "from 19:00 on, the day after" in note
+
+
+@pytest.mark.parametrize("n_blocks", [24, 96])
+@pytest.mark.parametrize("energy", [14.0, 100.0, 190.0])
+def test_outside_with_all_that_a_battery_has_the_plan_keeps_every_rule(energy, n_blocks):
+    params = make_params(REAL_UNIT, terminal="free", midnight="plan")
+    strict = starting(params, energy, n_blocks)
+    problem, notes = accommodated(strict, Start(strict.e_start_mwh), 0.1)
+    assert len(notes) == (energy != 100.0)
+    fan, plans = price_scenarios(2, n_blocks, seed=3), []
+    for solver in ("engine", "highs"):
+        plans.append(plan_day(replace(problem, solver=solver), fan, Risk(0.3, 0.4)))
+    assert plans[0].objective_rs == pytest.approx(plans[1].objective_rs, rel=1e-6)
+    unit_mw = round_to_steps(problem, plans[0].unit_dam_mw, 0.1)
+    broken = battery.schedule_violations(
+        params.bess,
+        unit_mw,
+        problem.e_start_mwh,
+        problem.block_hours,
+        available=problem.available,
+        energy_limits=problem.energy_limits,
+    )
+    assert broken.max() < 1e-5
+    assert np.abs(problem.follow(unit_mw).undelivered_mw).max() < 1e-5
+
+
+def test_the_way_back_waits_for_the_end_of_an_outage_by_hand():
+    outages = [{"start": f"{DAY} 00:00", "end": f"{DAY} 02:00"}]
+    strict = starting(make_params(WEAK | {"outages": outages}, terminal="free"), 183.0)
+    problem, (note,) = accommodated(strict, Start(strict.e_start_mwh))
+    # 5 MW take 5.43 MWh out in the first hour with power
+    assert "back by 03:00" in note
+    assert problem.energy_limits[1][0, :4].tolist() == [183.0, 183.0, 180.0, 180.0]
+    plan = plan_day(problem, price_scenarios(2))
+    assert np.abs(plan.dam_mw[:2]).max() == 0
