@@ -66,8 +66,9 @@ def seeded_file(seed: int, n_days: int = 200) -> Path:
     prices = {"dam_mcp": market.dam_mcp.ravel(), "rtm_mcp": market.rtm_mcp.ravel()}
     path = OUTPUTS / "rules" / f"seed_{seed}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame = pd.DataFrame({"delivery_start": pd.DatetimeIndex(starts.ravel()), **prices})
-    frame.round(2).to_csv(path, index=False)
+    frame = pd.DataFrame(prices).round(2)
+    frame.insert(0, "delivery_start", starts.ravel())
+    frame.to_csv(path, index=False)
     return path
 
 
