@@ -151,7 +151,7 @@ def with_fan(
     return replace(window, fans={fan: days})
 
 
-def with_rules(window: Window, **changes: str) -> Window:
+def with_rules(window: Window, **changes: str | float | None) -> Window:
     return _with_section(window, "backtest", changes)
 
 

@@ -49,7 +49,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "correlation_matrix",
         ],
         "dispatch": ["commitment", "day_ahead", "recourse_and_energy", "profit_distribution"],
-        "backtest": ["traded_day", "waterfall", "staircase", "worth_of_ideas", "closed_days"],
+        "backtest": [
+            "traded_day",
+            "waterfall",
+            "staircase",
+            "worth_of_ideas",
+            "closed_days",
+            "net_by_limit",
+        ],
         "results": [
             "policy_bars",
             "gain_over_nothing",

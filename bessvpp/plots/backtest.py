@@ -223,3 +223,34 @@ def closed_days(journal: pd.DataFrame, synthetic: bool) -> Figure:
         f"price, volume, forecast and deviation, {values[0]:,.2f} to {ends[-1]:,.2f} lakh Rs."
     )
     return finished(figure, synthetic, says)
+
+
+def net_by_limit(limits: pd.DataFrame, synthetic: bool) -> Figure:
+    """Net of all days over a limit on DAM trade that is not run: its dispatch and its position.
+
+    Parameters
+    ----------
+    limits : as of ``backtest.unbacked.net_by_limit``
+    """
+    figure, axes = new_figure(1, 1, 0.9 + 0.42 * len(limits))
+    axis, places = axes[0, 0], np.arange(len(limits))
+    own, rest = (limits[f"{name}_rs"] / LAKH for name in ("dispatch", "position"))
+    axis.barh(places, own, color=COLOURS["original"], height=0.6, label="dispatch")
+    axis.barh(places, rest, left=own, color=COLOURS["dam"], height=0.6, label="position")
+    for place, net in zip(places, limits["net_rs"] / LAKH, strict=True):
+        axis.annotate(
+            f"{net:,.1f}", (net, place), xytext=(4, 0), textcoords="offset points", va="center"
+        )
+    names = ["no limit" if np.isnan(x) else f"{x:,.0f} MWh" for x in limits["limit_mwh_per_day"]]
+    axis.set_yticks(places, names)
+    axis.invert_yaxis()
+    axis.margins(x=0.12)
+    axis.set_title("Net, by how much may be traded a day without being run")
+    axis.set_xlabel("lakh Rs")
+    axis.grid(axis="y", visible=False)
+    axis.legend(ncols=2, loc="upper left", bbox_to_anchor=(0, -0.25))
+    says = (
+        "Net of all days in lakh Rs, split into the battery's own dispatch and a position between "
+        "the markets, for several limits on what is sold or bought in the DAM without being run."
+    )
+    return finished(figure, synthetic, says)
