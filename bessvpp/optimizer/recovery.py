@@ -71,6 +71,22 @@ def aiming_at(problem: Problem, ends_mwh: np.ndarray) -> Problem:
     return replace(moved, schedule_end_mwh=moved.e_end_min_mwh)
 
 
+def at_rest(problem: Problem, start: Start) -> Problem:
+    """The day from the energies that self-discharge, at rest, takes down to those of a start."""
+    units, n_done = problem.bess.units, start.block
+    lost = np.array([battery.lost_share(unit, problem.block_hours) for unit in units])
+    kept = (1 - lost) ** n_done
+    if (kept == 1).all():
+        return replace(problem, e_start_mwh=start.energy_mwh)
+    e_min = np.array([unit.e_min_mwh for unit in units])
+    before = e_min + (start.energy_mwh - e_min) / kept
+    limits, _ = window_limits(problem, Start(e_min))
+    low, high = (of.copy() for of in problem.energy_limits or limits)
+    low[:, :n_done] = np.minimum(low[:, :n_done], before[:, None])
+    high[:, :n_done] = np.maximum(high[:, :n_done], before[:, None])
+    return replace(problem, e_start_mwh=before, energy_limits=(low, high))
+
+
 # ---------------------------------------------------------------------- the window
 
 
@@ -172,8 +188,7 @@ class Reach(Statement):
     def __init__(self, problem: Problem, start: Start) -> None:
         units = problem.bess.units
         free = replace(
-            problem,
-            e_start_mwh=start.energy_mwh,
+            at_rest(problem, start),
             terminal="free",
             past=None,
             name=f"{problem.called}, reach of the target",

@@ -15,7 +15,7 @@ from bessvpp import battery
 from bessvpp.errors import InfeasibleError
 from bessvpp.optimizer.dynamic import EnergyTable, energy_table
 from bessvpp.optimizer.problem import Past, Problem
-from bessvpp.optimizer.recovery import Start, accommodated, window_limits
+from bessvpp.optimizer.recovery import Start, accommodated, at_rest, window_limits
 from bessvpp.optimizer.stored_energy import UnitDay, unit_days
 from bessvpp.optimizer.surprise import SurpriseLaw, sure_law
 from bessvpp.params.bess import ROUNDING_MWH
@@ -231,28 +231,12 @@ def _day_until(
     is_open = np.arange(len(dam_mw)) >= at
     run_mw = unit_dam_mw[:, :at] + traded[:, :at]
     spent = problem.block_hours * np.maximum(run_mw, 0).sum(axis=1)
-    anew = _at_rest(problem, done.measured_mwh, at)
+    anew = at_rest(problem, Start(done.measured_mwh, at))
     anew = replace(anew, bess=battery.with_cycles_spent(problem.bess, spent))
     day = SureSessions(anew, view.dam, dam_mw * is_open)
     idle = np.zeros((len(unit_dam_mw), at))
     day.past = Past(rtm_mw * is_open[: len(rtm_mw)], idle, idle)
     return day
-
-
-def _at_rest(problem: Problem, e_mwh: np.ndarray, n_blocks: int) -> Problem:
-    """The day from what self-discharge in the first n blocks, at rest, leaves as an energy (U,)."""
-    units, h = problem.bess.units, problem.block_hours
-    kept = np.array([(1 - battery.lost_share(unit, h)) ** n_blocks for unit in units])
-    if (kept == 1).all():
-        return replace(problem, e_start_mwh=e_mwh)
-    low, high = (
-        np.array([[getattr(unit, name)] * problem.blocks_per_day for unit in units])
-        for name in ("e_min_mwh", "e_max_mwh")
-    )
-    start = low[:, 0] + (e_mwh - low[:, 0]) / kept
-    low[:, :n_blocks] = np.minimum(low[:, :n_blocks], start[:, None])
-    high[:, :n_blocks] = np.maximum(high[:, :n_blocks], start[:, None])
-    return replace(problem, e_start_mwh=start, energy_limits=(low, high))
 
 
 def _energy_until(

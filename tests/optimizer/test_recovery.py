@@ -223,3 +223,19 @@ def test_the_way_back_waits_for_the_end_of_an_outage_by_hand():
     assert problem.energy_limits[1][0, :4].tolist() == [183.0, 183.0, 180.0, 180.0]
     plan = plan_day(problem, price_scenarios(2))
     assert np.abs(plan.dam_mw[:2]).max() == 0
+
+
+def test_what_was_lost_before_the_start_is_not_lost_again():
+    """From 101.5 MWh at 20:00 four hours at 0.1 % leave 101.17: more than the target."""
+    lossy = {
+        "self_discharge_per_hour": 0.001,
+        "charge_windows": [{"start": "10:00", "end": "15:00"}],
+    }
+    problem = replace(starting(make_params(lossy), 100.0), fixed_dam_mw=np.zeros(24))
+    found, notes = accommodated(problem, Start(np.array([101.5]), 20))
+    assert found is problem
+    assert notes == ()
+    found, (note,) = accommodated(problem, Start(np.array([100.2]), 20))
+    left = 20 + 80.2 * 0.999**4
+    assert found.bess.units[0].e_target_mwh == pytest.approx(left, abs=1e-5)
+    assert f"as near as {left:.2f} MWh" in note
