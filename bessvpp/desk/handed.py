@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bessvpp.battery import kept_mwh
 from bessvpp.desk.promised import Promise
 from bessvpp.desk.records import read_records
 from bessvpp.errors import DataError
@@ -99,6 +100,11 @@ def _traded(promise: Promise, bess: BessParams, path: Path) -> tuple[np.ndarray,
             raise DataError(
                 f"{path}: a row of {promise.date} has no power: write 0, or drop the row"
             )
+        if n_blocks > 24 and records.is_hourly(promise.date):
+            raise DataError(
+                f"{path}: {promise.date} is in hours and its plan in quarters of an hour: give "
+                "each quarter"
+            )
         if records.has(promise.date):
             return mw, []
     return np.zeros(n_blocks), [f"{path} has no trade of {promise.date}: none are booked."]
@@ -109,7 +115,8 @@ def _measured(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(U, T) power as it was measured, or as measured energies tell it, and (U,) energy at the end.
 
-    Between two energies the battery has charged or discharged with its efficiency.
+    Between two energies the battery has lost its self-discharge, and then charged or discharged
+    with its efficiency.
     """
     date, n_blocks = promise.date, len(promise.dam_mw)
     names = [unit.name for unit in bess.units]
@@ -125,7 +132,8 @@ def _measured(
         return np.stack([records.of_day(n, day, n_blocks, is_state=True) for n in energies])
 
     ends = stored(date)
-    taken = -np.diff(ends, axis=1, prepend=stored(date - 1)[:, -1:]) / promise.block_hours
+    before = np.hstack([stored(date - 1)[:, -1:], ends[:, :-1]])
+    taken = (kept_mwh(bess, before.T, promise.block_hours).T - ends) / promise.block_hours
     eta_in, eta_out = (
         np.array([[getattr(unit, key)] for unit in bess.units])
         for key in ("eta_charge", "eta_discharge")

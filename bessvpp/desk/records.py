@@ -47,6 +47,13 @@ class BlockRecords:
         parts = grid.reshape(n_blocks, per_block)
         return parts[:, -1] if is_state else parts.mean(axis=1)
 
+    def is_hourly(self, date: np.datetime64) -> bool:
+        """Whether the rows of this day are its 24 hours."""
+        minute = self.starts - int(date.astype("M8[m]").astype(int))
+        return np.array_equal(
+            minute[(minute >= 0) & (minute < MINUTES_PER_DAY)], np.arange(0, MINUTES_PER_DAY, 60)
+        )
+
     def has(self, date: np.datetime64) -> bool:
         """Whether any row is of this day."""
         days = self.starts.astype("M8[m]").astype("M8[D]")

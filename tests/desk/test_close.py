@@ -279,6 +279,26 @@ def test_stored_energies_tell_what_was_run(tmp_path):
     assert "Not measured: 1 of 24 blocks" in found.notes[-1]
 
 
+def test_what_an_idle_battery_loses_is_nothing_that_it_ran(tmp_path):
+    """80 MWh above the least lose 1 % in the hour; 9.6 MWh put in on top are 10 MW bought."""
+    bess = make_params({"self_discharge_per_hour": 0.01}).bess
+    stored = 20 + 80 * 0.99 ** np.arange(1, 25)
+    stored[NOON:] += 9.6 * 0.99 ** np.arange(24 - NOON)
+    meter = tmp_path / "meter.csv"
+    write_csv(meter, "energy_mwh", {f"{DAY - 1} 23:00": 100.0} | hours(stored))
+    found = read_handed(by_hand(), bess, measured=meter)
+    np.testing.assert_allclose(found.run_mw[0], blocks((NOON, -10)), atol=1e-9)
+
+
+def test_hours_of_trades_are_no_quarters(tmp_path):
+    promise = replace(by_hand(), dam_mw=np.repeat(by_hand().dam_mw, 4))
+    path = write_csv(tmp_path / "trades.csv", "rtm_mw", hours(blocks((EVENING, 3))))
+    with pytest.raises(DataError, match=f"{DAY} is in hours .* give each quarter"):
+        read_handed(promise, PARAMS.bess, trades=path)
+    write_csv(path, "rtm_mw", {f"{DAY} 19:00": 3})
+    assert read_handed(promise, PARAMS.bess, trades=path).rtm_mw.sum() == 3
+
+
 def test_each_unit_has_a_column_of_its_own(tmp_path):
     bess, meter = fleet().bess, tmp_path / "meter.csv"
     rows = [f"{DAY} {hour:02d}:00,{hour},{-hour}" for hour in range(24)]
