@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bessvpp.battery import share_by_power
+from bessvpp.battery import available_share, share_by_power
 from bessvpp.desk.bids import BID_BLOCKS, SHEET_COLUMNS
 from bessvpp.desk.records import read_records
 from bessvpp.errors import DataError, MissingArtefactError
@@ -20,7 +20,8 @@ def read_position(path: Path, date: np.datetime64, n_blocks: int, bess: BessPara
 
     A CSV of ``delivery_start`` and ``dam_mw``, with or without ``rtm_mw``, or of a column
     ``<unit>_mw`` for each unit as ``plan`` writes it, or a bid sheet taken as it was bid. A plant's
-    position is shared over its units by their power. Quarters are averaged where blocks are hours.
+    position is shared over its units by the power that outages leave them. Quarters are averaged
+    where blocks are hours.
 
     Raises
     ------
@@ -28,7 +29,7 @@ def read_position(path: Path, date: np.datetime64, n_blocks: int, bess: BessPara
         naming the file, the place in it, what is wrong and what to do.
     """
     if _is_sheet(path):
-        return share_by_power(bess, _of_sheet(path, date, n_blocks))
+        return _shared(bess, _of_sheet(path, date, n_blocks), date)
     units = [f"{unit.name}_mw" for unit in bess.units]
     choices = [("dam_mw", "rtm_mw"), ("dam_mw",), units]
     records = read_records(path, choices, date)
@@ -39,7 +40,7 @@ def read_position(path: Path, date: np.datetime64, n_blocks: int, bess: BessPara
             "the day, 0 where nothing was sold"
         )
     mw = np.array(found) if list(records.columns) == units else np.sum(found, axis=0)
-    return mw if mw.ndim == 2 else share_by_power(bess, mw)
+    return mw if mw.ndim == 2 else _shared(bess, mw, date)
 
 
 def schedule_of_plan(run: RunFolder, date: np.datetime64) -> Path:
@@ -82,7 +83,12 @@ def read_trades(path: Path, date: np.datetime64, n_blocks: int, bess: BessParams
             f"{path}: {date} has only some of the quarters from {_clock(block, n_blocks)} on: "
             "blocks are hours here, so give all four, 0 where nothing was traded"
         )
-    return found if len(found) == len(units) else share_by_power(bess, found[0])
+    return found if len(found) == len(units) else _shared(bess, found[0], date)
+
+
+def _shared(bess: BessParams, mw: np.ndarray, date: np.datetime64) -> np.ndarray:
+    """(U, T) a plant's power (T,) on a day by unit."""
+    return share_by_power(bess, mw, available_share(bess, [date], mw.size))
 
 
 def _is_sheet(path: Path) -> bool:

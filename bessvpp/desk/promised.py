@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bessvpp.battery import share_by_power
+from bessvpp.battery import available_share, share_by_power
 from bessvpp.desk.plan import DayAheadPlan
 from bessvpp.errors import MissingArtefactError
 from bessvpp.ledger import LEDGER_COLUMNS
@@ -48,7 +48,8 @@ def promise_of(planned: DayAheadPlan, params: Params) -> Promise:
     weights, done = planned.scenarios.weights, planned.causal
     unit_mw = planned.unit_mw
     if unit_mw is None:
-        unit_mw = share_by_power(params.bess, planned.bid_mw)
+        available = available_share(params.bess, [planned.date], planned.bid_mw.size)
+        unit_mw = share_by_power(params.bess, planned.bid_mw, available)
     return Promise(
         date=planned.date,
         fan=planned.fan,

@@ -182,6 +182,12 @@ def _done(
             f"No trades are given for {lacking} of the {view.n_known} blocks whose outcome is "
             "known: none are counted there."
         )
+    ahead = int((np.nan_to_num(trades_mw[:, view.first :]) != 0).any(axis=0).sum())
+    if ahead:
+        notes.append(
+            f"Trades are given for {ahead} blocks from the session on, which nobody has made at "
+            "this gate: they are left out."
+        )
     open_mw = np.zeros((shape[0], view.first - view.n_known, shape[1]))
     for place, t in enumerate(range(view.n_known, view.first)):
         bid = trades_mw[:, [t]] if given[t] else _earlier_bids(run, date, view, t, shape)

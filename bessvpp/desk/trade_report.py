@@ -68,7 +68,7 @@ def describe_session(trade: SessionTrade, market: Market, params: Params) -> str
         f"{trade.gate:%H:%M} on {trade.gate:%Y-%m-%d}, {source}.",
         f"Terminal rule {params.backtest.terminal}, {trade.recourse} recourse, hurdle of Rs "
         f"{rules.hurdle_rtm_rs_per_mwh:g}/MWh in the RTM.",
-        describe_battery(params.bess),
+        describe_battery(params.bess, trade.date),
         "",
         f"Outcomes known to {trade.clock(view.n_known)}. Energy there, then at the session's "
         f"start, its end and midnight: {_energies(trade)} MWh.",

@@ -10,7 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from other_values import write_params
-from small_cases import FIELDS, REAL_UNIT, fleet, make_market, make_params, make_study, write_study
+from small_cases import (
+    FIELDS,
+    REAL_UNIT,
+    SECOND_UNIT,
+    UNIT,
+    fleet,
+    make_market,
+    make_params,
+    make_study,
+    write_study,
+)
 
 from bessvpp import battery, ledger
 from bessvpp.__main__ import main
@@ -293,7 +303,12 @@ def test_what_is_not_given_is_said(study, desk):
     assert "No trades are given for 13 of the 13 blocks" in silent
     assert "No bids are known for block 14 of 24" in silent
     trades = np.zeros((1, 24))
-    assert "No trades" not in " ".join(at_two(study, desk, trades_mw=trades).notes)
+    told = " ".join(at_two(study, desk, trades_mw=trades).notes)
+    assert "No trades" not in told
+    assert "left out" not in told
+    trades[0, 13:16] = 5.0  # 13:00 is bid at an earlier gate, the hours from 14:00 on at none yet
+    told = " ".join(at_two(study, desk, trades_mw=trades).notes)
+    assert "Trades are given for 2 blocks from the session on" in told
 
 
 def test_energy_before_the_day_begins_is_that_of_midnight(study, desk):
@@ -490,6 +505,12 @@ def test_a_position_is_read_in_hours_and_quarters(tmp_path):
     path.write_text(rows(range(24)), encoding="utf-8")
     found = read_position(path, DAY, 24, two)
     np.testing.assert_allclose(found.sum(axis=0), np.arange(24))
+    # what a plant sold while one of its units is out is the other's to deliver
+    out = UNIT | {"outages": [{"start": f"{DAY} 18:00", "end": f"{DAY} 19:00"}]}
+    one_out = fleet(units=[out, SECOND_UNIT]).bess
+    found = read_position(path, DAY, 24, one_out)
+    np.testing.assert_allclose(found[:, 18], [0, 18])
+    np.testing.assert_allclose(found[:, 17], [17 * 5 / 7, 17 * 2 / 7])
 
 
 def test_a_position_that_lacks_blocks_is_refused_with_the_first_one(tmp_path):
