@@ -88,8 +88,9 @@ def read_own_quantiles(path: Path, rules: MarketParams, levels: tuple[float, ...
             f"{values[at, k + 1]:g} lies below {wanted[k]} with {values[at, k]:g}: a higher level "
             "is never a lower price; sort the levels of each row",
         )
-    rows.refuse_rs_per_kwh(values[:, levels.index(0.5)])
-    key = rows.keys("market")
+    key, medians = rows.keys("market"), values[:, levels.index(0.5)]
+    for k in range(len(MARKETS)):
+        rows.refuse_rs_per_kwh(np.where(key == k, medians, 0.0))
     order, days = rows.whole_days(key, [name.upper() for name in MARKETS], len(MARKETS))
     shape = (len(days), len(MARKETS), rows.n_blocks)
     by_market = values[order].reshape(*shape, len(levels))
@@ -121,7 +122,8 @@ def read_own_paths(path: Path, rules: MarketParams) -> OwnPaths:
     """
     rows = _Rows.of(path, rules, ("scenario", *MARKETS), (), None)
     dam, rtm = (rows.prices(name, rules) for name in MARKETS)
-    rows.refuse_rs_per_kwh(dam)
+    for prices in (dam, rtm):
+        rows.refuse_rs_per_kwh(prices)
     names, key = np.unique(rows.keys("scenario"), return_inverse=True)
     titles = [f"scenario {name}" for name in names]
     _, place = np.unique(rows.days, return_inverse=True)
@@ -214,12 +216,12 @@ class _Rows:
         return values
 
     def refuse_rs_per_kwh(self, values: np.ndarray) -> None:
-        """Days whose median price is too low to be in Rs/MWh; the first is named."""
+        """Days whose median price, zeros apart, is too low for Rs/MWh; the first is named."""
         for day in np.unique(self.days[(values > 0) & (values < RS_PER_KWH)]):
             of_day = self.days == day
             median = np.median(values[of_day & (values > 0)])
             if median < RS_PER_KWH:
-                row = self.body.numbers[int(np.argmax(of_day))]
+                row = self.body.numbers[int(np.argmax(of_day & (values > 0)))]
                 refuse(
                     f"{self.body.source}, row {row}",
                     f"has a median price of {median:g} on {day}, so prices seem to be in Rs/kWh",

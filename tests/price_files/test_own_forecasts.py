@@ -70,6 +70,18 @@ def test_prices_are_on_the_tick_and_within_floor_and_cap(tmp_path):
     assert own.values["dam"][0, 0].tolist() == [0.0, 1234.57, 10_000.0]
 
 
+def test_one_market_in_rs_per_kwh_is_refused(tmp_path):
+    frame = quantile_frame()
+    real_time = frame["market"] == "rtm"
+    frame.loc[real_time, ["q10", "q50", "q90"]] /= 1000
+    with pytest.raises(DataError, match=r"row 3 has .*1\.74 on 2024-03-01.*Rs/kWh"):
+        read_own_quantiles(write(tmp_path, frame), RULES, LEVELS)
+    paths = path_frame()
+    paths["rtm"] /= 1000
+    with pytest.raises(DataError, match="Rs/kWh"):
+        read_own_paths(write(tmp_path, paths), RULES)
+
+
 def test_chances_of_cap_and_floor_are_taken_along(tmp_path):
     frame = quantile_frame().assign(p_cap=0.25, p_floor=np.nan, split="test")
     own = read_own_quantiles(write(tmp_path, frame), RULES, LEVELS)
