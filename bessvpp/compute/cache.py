@@ -24,7 +24,7 @@ from bessvpp.files import PACKAGE, atomic_file
 FORMAT = 1
 _DIGEST_BYTES = 32
 _DECIDING_ROOMS = (
-    *("battery", "ledger", "price_tick", "prices", "risk"),
+    *("battery", "ledger", "price_tick", "prices", "risk", "params", "market"),
     *("optimizer", "settlement", "backtest"),
 )
 _DECIDING_PACKAGES = ("highspy", "pulp", "numpy", "scipy", "numba")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from bessvpp.backtest.policies import TwoStage, plan_lambdas
 from bessvpp.backtest.simulate import commit_chain
 from bessvpp.compute import cache as cache_module
 from bessvpp.compute.cache import NO_CACHE, Cache, fingerprint
+from bessvpp.files import PACKAGE
 
 PLAN = {"unit_mw": np.arange(6.0).reshape(2, 3), "profit_rs": np.array([1.5, -2.0])}
 
@@ -90,6 +92,15 @@ def test_other_code_finds_nothing_of_this(tmp_path, monkeypatch):
     counted(cache, "a")
     monkeypatch.setattr(cache_module, "code_hash", lambda: "another version")
     assert counted(cache, "a")[1] == 1
+
+
+@pytest.mark.parametrize("room", ["optimizer", "battery", "ledger"])
+def test_all_that_a_programme_is_computed_with_decides_on_its_name(room):
+    place = PACKAGE / room
+    files = list(place.rglob("*.py")) or [place.with_suffix(".py")]
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    imported = {name for text in texts for name in re.findall(r"from bessvpp\.(\w+)", text)}
+    assert imported - {"errors"} <= set(cache_module._DECIDING_ROOMS)
 
 
 def test_every_input_of_a_plan_is_part_of_its_name(tmp_path):
