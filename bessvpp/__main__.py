@@ -401,8 +401,9 @@ def add_close(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--measured",
         metavar="CSV",
-        help="delivery_start and physical_mw, net power, or energy_mwh, stored at the end of a "
-        "block; of several units NAME_mw or NAME_mwh each (default: not measured, and said so)",
+        help="delivery_start and physical_mw, net power without the auxiliary load, or energy_mwh, "
+        "stored at the end of a block; of several units NAME_mw or NAME_mwh each "
+        "(default: not measured, and said so)",
     )
     parser.add_argument("--params", metavar="DIR", help="parameter files that the plan was given")
     parser.add_argument(

@@ -41,9 +41,10 @@ def read_handed(
         or of each unit's ``<name>_mw``; by default as it was bid
     trades : CSV of ``delivery_start, rtm_mw``, a row a block traded, or of each unit's
         ``<name>_mw``; by default there were none
-    measured : CSV of ``delivery_start, physical_mw``, net power at the grid side, or of
-        ``energy_mwh``, stored at the end of a block, with the last block of the day before;
-        of several units a column each, ``<name>_mw`` or ``<name>_mwh``
+    measured : CSV of ``delivery_start, physical_mw``, net power at the grid side without
+        the auxiliary load, which is booked by itself, or of ``energy_mwh``, stored at the end of
+        a block, with the last block of the day before; of several units a column each,
+        ``<name>_mw`` or ``<name>_mwh``
 
     Raises
     ------
