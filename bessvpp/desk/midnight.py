@@ -64,6 +64,8 @@ def midnight_after(
     spent = h * (np.maximum(unit_mw, 0) * (1 - share)).sum(axis=1)
     left = battery.with_cycles_spent(bess, spent)
     available = battery.available_share(bess, [np.datetime64(at.date())], n_blocks)
+    available = np.ones(unit_mw.shape) if available is None else available
+    available[:, first] *= share[first]
     done = battery.follow(left, unit_mw * share, energy_mwh, h, available, first)
     undelivered = float(h * np.abs(done.undelivered_mw).sum())
     return Midnight(at, energy_mwh, position, done.energy_mwh[:, -1], undelivered)

@@ -199,6 +199,15 @@ def test_a_block_without_a_real_time_price_counts_its_day_ahead_price():
         close_day(by_hand(), market(rtm=rtm), PARAMS, given)
 
 
+def test_without_a_real_time_price_prices_and_volumes_are_those_of_the_day_ahead_market():
+    rtm = market().rtm_mcp.copy()
+    rtm[2, EVENING] = np.nan
+    given = handed(rtm_mw=np.zeros(24))
+    parts = close_day(by_hand(), market(rtm=rtm), PARAMS, given).parts
+    assert parts.price_rs == pytest.approx(10 * 200 + 10 * 500 + 2 * 1500)  # 9,500 against 8,000
+    assert parts.volume_rs == pytest.approx(20 * 2)  # the fee alone
+
+
 # ------------------------------------------------------------------------------ what is known
 
 
@@ -217,6 +226,28 @@ def test_what_was_not_measured_is_said_and_not_guessed(tmp_path):
     kept = json.loads((tmp_path / "bids" / f"close_{DAY}.json").read_text())
     assert kept["end_mwh"] is None
     assert set(kept["by_block"]["physical_mw"]) == {None}
+
+
+def test_units_follow_a_schedule_where_not_all_are_measured_and_as_outages_leave_them():
+    """11 MW in the evening by 50 and 20 MW; with the smaller one out, the larger runs all."""
+    hour = [{"start": f"{DAY} {EVENING}:00", "end": f"{DAY} {EVENING + 1}:00"}]
+    run = np.zeros((2, 24))
+    run[:, EVENING] = 1.0, np.nan
+    given = replace(handed(), run_mw=run, e_end_mwh=np.full(2, np.nan))
+    for outages, wear in (([], 11 * (5 * 310 + 2 * 90) / 7), (hour, 11 * 310)):
+        params = make_params(units=[UNIT, SECOND_UNIT | {"outages": outages}])
+        promise = replace(by_hand(), rules=rules_of(params))
+        found = close_day(promise, market(), params, given)
+        assert float(found.books.wear_rs) == pytest.approx(wear)
+
+
+def test_what_an_outage_did_not_let_run_is_told():
+    """11 MW booked where a tenth of 50 MW is left."""
+    cut = {"start": f"{DAY} {EVENING}:00", "end": f"{DAY} {EVENING + 1}:00", "power_share": 0.1}
+    params = make_params({"outages": [cut]}, dsm_share_of_flow=0.0)
+    promise = replace(by_hand(), rules=rules_of(params))
+    (told,) = close_day(promise, market(), params, handed()).notes
+    assert "could not have run what is booked at 19:00" in told
 
 
 def test_what_no_battery_could_have_run_is_told():

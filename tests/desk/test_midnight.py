@@ -62,6 +62,34 @@ def test_cycles_that_the_morning_spent_are_gone():
     assert found.e_mwh[0] == pytest.approx(150 - left / UNIT.eta_discharge)
 
 
+def test_cycles_of_the_running_block_are_those_of_its_part_that_is_over():
+    """Of 100 MWh 10 are spent by 10:15 and 30 by 11:00: 60 are left for the evening."""
+    bess = make_params({"max_cycles_per_day": 0.5}).bess
+    position = np.zeros((1, 24))
+    position[0, [10, 18, 19]] = 40.0, 50.0, 50.0
+    found = midnight_after(bess, position, np.array([150.0]), NOW, FILE)
+    assert found.e_mwh[0] == pytest.approx(150 - 90 / UNIT.eta_discharge)
+    assert found.undelivered_mwh == pytest.approx(40.0)
+
+
+def test_what_is_undelivered_of_a_quarter_is_energy():
+    position = np.zeros((1, 96))
+    position[0, 72] = 50.0
+    found = midnight_after(make_params().bess, position, np.array([25.0]), NOW, FILE)
+    assert found.undelivered_mwh == pytest.approx(12.5 - 5 * UNIT.eta_discharge)
+
+
+def test_an_outage_of_the_running_block_takes_of_what_is_left_of_it():
+    """20 of 40 MW run for three quarters of the hour."""
+    outages = [{"start": "2024-05-09 09:30", "end": "2024-05-09 11:00", "power_share": 0.4}]
+    position = np.zeros((1, 24))
+    position[0, 10] = 40.0
+    bess = make_params({"outages": outages}).bess
+    found = midnight_after(bess, position, np.array([100.0]), NOW, FILE)
+    assert found.e_mwh[0] == pytest.approx(100 - 15 / UNIT.eta_discharge)
+    assert found.undelivered_mwh == pytest.approx(15.0)
+
+
 def test_each_unit_runs_its_own_position():
     bess = fleet().bess
     position = np.zeros((2, 24))

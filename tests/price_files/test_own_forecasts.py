@@ -89,6 +89,15 @@ def test_chances_of_cap_and_floor_are_taken_along(tmp_path):
     assert np.isnan(own.p_floor["dam"]).all()
 
 
+def test_chances_are_those_of_their_own_market(tmp_path):
+    frame = quantile_frame()
+    is_rtm = frame["market"] == "rtm"
+    frame = frame.assign(p_cap=np.where(is_rtm, 0.3, 0.1), p_floor=np.where(is_rtm, 0.04, 0.02))
+    own = read_own_quantiles(write(tmp_path, frame), RULES, LEVELS)
+    found = [np.unique(of[market]) for of in (own.p_cap, own.p_floor) for market in ("dam", "rtm")]
+    np.testing.assert_array_equal(np.ravel(found), [0.1, 0.3, 0.02, 0.04])
+
+
 def test_levels_that_were_not_asked_for_are_named(tmp_path):
     own = read_own_quantiles(write(tmp_path, quantile_frame()), RULES, (0.1, 0.5))
     assert own.unused == ("q90",)

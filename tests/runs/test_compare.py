@@ -1,12 +1,15 @@
 """Runs are held against the first of them: what differs, and bands of days in pairs."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from compare_cases import PLAN, write_backtest
 from small_cases import UNIT, make_params
 
 from bessvpp.errors import DataError, MissingArtefactError, ParameterError, RunError
+from bessvpp.market.history import Market
 from bessvpp.runs.compare import compare, short_names
 from bessvpp.runs.manifest import artefacts_of
 
@@ -81,6 +84,32 @@ def test_figures_are_those_of_the_plans_own_days(tmp_path):
     (pair,) = found.pairs
     assert pair.mean.difference_rs == 0
     assert pair.mean.verdict == "open"
+
+
+def test_the_ceiling_of_a_day_is_over_each_runs_own_days(tmp_path):
+    """12 lakh Rs over 2 days and over 3."""
+    one = write_backtest(tmp_path / "one", [4, 2]).path
+    two = write_backtest(tmp_path / "two", [4, 2, 6]).path
+    assert compare([one, two]).policies["ceiling"] == (6 * LAKH, 4 * LAKH)
+
+
+def test_energy_left_is_that_of_the_last_day_whatever_the_order_of_rows(tmp_path):
+    one, two = (write_backtest(tmp_path / name, [4, 2, 6]) for name in ("one", "two"))
+    daily = one.read_frame("backtest_daily.parquet")
+    place = daily["date"].rank(method="dense")
+    is_plan = daily["policy"] == PLAN
+    daily["e_end_mwh"] = np.where(is_plan, 10.0 * place, 5.0)
+    one.write_frame("backtest_daily.parquet", daily.iloc[::-1])
+    assert compare([one.path, two.path]).figures["e_end_mwh"] == (30.0, 77.0)
+
+
+def test_days_at_other_rtm_prices_alone_are_not_paired(tmp_path):
+    one, two = (write_backtest(tmp_path / name, [4, 7]) for name in ("one", "two"))
+    market = Market.from_frame(two.read_frame("market.parquet"))
+    dearer = replace(market, rtm_mcp=market.rtm_mcp + 1.0)
+    two.write_frame("market.parquet", dearer.to_frame())
+    (pair,) = compare([one.path, two.path]).pairs
+    assert pair.why_not == "the same dates at other prices"
 
 
 def test_what_was_planned_and_promised_is_read_where_it_is_there(tmp_path):
