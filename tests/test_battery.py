@@ -142,6 +142,8 @@ def test_a_block_that_an_outage_touches_has_what_it_leaves_by_hand():
     assert share[1].tolist() == [1.0] * 10 + [0.4] * 2 + [0.0] * 14 + [1.0] * 22
     quarters = available_share(bess, days[1:2], 96)
     assert quarters[1, 41:53].tolist() == [1.0] + [0.4] * 6 + [0.0] * 5
+    turned = fleet(units=[UNIT, SECOND_UNIT | {"outages": outages[::-1]}]).bess
+    np.testing.assert_array_equal(available_share(turned, days[1:], 24), share)
     mw = np.array([30.0] * 24)
     shared = share_by_power(bess, mw, share[:, :24])[1, [0, 10, 12]]
     assert shared == pytest.approx([30 * 20 / 70, 30 * 8 / 58, 0.0])

@@ -14,6 +14,7 @@ from small_cases import make_market, make_params, make_window
 from bessvpp.backtest.policies import nothing_committed
 from bessvpp.backtest.simulate import settle_chain
 from bessvpp.backtest.window import load_window, settled_days
+from bessvpp.compute.cache import Cache
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.settlement.day import CAUSAL
 from bessvpp.settlement.gate_law import surprise_law
@@ -53,6 +54,33 @@ def test_the_window_of_a_run_is_the_one_that_was_written(study, study_run):
     assert list(window.fans) == ["original"]
     expected = study.original["dam"].on(window.days).level(0.5)
     np.testing.assert_array_equal([day.dam[0] for day in window.medians], expected)
+
+
+def test_a_kept_value_of_energy_is_that_of_its_prices_battery_and_outages(tmp_path):
+    """What is read back is what would be worked out anew, in whatever order it is asked for."""
+    market = MARKETS["ordinary"]
+    outages = [{"start": f"{market.dates[9]} 06:00", "end": f"{market.dates[9]} 22:00"}]
+    kept, start = Cache(tmp_path), np.array([100.0])
+    slopes = []
+    for wear, date, day in ((310.0, 8, 1), (310.0, 8, 2), (310.0, 9, 1), (90.0, 8, 1)):
+        unit = {"outages": outages, "wear_rs_per_mwh_discharged": wear}
+        window = make_window(make_params(unit, terminal="value"), market)
+        problem = window.problem(start).on(market.dates[date])
+        anew = window.with_energy_value(problem, day).energy_values[0].slope_rs_per_mwh
+        cached = replace(window, cache=kept).with_energy_value(problem, day)
+        np.testing.assert_array_equal(cached.energy_values[0].slope_rs_per_mwh, anew)
+        slopes.append(anew)
+    assert all(not np.array_equal(one, slopes[0]) for one in slopes[1:])
+
+
+def test_a_kept_value_of_energy_is_that_of_its_fees(tmp_path):
+    kept, start, slopes = Cache(tmp_path), np.array([100.0]), []
+    for fee in (20.0, 500.0):
+        params = make_params(terminal="value", fee_dam_rs_per_mwh=fee)
+        window = replace(make_window(params, MARKETS["ordinary"]), cache=kept)
+        found = window.with_energy_value(window.problem(start, 1), 1).energy_values[0]
+        slopes.append(found.slope_rs_per_mwh.max())
+    assert slopes[0] != slopes[1]
 
 
 def test_days_are_settled_by_bids_each_from_what_the_last_one_left():

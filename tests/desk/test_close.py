@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from bessvpp.desk.journal import JOURNAL, append_to_journal, read_journal
 from bessvpp.desk.plan import plan_day_ahead
 from bessvpp.desk.promised import Promise, promise_of, read_promise, rules_of, write_promise
 from bessvpp.errors import DataError, MissingArtefactError, ParameterError, RunError, StorageError
+from bessvpp.ledger import LEDGER_COLUMNS
 from bessvpp.market.history import Market
 from bessvpp.plots.drawn import drawn_data
 from bessvpp.runs.folder import RunFolder
@@ -392,6 +394,33 @@ def test_a_day_without_prices_or_with_other_rules_is_not_closed():
     dearer = make_params(dsm_share_of_flow=0.0, fee_rtm_rs_per_mwh=34.0)
     with pytest.raises(ParameterError, match="costs: fee_rtm_rs_per_mwh"):
         close_day(by_hand(), market(), dearer, handed())
+
+
+def test_a_promise_is_the_mean_by_the_fans_weights_and_asks_nothing_of_a_unit_that_is_out():
+    out = {"outages": [{"start": f"{DAY} {EVENING}:00", "end": f"{DAY} {EVENING + 1}:00"}]}
+    params = make_params(units=[UNIT, SECOND_UNIT | out])
+    paths, weights = np.array([[1.0], [5.0]]), np.array([0.75, 0.25])  # mean 2
+    entries = dict.fromkeys(LEDGER_COLUMNS, paths[:, 0])
+    planned = SimpleNamespace(
+        date=DAY,
+        fan="original",
+        bid_mw=np.full(24, 14.0),
+        unit_mw=None,
+        scenarios=SimpleNamespace(weights=weights, dam=paths, rtm=paths * 3),
+        causal=SimpleNamespace(
+            rtm_mw=paths * 5,
+            e_end_mwh=paths * 7,
+            ledger=SimpleNamespace(**entries, net_rs=paths[:, 0] * 11),
+        ),
+        e_start_mwh=np.array([100.0, 15.0]),
+    )
+    found = promise_of(planned, params)
+    means = [found.dam[0], found.rtm[0], found.rtm_mw[0], found.e_end_mwh[0], found.net_rs]
+    assert means == pytest.approx([2, 6, 10, 14, 22])
+    assert set(found.ledger.values()) == {2.0}
+    expected = np.tile([[10.0], [4.0]], 24)
+    expected[:, EVENING] = 14.0, 0.0
+    np.testing.assert_allclose(found.unit_mw, expected)
 
 
 def test_a_promise_is_read_as_it_was_written(study, study_run, tmp_path):

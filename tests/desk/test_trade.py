@@ -513,6 +513,18 @@ def test_a_position_is_read_in_hours_and_quarters(tmp_path):
     np.testing.assert_allclose(found[:, 17], [17 * 5 / 7, 17 * 2 / 7])
 
 
+def test_a_plants_position_is_not_shared_to_a_unit_that_is_out(tmp_path):
+    """30 MW over 50 and 20 MW; the smaller unit out from five to six."""
+    out = {"outages": [{"start": f"{DAY} 05:00", "end": f"{DAY} 06:00"}]}
+    bess, path = fleet(units=[UNIT, SECOND_UNIT | out]).bess, tmp_path / "position.csv"
+    path.write_text(rows([30.0] * 24), encoding="utf-8")
+    expected = np.tile([[30 * 5 / 7], [30 * 2 / 7]], 24)
+    expected[:, 5] = 30.0, 0.0
+    np.testing.assert_allclose(read_position(path, DAY, 24, bess), expected)
+    path.write_text(rows([30.0] * 24, "rtm_mw"), encoding="utf-8")
+    np.testing.assert_allclose(read_trades(path, DAY, 24, bess), expected)
+
+
 def test_a_position_that_lacks_blocks_is_refused_with_the_first_one(tmp_path):
     bess, path = make_params().bess, tmp_path / "position.csv"
     path.write_text(rows(range(20)), encoding="utf-8")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_cases import CAP, UNIT, fleet, make_params, make_problem, price_scenarios
+from small_cases import CAP, SECOND_UNIT, UNIT, fleet, make_params, make_problem, price_scenarios
 
 from bessvpp.optimizer.bid_worth import StepBids, bids_at_worth, schedule_worth
 from bessvpp.optimizer.dispatch import plan_day
@@ -77,6 +77,34 @@ def test_further_mwh_that_are_bought_have_their_own_price():
     rest = 3000 - 20 + 0.96 * second
     assert found[12].tolist() == found[13].tolist() == [np.floor(both), *[np.floor(rest)] * 3]
     assert found[18].tolist() == [5020.0] * 4  # what is not sold no other bid will sell
+
+
+def test_scheduled_energy_is_sold_through_the_connection_and_bought_through_its_import():
+    """30 MW out, and 20 in beside 10 of auxiliary load: what is stored sells what the 20 do not."""
+    params = make_params({"aux_mw": 10.0}, connection_limit_mw=30.0, terminal="free")
+    problem, nodes = make_problem(params), np.array([0.0, 60.0])
+    sold = schedule_worth(problem, 0, at((23, 1000), rest=0), 0.0)[22]
+    assert np.diff(sold.at(nodes)[0])[0] == pytest.approx(30 * 1000)
+    bought = schedule_worth(problem, 0, at((22, -1000), (23, 1000), rest=0), 0.0)[21]
+    left = 30 - 20 * 0.96 * 0.92
+    assert np.diff(bought.at(nodes)[0])[0] == pytest.approx(left * 1000)
+
+
+def test_scheduled_energy_that_discharges_by_itself_is_worth_what_is_left_of_it():
+    """A tenth an hour: of 10 MWh 8.1 are left two hours on, sold at a spread of 1,000."""
+    problem = make_problem(make_params({"self_discharge_per_hour": 0.1}, terminal="free"))
+    worth = schedule_worth(problem, 0, at((23, 1000), rest=0), 0.0)[21]
+    assert np.diff(worth.at(np.array([0.0, 10.0]))[0])[0] == pytest.approx(8.1 * 0.92 * 1000)
+
+
+def test_a_fleets_idle_unit_moves_no_price_of_the_other():
+    fan = price_scenarios(3, seed=2)
+    of_second = at((NOON, -10), (13, -10), (EVENING, 15), rest=0)
+    both, alone = fleet(terminal="free"), fleet(units=[SECOND_UNIT], terminal="free")
+    mw = np.stack([np.zeros(24), of_second])
+    found = bids(both, make_problem(both), fan, mw).limit[[NOON, 13, EVENING]]
+    expected = bids(alone, make_problem(alone), fan, mw[1:]).limit[[NOON, 13, EVENING]]
+    np.testing.assert_array_equal(found, expected)
 
 
 def replanned(problem, fan, t: int, side: float):

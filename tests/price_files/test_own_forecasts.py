@@ -82,6 +82,17 @@ def test_one_market_in_rs_per_kwh_is_refused(tmp_path):
         read_own_paths(write(tmp_path, paths), RULES)
 
 
+def test_each_day_has_its_own_cap(tmp_path):
+    """12,000 until 3 April 2023, 10,000 from then on."""
+    frame = quantile_frame(days=("2023-04-03", "2023-04-04"))
+    frame.loc[0, "q90"] = 11_000.0
+    own = read_own_quantiles(write(tmp_path, frame), RULES, LEVELS)
+    assert own.values["dam"][0, 0, 2] == 11_000.0
+    frame.loc[48, "q90"] = 11_000.0
+    with pytest.raises(DataError, match="above the cap of 10000"):
+        read_own_quantiles(write(tmp_path, frame), RULES, LEVELS)
+
+
 def test_chances_of_cap_and_floor_are_taken_along(tmp_path):
     frame = quantile_frame().assign(p_cap=0.25, p_floor=np.nan, split="test")
     own = read_own_quantiles(write(tmp_path, frame), RULES, LEVELS)
