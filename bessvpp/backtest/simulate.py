@@ -147,6 +147,7 @@ def ceiling_problem(window: Window) -> Problem:
     daily = base.e_end_min_mwh if hard and (start == base.e_end_min_mwh).all() else None
     return replace(
         base,
+        bess=base.bess.booked,
         costs=base.costs.booked,
         schedule_start_mwh=daily,
         schedule_end_mwh=daily if base.midnight == "own" else None,
