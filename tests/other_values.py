@@ -108,6 +108,7 @@ OTHER = {
         "fan": "original",
         "foresight": 0.3,
         "unbacked_max_mwh_per_day": 5.0,
+        "wear_by_depth": [{"depth": 0.5, "rs_per_mwh_discharged": 400.0}],
         "solver": "cbc",
         "solver_time_limit_s": 1e-6,
     },

@@ -191,6 +191,12 @@ class Backtest:
     settled: Mapping[tuple[str, str], Sequence[SettledDay]]  # by policy and settlement
 
 
+def settled_chains(backtest: Backtest) -> list[tuple[str, str, Sequence[SettledDay]]]:
+    """Policy, settlement and days of every chain, the ceiling's too."""
+    chains = [(policy, way, days) for (policy, way), days in backtest.settled.items()]
+    return chains + [(CEILING, way, bound.days) for way, bound in backtest.ceilings.items()]
+
+
 def run_backtest(window: Window, workers: Workers = ONE) -> Backtest:
     """Commit and settle every policy, and the ceilings; the same whatever the ``workers``.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bessvpp.backtest.simulate import CEILING, Backtest
+from bessvpp.backtest.simulate import Backtest, settled_chains
 from bessvpp.backtest.window import Window
 from bessvpp.battery import start_energy
 from bessvpp.settlement.day import SettledDay
@@ -47,12 +47,6 @@ def daily_prices(window: Window) -> np.ndarray:
     start = start_energy(window.params.bess)
     problems = [window.problem(start, day) for day in range(len(window.days))]
     return np.array([[unit.steering_rs_per_mwh for unit in p.bess.units] for p in problems])
-
-
-def settled_chains(backtest: Backtest) -> list[tuple[str, str, Sequence[SettledDay]]]:
-    """Policy, settlement and days of every chain, the ceiling's too."""
-    chains = [(policy, way, days) for (policy, way), days in backtest.settled.items()]
-    return chains + [(CEILING, way, bound.days) for way, bound in backtest.ceilings.items()]
 
 
 def discharged_mwh_per_year(days: Sequence[SettledDay], block_hours: float) -> np.ndarray:
