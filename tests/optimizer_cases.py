@@ -69,6 +69,14 @@ CASES = {
         96,
         {},
     ),
+    "a price on the warranty": (
+        fleet(
+            units=[UNIT | {"warranty_price_rs_per_mwh": 900.0}, SECOND_UNIT],
+            terminal="value",
+        ),
+        24,
+        {"weighted": True},
+    ),
     "taper": (make_params(TAPER), 24, {"weighted": True}),
     "all that a battery has, two units": (
         fleet(units=[REAL_UNIT, SECOND_UNIT], terminal="value", midnight="plan"),
@@ -110,7 +118,7 @@ def settled(problem, scenarios, plan, **changes):
 
 
 def tied(problem, scenarios, plan) -> float:
-    """What the published tie-break takes from the objective [Rs]."""
+    """What tie-break and prices of warranties take from the objective [Rs]."""
     n_blocks, n_units = plan.dam_mw.size, len(problem.bess.units)
 
     def taken(side: str, mw: np.ndarray) -> np.ndarray:
@@ -119,7 +127,8 @@ def tied(problem, scenarios, plan) -> float:
     rest = taken("rtm_sale", plan.rtm_mw) + taken("rtm_purchase", -plan.rtm_mw)
     for i in range(n_units):
         rest += plan.charge_mw[:, i] @ tie_break("charge", n_blocks, i)
-        rest += plan.discharge_mw[:, i] @ tie_break("discharge", n_blocks, i)
+        price = problem.bess.units[i].warranty_price_rs_per_mwh or 0.0
+        rest += plan.discharge_mw[:, i] @ (price + tie_break("discharge", n_blocks, i))
     dam = taken("dam_sale", plan.dam_mw) + taken("dam_purchase", -plan.dam_mw)
     return float(problem.block_hours * (dam + scenarios.weights @ rest))
 

@@ -65,6 +65,9 @@ OTHER = {
         "units.aux_mw": 0.7,
         "units.charge_taper": [{"e_mwh": 80.0, "p_mw": 50.0}, {"e_mwh": 180.0, "p_mw": 2.0}],
         "units.discharge_taper": [{"e_mwh": 20.0, "p_mw": 2.0}, {"e_mwh": 150.0, "p_mw": 50.0}],
+        "units.warranty_cycles_per_year": 100.0,
+        "units.warranty_throughput_mwh_per_year": 20_000.0,
+        "units.warranty_price_rs_per_mwh": 1500.0,
         "units.outages": [{"start": "2024-01-01", "end": "2026-01-01", "power_share": 0.5}],
     },
     "forecast": {
@@ -105,6 +108,7 @@ OTHER = {
         "fan": "original",
         "foresight": 0.3,
         "unbacked_max_mwh_per_day": 5.0,
+        "wear_by_depth": [{"depth": 0.5, "rs_per_mwh_discharged": 400.0}],
         "solver": "cbc",
         "solver_time_limit_s": 1e-6,
     },

@@ -33,6 +33,10 @@ CASES = {
         ),
         24,
     ),
+    "a price on the warranty": (
+        make_params({"warranty_price_rs_per_mwh": 900.0}, terminal="value"),
+        24,
+    ),
     "taper": (make_params(TAPER), 24),
     "taper valued": (make_params(TAPER, terminal="value"), 24),
     "all that a battery has": (make_params(REAL_UNIT, terminal="value"), 96),
@@ -58,10 +62,12 @@ def a_case(params, n_blocks):
 
 
 def worth(problem, done) -> np.ndarray:
-    """Profit and V of what is left [Rs]."""
+    """Profit and V of what is left, less the price on what was discharged [Rs]."""
     e_end = np.atleast_2d(done.e_end_mwh)
+    price = np.array([unit.warranty_price_rs_per_mwh or 0.0 for unit in problem.bess.units])
+    steered = problem.block_hours * (done.discharge_mw.sum(axis=-1) @ price)
     values = [v(e_end[:, i]) for i, v in enumerate(problem.energy_values)]
-    return np.atleast_1d(done.ledger.net_rs) + sum(values)
+    return np.atleast_1d(done.ledger.net_rs - steered) + sum(values)
 
 
 def gate_errors(market, spread_rs: float = 600.0, seed: int = 4) -> np.ndarray:

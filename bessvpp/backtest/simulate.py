@@ -147,6 +147,7 @@ def ceiling_problem(window: Window) -> Problem:
     daily = base.e_end_min_mwh if hard and (start == base.e_end_min_mwh).all() else None
     return replace(
         base,
+        bess=base.bess.booked,
         costs=base.costs.booked,
         schedule_start_mwh=daily,
         schedule_end_mwh=daily if base.midnight == "own" else None,
@@ -188,6 +189,12 @@ class Backtest:
     daily: pd.DataFrame  # a row per policy, settlement and day
     ceilings: Mapping[str, Ceiling]  # by settlement
     settled: Mapping[tuple[str, str], Sequence[SettledDay]]  # by policy and settlement
+
+
+def settled_chains(backtest: Backtest) -> list[tuple[str, str, Sequence[SettledDay]]]:
+    """Policy, settlement and days of every chain, the ceiling's too."""
+    chains = [(policy, way, days) for (policy, way), days in backtest.settled.items()]
+    return chains + [(CEILING, way, bound.days) for way, bound in backtest.ceilings.items()]
 
 
 def run_backtest(window: Window, workers: Workers = ONE) -> Backtest:

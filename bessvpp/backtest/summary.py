@@ -10,6 +10,8 @@ import pandas as pd
 
 from bessvpp.backtest.policies import BASELINE
 from bessvpp.backtest.simulate import CEILING, Backtest
+from bessvpp.backtest.warranty import warranty_figures
+from bessvpp.backtest.wear import wear_figures
 from bessvpp.backtest.window import Window
 from bessvpp.params.load import Params
 from bessvpp.params.study import FanName
@@ -177,12 +179,17 @@ def summarise(window: Window, backtest: Backtest, fan: FanName | None = None) ->
     ``net_rs`` is with hindsight recourse, ``net_rs_causal`` with causal recourse, and
     ``net_rs_dam_only`` as committed. Both recourses are measured against one ceiling, as
     committed against that of the DAM alone. Causal figures are None where the window has no
-    intraday forecasts, and for the ceiling.
+    intraday forecasts, and for the ceiling. ``warranty`` and ``wear`` are
+    there where a unit has a warranty, and ``wear`` with ``wear_by_depth``.
     """
     days, alpha = DailyFigures.of(backtest.daily), window.params.risk.alpha
     headline = CAUSAL if window.expected_rtm is not None else HINDSIGHT
     net = days.net[headline].drop(columns=CEILING, errors="ignore")
     planned = net.columns[net.columns.str.startswith("two_stage")]
+    spent = {
+        "warranty": warranty_figures(window, backtest),
+        "wear": wear_figures(window, backtest),
+    }
     return {
         "rules": rules(window),
         "parameters": made_with(window.params),
@@ -195,6 +202,7 @@ def summarise(window: Window, backtest: Backtest, fan: FanName | None = None) ->
         "policies": {name: _policy_figures(window, days, name) for name in days.net[HINDSIGHT]},
         "lead": {"settlement": headline} | _lead(net),
         "two_stage_over": {name: leads(net, name) for name in planned},
+        **{name: figures for name, figures in spent.items() if figures},
     }
 
 

@@ -11,7 +11,7 @@ from bessvpp.compute.cache import NO_CACHE, Cache
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.forecasting import intraday
 from bessvpp.market.clock import gate_time
-from bessvpp.market.history import MARKETS, Market, week_mean
+from bessvpp.market.history import MARKETS, Market, week_mean, whole_days
 from bessvpp.optimizer.energy_value import energy_values
 from bessvpp.optimizer.foresight import foreseen
 from bessvpp.optimizer.problem import EnergyValue, Problem, day_problem
@@ -22,6 +22,7 @@ from bessvpp.runs import contents, own, own_said
 from bessvpp.runs.contents import read_fan, read_forecasts
 from bessvpp.runs.folder import RunFolder
 from bessvpp.settlement.gate_law import surprise_law
+from bessvpp.settlement.warranty import DAYS_BEHIND, needs_prices, warranty_prices
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,24 @@ class Window:
         problem = day_problem(self.params, self.market.block_hours, e_start_mwh)
         if day is None:
             return problem
-        return replace(problem.on(self.days[day]), name=str(self.days[day]))
+        problem = replace(problem.on(self.days[day]), name=str(self.days[day]))
+        return self._with_warranty_prices(problem, day)
+
+    def _with_warranty_prices(self, problem: Problem, day: int) -> Problem:
+        """A day's problem with the price of each unit's warranty, from what its gate knows."""
+        bess = problem.bess
+        if not needs_prices(bess):
+            return problem
+        known = whole_days(self.known_at_gate(day))[-DAYS_BEHIND:]
+
+        def compute() -> dict[str, np.ndarray]:
+            prices = warranty_prices(problem, known)
+            return {"rs_per_mwh": np.array(prices, dtype=float)}  # NaN: it has none
+
+        asked = ("warranty", bess, problem.costs.booked, problem.block_hours, known)
+        prices = self.cache.arrays(asked, compute)["rs_per_mwh"].tolist()
+        prices = [None if np.isnan(price) else price for price in prices]
+        return replace(problem, bess=bess.with_warranty_prices(prices))
 
     def with_energy_value(self, problem: Problem, day: int) -> Problem:
         """A day's problem with V(e) from what its gate knows, under ``value``."""

@@ -19,7 +19,7 @@ from bessvpp.desk.fan import fan_of_day
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast
 from bessvpp.market.clock import gate_time
-from bessvpp.market.history import Market, week_mean
+from bessvpp.market.history import Market, week_mean, whole_days
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.bid_worth import bids_at_worth
 from bessvpp.optimizer.energy_value import with_energy_value
@@ -36,6 +36,7 @@ from bessvpp.runs.inherited import run_parameters
 from bessvpp.settlement.day import settle_as_committed
 from bessvpp.settlement.promise import trade_along_fan
 from bessvpp.settlement.recourse import Traded
+from bessvpp.settlement.warranty import told_of_prices, with_warranty_prices
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def plan_day_ahead(
     if e_start_mwh is None:
         e_start_mwh = start_energy(params.bess)
     problem = day_problem(params, known.block_hours, e_start_mwh).on(date)
-    problem = replace(problem, name=str(date))
+    problem = with_warranty_prices(replace(problem, name=str(date)), whole_days(known))
     problem = with_energy_value(problem, week_mean(known))
     problem, notes = accommodated(problem, Start(e_start_mwh), rules.bid_step_mw)
     risk, expected = params.risk.risk, foreseen(scenarios, params.backtest.foresight)
@@ -154,7 +155,7 @@ def plan_day_ahead(
         e_start_mwh=e_start_mwh,
         sheet=bid_sheet(date, bid_mw, rules),
         own=told,
-        notes=notes,
+        notes=(*told_of_prices(params.bess, problem.bess), *notes),
         worth_sheet=_at_worth(date, problem, scenarios, unit_mw, bid_mw, rules),
     )
 

@@ -96,6 +96,7 @@ def describe_battery(bess: BessParams, date: np.datetime64 | None = None) -> str
             f"of {unit.e_nameplate_mwh:g} MWh, target {unit.e_target_mwh:g}"
             + ("" if cycles is None else f", at most {cycles:g} cycles a day")
             + _losses(unit)
+            + _warranty(unit)
             + "."
         )
         for out in unit.outages if date is not None else ():
@@ -113,6 +114,13 @@ def _losses(unit: UnitParams) -> str:
     told = f", loses {lost:.4%} an hour of what is above its least" if lost else ""
     told += f", auxiliary load {drawn:g} MW" if drawn else ""
     return told + (", power tapers with stored energy" if unit.is_tapered else "")
+
+
+def _warranty(unit: UnitParams) -> str:
+    """What a unit's warranty allows, and the price on it where one is given."""
+    allowed, price = unit.warranty_mwh_per_year, unit.warranty_price_rs_per_mwh
+    told = f", warranty of {allowed:,.0f} MWh discharged a year" if allowed else ""
+    return told + (f", Rs {price:g}/MWh discharged beside wear in planning" if price else "")
 
 
 def track_record(run: RunFolder, fan: FanName) -> str:

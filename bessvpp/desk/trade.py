@@ -20,7 +20,7 @@ from bessvpp.desk.bids import session_sheet
 from bessvpp.desk.gate import DayModels, Outlook, models_of_day, session_of
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.market.clock import gate_time
-from bessvpp.market.history import Market, week_mean
+from bessvpp.market.history import Market, week_mean, whole_days
 from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.optimizer.problem import Problem, day_problem
 from bessvpp.params.fields import MINUTES_PER_DAY
@@ -34,6 +34,7 @@ from bessvpp.settlement.session import (
     session_on_bids,
     session_on_expectations,
 )
+from bessvpp.settlement.warranty import told_of_prices, with_warranty_prices
 
 IDLE = (
     *("alpha", "risk_aversion", "foresight", "unbacked_max_mwh_per_day", "hurdle_dam_rs_per_mwh"),
@@ -135,7 +136,7 @@ def trade_session(
         done=done,
         session=session,
         sheet=session_sheet(date, session, rules),
-        notes=(*session.notes, *notes),
+        notes=(*session.notes, *told_of_prices(params.bess, problem.bess), *notes),
     )
 
 
@@ -145,10 +146,9 @@ def _problem(
     """The day's problem, with V(e) as the gate of its DAM knew it."""
     rules = params.market
     problem = day_problem(params, market.block_hours, midnight_mwh).on(date)
-    problem = replace(problem, name=str(date))
-    return with_energy_value(
-        problem, week_mean(market.known_at(gate_time(date, rules.dam_gate), rules))
-    )
+    known = market.known_at(gate_time(date, rules.dam_gate), rules)
+    problem = with_warranty_prices(replace(problem, name=str(date)), whole_days(known))
+    return with_energy_value(problem, week_mean(known))
 
 
 def _planned_midnight(

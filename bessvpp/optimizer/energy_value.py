@@ -80,7 +80,7 @@ def _next_day(problem: Problem, unit: UnitParams) -> Problem:
 
 
 def _day_worth(problem: Problem, dam: np.ndarray, e_mwh: float) -> float:
-    """Profit of one day in the DAM alone from a starting energy [Rs]."""
+    """Profit of one unit's day in the DAM alone from a starting energy, its steering paid [Rs]."""
     day = Problem(
         bess=problem.bess,
         costs=problem.costs.booked,
@@ -93,4 +93,7 @@ def _day_worth(problem: Problem, dam: np.ndarray, e_mwh: float) -> float:
         dates=problem.dates,
         name=f"{problem.called}, value of stored energy",
     )
-    return plan_day(day, PriceScenarios.single(dam, dam)).mean_rs
+    plan = plan_day(day, PriceScenarios.single(dam, dam))
+    (unit,) = problem.bess.units
+    steered = unit.steering_rs_per_mwh * plan.discharge_mw.sum()
+    return plan.mean_rs - problem.block_hours * float(steered)

@@ -138,9 +138,10 @@ class PricedStructure:
         cost[s.purchase] += ties["dam_purchase"] + hurdle
         cost[s.rtm_sale] += weight * (ties["rtm_sale"] + penalty)
         cost[s.rtm_purchase] += weight * (ties["rtm_purchase"] + penalty)
-        for i in range(len(problem.bess.units)):
+        for i, unit in enumerate(problem.bess.units):
             cost[s.charge[:, i]] += weight * h * tie_break("charge", self.n_blocks, i)
-            cost[s.discharge[:, i]] += weight * h * tie_break("discharge", self.n_blocks, i)
+            steered = unit.steering_rs_per_mwh + tie_break("discharge", self.n_blocks, i)
+            cost[s.discharge[:, i]] += weight * h * steered
         if self.shape.is_recourse:
             wall = weight * h * UNDELIVERED_PENALTY_RS_PER_MWH
             cost[s.short] += wall

@@ -228,12 +228,14 @@ class TwoStageProgramme(Statement):
         v, h = self.v, self.problem.block_hours
         weights = self.scenarios.weights
         terms: dict[pulp.LpVariable, float] = {}
-        units = range(len(self.problem.bess.units))
+        units = self.problem.bess.units
         ties = {side: h * tie_break(side, self.n_blocks) for side in SIDES[:4]}
         unit_ties = {
-            side: [h * tie_break(side, self.n_blocks, i) for i in units]
+            side: [h * tie_break(side, self.n_blocks, i) for i in range(len(units))]
             for side in ("charge", "discharge")
         }
+        for tie, unit in zip(unit_ties["discharge"], units, strict=True):
+            tie += h * unit.steering_rs_per_mwh
         hurdle, penalty = (h * rate for rate in steering_rs_per_mwh(self.problem.costs))
         for t in range(self.n_blocks):
             terms[v.sale[t]] = -(ties["dam_sale"][t] + hurdle)

@@ -164,7 +164,7 @@ def unit_days(problem: Problem, unit_mw: np.ndarray) -> list[UnitDay]:
     days = []
     for i, (unit, schedule) in enumerate(zip(problem.bess.units, unit_mw, strict=True)):
         charge_max, discharge_max = problem.power_limits(i, n_blocks)
-        wear = unit.wear_rs_per_mwh_discharged
+        wear = unit.wear_rs_per_mwh_discharged + unit.steering_rs_per_mwh
         budget = (unit.max_cycles_per_day or np.inf) * unit.e_nameplate_mwh
         days.append(
             UnitDay(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field, NaiveDatetime, ValidationError, model_validator
@@ -82,6 +83,10 @@ class UnitParams(Section):
     ``charge_taper`` and ``discharge_taper`` are measured tables of power by stored energy,
     energies rising: charge falls as the unit fills, discharge as it empties, both concave. Between
     points and beyond the outer ones the power follows the lines; it is never above ``p_max_mw``.
+    ``warranty_cycles_per_year`` and ``warranty_throughput_mwh_per_year`` are what a warranty allows
+    to be discharged in a year, at the grid side; the tighter of the two counts. Plans pay
+    ``warranty_price_rs_per_mwh`` for it beside wear, worked out where there is a budget and no
+    price (``settlement.warranty``); it is never booked.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -103,6 +108,9 @@ class UnitParams(Section):
     outages: tuple[Outage, ...] = ()
     charge_taper: tuple[TaperPoint, ...] = ()
     discharge_taper: tuple[TaperPoint, ...] = ()
+    warranty_cycles_per_year: Positive | None = None
+    warranty_throughput_mwh_per_year: Positive | None = None
+    warranty_price_rs_per_mwh: NonNegative | None = None
 
     @model_validator(mode="after")
     def _check_tapers(self) -> UnitParams:
@@ -154,6 +162,21 @@ class UnitParams(Section):
     def charge_max_mw(self) -> float:
         """Greatest power of charge; ``p_max_mw`` is that of discharge."""
         return self.p_max_mw if self.p_charge_max_mw is None else self.p_charge_max_mw
+
+    @property
+    def warranty_mwh_per_year(self) -> float | None:
+        """Most that the warranty allows to be discharged in a year; None: it has no limit."""
+        cycles, limits = self.warranty_cycles_per_year, []
+        if cycles is not None:
+            limits.append(cycles * self.e_nameplate_mwh)
+        if self.warranty_throughput_mwh_per_year is not None:
+            limits.append(self.warranty_throughput_mwh_per_year)
+        return min(limits, default=None)
+
+    @property
+    def steering_rs_per_mwh(self) -> float:
+        """What plans count for each MWh discharged besides what is booked."""
+        return self.warranty_price_rs_per_mwh or 0.0
 
     @property
     def is_ideal(self) -> bool:
@@ -251,6 +274,8 @@ class BessParams(Section):
             unit |= {key: share * unit[key] for key in unit if key.startswith("e_")}
             for point in (*unit["charge_taper"], *unit["discharge_taper"]):
                 point["e_mwh"] *= share
+            if unit["warranty_throughput_mwh_per_year"] is not None:
+                unit["warranty_throughput_mwh_per_year"] *= share
         try:
             return BessParams.model_validate(content)
         except ValidationError as error:
@@ -258,6 +283,19 @@ class BessParams(Section):
                 item["msg"].removeprefix("Value error, ") for item in error.errors()
             )
             raise ParameterError(f"a battery of {e_nameplate_mwh:g} MWh: {reasons}") from None
+
+    def with_warranty_prices(self, rs_per_mwh: Sequence[float | None]) -> BessParams:
+        """The same with the price of each unit's warranty, (U,); None: it has none."""
+        units = tuple(
+            unit.model_copy(update={"warranty_price_rs_per_mwh": price})
+            for unit, price in zip(self.units, rs_per_mwh, strict=True)
+        )
+        return self.model_copy(update={"units": units})
+
+    @property
+    def booked(self) -> BessParams:
+        """The same with no price that is never booked."""
+        return self.with_warranty_prices([None] * len(self.units))
 
     @property
     def auxiliary_mw(self) -> float:

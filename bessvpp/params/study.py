@@ -42,6 +42,13 @@ class ScenarioParams(Section):
     correlation_every_days: Annotated[int, Strict(), Field(ge=0)] = 0  # as older folders had it
 
 
+class DepthWear(Section):
+    """Wear of a cycle of some depth, a share of the nameplate energy, for each MWh discharged."""
+
+    depth: Annotated[Number, Field(gt=0, le=1)]
+    rs_per_mwh_discharged: NonNegative
+
+
 class BacktestParams(Section):
     """How days are planned and settled (``params/backtest.yaml``).
 
@@ -53,6 +60,8 @@ class BacktestParams(Section):
     the same block, in each scenario; the rest is a position between the markets.
     ``recourse`` is how the RTM is traded causally: ``expected``, quantities that are best on
     expected prices; ``dynamic``, quantities by price that count with surprises.
+    ``wear_by_depth`` is a table of wear, depths rising, of all units: what realised cycles cost by
+    it is told beside the flat wear that is booked. It is in no objective and in no ledger.
     """
 
     commitment: CommitmentRule
@@ -63,8 +72,16 @@ class BacktestParams(Section):
     fan: Literal["original", "recalibrated", "both"]
     foresight: Share = 1.0  # what parameter folders without it were planned by
     unbacked_max_mwh_per_day: NonNegative | None = None
+    wear_by_depth: tuple[DepthWear, ...] = ()
     solver: SolverName
     solver_time_limit_s: Positive
+
+    @model_validator(mode="after")
+    def _check(self) -> BacktestParams:
+        depths = [point.depth for point in self.wear_by_depth]
+        if depths != sorted(set(depths)):
+            raise ValueError(f"wear_by_depth: depths must rise strictly, has {depths}")
+        return self
 
     @property
     def fans(self) -> tuple[FanName, ...]:

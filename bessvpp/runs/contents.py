@@ -89,9 +89,10 @@ written by ``06_backtest``
                                       flows, stored energy at both midnights
 ``backtest_summary.json``             ``rules``, the ``parameters`` that the backtest itself rests
                                       on, the ``policies`` in figures, the ``lead``, each two-stage
-                                      plan over every other policy with its band; a key
-                                      that does not say ``causal`` or ``dam_only`` is with
-                                      hindsight recourse
+                                      plan over every other policy with its band, the
+                                      ``warranty`` where a unit has one, the ``wear`` by depth
+                                      of cycle where that is asked for; a key that does not say
+                                      ``causal`` or ``dam_only`` is with hindsight recourse
 ``ideas_daily.parquet``               net of each day with and without each idea of the plan
 ``ideas.json``                        what each idea earns over all days, with its band
 ------------------------------------  -----------------------------------------------------------

@@ -39,7 +39,9 @@ FIXED = {
         OF_MODELS,
     ),
     **dict.fromkeys(("synthetic_start", "synthetic_days", "synthetic_seed"), OF_MARKET),
-    **dict.fromkeys(("policies", "lambdas", "correlation_every_days", "dam_results"), OF_DAYS),
+    **dict.fromkeys(
+        ("policies", "lambdas", "correlation_every_days", "dam_results", "wear_by_depth"), OF_DAYS
+    ),
 }
 """Fields that a plan cannot take from files of its own, and why."""
 

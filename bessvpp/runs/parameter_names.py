@@ -51,6 +51,9 @@ PARAMETERS = {  # field: name, unit
     "charge_taper": ("Power of charge by energy", "MWh: MW"),
     "discharge_taper": ("Power of discharge by energy", "MWh: MW"),
     "outages": ("Outages", ""),
+    "warranty_cycles_per_year": ("Warranty, cycles", "a year"),
+    "warranty_throughput_mwh_per_year": ("Warranty, energy discharged", "MWh a year"),
+    "warranty_price_rs_per_mwh": ("Price of the warranty in planning", "Rs/MWh discharged"),
     "charge_windows": ("Hours of charge", ""),
     "discharge_windows": ("Hours of discharge", ""),
     "levels": ("Quantile levels", ""),
@@ -91,6 +94,7 @@ PARAMETERS = {  # field: name, unit
     "fan": ("Fan", ""),
     "foresight": ("RTM surprises counted on in planning", "share"),
     "unbacked_max_mwh_per_day": ("DAM trade not run, at most", "MWh a day"),
+    "wear_by_depth": ("Wear by depth of cycle", ""),
     "solver": ("Solver", ""),
     "solver_time_limit_s": ("Time limit of a programme", "s"),
     "alpha": ("Tail share α", ""),
@@ -103,7 +107,7 @@ PARTS = {
     "intraday_lightgbm": "model within the day",
 }
 CLOCKS = ("dam_gate", "dam_results", "start", "end")
-WITHIN = {"effective_from": "from", "cap_rs_per_mwh": ""}
+WITHIN = {"effective_from": "from", "cap_rs_per_mwh": "", "rs_per_mwh_discharged": "Rs/MWh"}
 """What keys within a value are called, where not by their own words."""
 
 

@@ -287,20 +287,40 @@ def cycle_price(
     """
     if np.isinf(day.budget_mwh):
         return 0.0
-    expected = gates.expected_rtm[:1]
-    first = Gates(np.zeros(1, dtype=int), expected)
-    sure = PriceScenarios(dam, expected[0], np.full(len(dam), 1 / len(dam)))
-    unlimited = day.without_budget()
+    rtm = gates.expected_rtm[0]
+    return spending_price(day.without_budget(), costs, dam, rtm, e_start_mwh, day.budget_mwh)
+
+
+def spending_price(
+    day: UnitDay,
+    costs: Costs,
+    dam: np.ndarray,
+    rtm: np.ndarray,
+    e_start_mwh: float,
+    budget_mwh: float,
+) -> float:
+    """Least price on discharge at which a day spends a budget or less, on average of its paths.
+
+    Each path is sure: its whole RTM is known. Found by bisection, for what is discharged falls as
+    its price rises.
+
+    Parameters
+    ----------
+    dam, rtm : (S, T) prices
+    budget_mwh : that may be discharged, at the grid side
+    """
+    gates = Gates(np.zeros(1, dtype=int), rtm[None])
+    sure = PriceScenarios(dam, rtm, np.full(len(dam), 1 / len(dam)))
 
     def spent(price: float) -> float:
-        dearer = unlimited.dearer_discharge(price)
-        _, net, _ = _follow_goals(dearer, costs, sure, first, e_start_mwh)
+        dearer = day.dearer_discharge(price)
+        _, net, _ = _follow_goals(dearer, costs, sure, gates, e_start_mwh)
         return float(day.block_hours * np.maximum(net, 0).sum(axis=1).mean())
 
     low, high = 0.0, DEAREST_CYCLE_RS_PER_MWH
-    if spent(low) <= day.budget_mwh:
+    if spent(low) <= budget_mwh:
         return low
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        low, high = (low, middle) if spent(middle) <= day.budget_mwh else (middle, high)
+        low, high = (low, middle) if spent(middle) <= budget_mwh else (middle, high)
     return high

@@ -21,7 +21,7 @@ from bessvpp.battery import FEASIBILITY_TOLERANCE_MWH
 from bessvpp.errors import DataError, InfeasibleError
 from bessvpp.ledger import LEDGER_COLUMNS
 from bessvpp.market.clock import gate_time
-from bessvpp.market.history import Market, week_mean
+from bessvpp.market.history import Market, whole_days
 from bessvpp.market.read import read_market
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.energy_value import with_energy_value
@@ -31,6 +31,7 @@ from bessvpp.params.market import MarketParams
 from bessvpp.prices import PriceScenarios
 from bessvpp.settlement.day import settle_with_recourse
 from bessvpp.settlement.schedule import Schedule, check_size
+from bessvpp.settlement.warranty import with_warranty_prices
 
 RECOURSE_IN_HINDSIGHT = "RTM recourse optimised with the day's prices known (hindsight)"
 AS_RUN = "power as it was run; the RTM trade is what it adds to the DAM schedule"
@@ -94,7 +95,9 @@ def replay(schedule: Schedule, prices: str | Path, rules: MarketParams, desk: De
             dates=(schedule.dates[day],),
             name=str(schedule.dates[day]),
         )
-        problem = with_energy_value(problem, _expected_next_day(market, rules, row))
+        known = _known_days(market, rules, row)
+        problem = with_warranty_prices(problem, known)
+        problem = with_energy_value(problem, known[-7:].mean(axis=0))
         day_prices = PriceScenarios.single(market.dam_mcp[row], market.rtm_mcp[row])
         entry, energy = _settled(problem, day_prices, schedule, day, desk, rules.bid_step_mw)
         days.append(entry)
@@ -104,11 +107,11 @@ def replay(schedule: Schedule, prices: str | Path, rules: MarketParams, desk: De
     return {"rules": _rules(schedule, desk, market.is_synthetic), "total": total, "days": days}
 
 
-def _expected_next_day(market: Market, rules: MarketParams, row: int) -> np.ndarray:
-    """(T,) DAM prices expected for the day after, at a day's gate; its own where none is known."""
+def _known_days(market: Market, rules: MarketParams, row: int) -> np.ndarray:
+    """(D, T) DAM prices of whole days, known at a day's gate; its own where none is known."""
     if not np.isfinite(market.dam_mcp[:row]).all(axis=1).any():
-        return market.dam_mcp[row]
-    return week_mean(market.known_at(gate_time(market.dates[row], rules.dam_gate), rules))
+        return market.dam_mcp[[row]]
+    return whole_days(market.known_at(gate_time(market.dates[row], rules.dam_gate), rules))
 
 
 def _start_energy(

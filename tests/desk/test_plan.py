@@ -242,6 +242,20 @@ def test_a_target_out_of_reach_is_planned_towards_and_told(study, study_run):
     assert (found.plan.e_end_mwh <= 88 + 1e-5).all()
 
 
+def test_a_warranty_takes_discharge_from_the_plan_and_is_told(study, study_run):
+    plain = plan_day_ahead(study_run, study.market, make_params())
+    params = make_params({"warranty_cycles_per_year": 60.0})
+    found = plan_day_ahead(study_run, study.market, params)
+    discharged = [p.plan.discharge_mw.sum(axis=(1, 2)).mean() for p in (found, plain)]
+    assert discharged[0] < 0.9 * discharged[1]
+    told = describe_plan(found, study.market, params)
+    assert "target 100, warranty of 12,000 MWh discharged a year.\n" in told
+    assert "A: its warranty of 12,000 MWh a year counts Rs " in told
+    given = make_params({"warranty_price_rs_per_mwh": 850.0})
+    told = describe_plan(plain, study.market, given)
+    assert "target 100, Rs 850/MWh discharged beside wear in planning.\n" in told
+
+
 @pytest.mark.parametrize("terminal", ["free", "value"])
 @pytest.mark.parametrize("commitment", ["physical", "financial"])
 def test_every_rule_can_be_planned_for(study, study_run, commitment, terminal):

@@ -26,6 +26,7 @@ from bessvpp import battery, ledger
 from bessvpp.__main__ import main
 from bessvpp.backtest import policies, simulate
 from bessvpp.backtest.window import load_window, with_expected_rtm
+from bessvpp.desk import trade
 from bessvpp.desk.bids import price_steps
 from bessvpp.desk.gate import models_of_day, session_of
 from bessvpp.desk.position import read_position, read_trades, schedule_of_plan
@@ -187,6 +188,15 @@ def test_so_is_a_day_of_two_units_behind_one_connection(study, desk):
 
 
 # ---------------------------------------------------------------------- what a gate knows
+
+
+def test_a_warranty_has_the_backtests_price_at_a_gate(study, desk):
+    params = make_params({"warranty_cycles_per_year": 60.0})
+    window = load_window(desk, params)
+    of_backtest = window.problem(np.array([100.0]), 1).bess
+    found = trade._problem(study.market, params, window.days[1], np.array([100.0]))
+    assert found.bess == of_backtest
+    assert found.bess.units[0].warranty_price_rs_per_mwh > 0
 
 
 def test_a_gate_expects_what_the_runs_models_stored_for_it(study, desk):
