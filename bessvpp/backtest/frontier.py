@@ -128,14 +128,14 @@ def _point(
     by_fan = promised(window, fan, chain)
     nets = {way: _nets(window, chain, way) for way in (CAUSAL, HINDSIGHT)}
     realised = nets[CAUSAL]
-    planned = learnt(by_fan, weights, realised, window.days)
-    kept = judge_promise(planned, weights, realised, alpha, seed)
+    planned, shares = learnt(by_fan, weights, realised, window.days)
+    kept = judge_promise(planned, shares, realised, alpha, seed)
     daily = pd.DataFrame(
         {
             "fan": fan,
             "lambda": aversion,
             "date": window.days.astype(str),
-            "planned_mean_rs": [w @ day for w, day in zip(weights, planned, strict=True)],
+            "planned_mean_rs": [w @ day for w, day in zip(shares, planned, strict=True)],
             "fan_mean_rs": [w @ day for w, day in zip(weights, by_fan, strict=True)],
             "realised_rs": realised,
             "realised_hindsight_rs": nets[HINDSIGHT],
@@ -143,7 +143,7 @@ def _point(
         }
     )
     row: dict[str, object] = {"fan": fan, "lambda": aversion}
-    row |= _planned("planned", planned, weights, alpha)
+    row |= _planned("planned", planned, shares, alpha)
     low, high = _mean_band(daily["planned_mean_rs"].to_numpy(), seed)
     row |= {"planned_mean_low_rs": low, "planned_mean_high_rs": high}
     row |= _planned("fan", by_fan, weights, alpha)

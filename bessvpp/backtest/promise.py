@@ -101,36 +101,34 @@ def learnt(
     weights: Sequence[np.ndarray],
     realised: np.ndarray,
     days: np.ndarray,
-) -> list[np.ndarray]:
-    r"""Planned distributions moved and widened by how the promises settled before each gate fared.
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    r"""Planned distributions mixed with how the promises settled before each gate were missed.
 
-    With n days settled, that missed their planned means by :math:`m_i` where their paths had a
-    standard deviation of :math:`s_i`, a day's paths move by :math:`b = \sum m_i / (n + 7)`, and
-    their distance from their mean, with a standard deviation of :math:`s`, grows by
-    :math:`\sqrt{(\sum (m_i - b)^2 + 7 s^2) / (\sum s_i^2 + 7 s^2)}`: mean and variance of days that
-    miss alike, after a week of kept promises.
+    With n days settled, that missed their planned means by :math:`m_i`, a day of planned mean
+    :math:`\mu` is promised
+
+    .. math:: F = \frac{7 F_\text{fan} + \sum_i \mathbf{1}\{x \ge \mu + m_i\}}{7 + n}:
+
+    its own paths count as a week of days, and each settled day as one. Its mean is
+    :math:`\mu + \sum m_i / (7 + n)`, and spread and shape follow those of days.
 
     Parameters
     ----------
     planned, weights, realised : as for ``judge_promise``
     days : (D,) dates, rising; a day learns from those at least two days before it
+
+    Returns
+    -------
+    outcomes [Rs] and their weights, of each day its paths and then the days it has learnt from
     """
     means = np.array([share @ paths for share, paths in zip(weights, planned, strict=True)])
-    variances = np.array(
-        [
-            share @ (paths - mean) ** 2
-            for share, paths, mean in zip(weights, planned, means, strict=True)
-        ]
-    )
-    missed, moved = realised - means, []
-    for day, paths, mean, own in zip(days, planned, means, variances, strict=True):
+    missed, promised, shares = realised - means, [], []
+    for day, paths, share, mean in zip(days, planned, weights, means, strict=True):
         settled = days <= day - np.timedelta64(SETTLED_DAYS_BEFORE, "D")
-        bias = missed[settled].sum() / (settled.sum() + TRUST_DAYS)
-        promised = variances[settled].sum() + TRUST_DAYS * own
-        strayed = ((missed[settled] - bias) ** 2).sum() + TRUST_DAYS * own
-        wider = np.sqrt(strayed / promised) if promised else 1.0
-        moved.append(mean + bias + wider * (paths - mean))
-    return moved
+        n = settled.sum()
+        promised.append(np.append(paths, mean + missed[settled]))
+        shares.append(np.append(TRUST_DAYS * share, np.ones(n)) / (TRUST_DAYS + n))
+    return promised, shares
 
 
 def profit_ranks(
@@ -157,20 +155,19 @@ def uniformity(
 ) -> tuple[float, float]:
     """Kolmogorov-Smirnov distance of PIT values (D,) from uniform, and its p-value by day blocks.
 
-    Days are drawn in circular blocks, of ``D ** (1/3)`` days by default as in
-    ``risk.bootstrap_band``; how far a draw's distribution lies from
-    that of all days is how far chance goes, runs of days included, and the p-value is the share
-    of draws that lie as far as the uniform does. With few days it is rough.
+    What chance does is drawn: ranks of the days in circular blocks, of ``D ** (1/3)`` days by
+    default as in ``risk.bootstrap_band``, each spread evenly over its own share of the unit
+    interval. Draws are uniform, then, with the days' runs of high and low kept; of single days
+    they are independent, and the p-value is the classical one. It is the share of draws that lie
+    as far from uniform as the days do.
     """
     n = len(pit)
     block = max(round(n ** (1 / 3)), 1) if block is None else block
     statistic = ks_distance(pit)
-    n_blocks = -(-n // block)
-    first = rng.integers(0, n, (n_draws, n_blocks))
+    ranks = np.argsort(np.argsort(pit, kind="stable"))
+    first = rng.integers(0, n, (n_draws, -(-n // block)))
     days = ((first[..., None] + np.arange(block)) % n).reshape(n_draws, -1)[:, :n]
-    ordered = np.sort(pit)
-    own = np.searchsorted(ordered, ordered, side="right") / n
-    drawn = np.sort(pit[days], axis=1)
-    reached = np.stack([np.searchsorted(row, ordered, side="right") for row in drawn]) / n
-    apart = np.abs(reached - own).max(axis=1)
+    drawn = np.sort((ranks[days] + rng.uniform(size=days.shape)) / n, axis=1)
+    steps = np.arange(n + 1) / n
+    apart = np.maximum(steps[1:] - drawn, drawn - steps[:-1]).max(axis=1)
     return statistic, float((1 + (apart >= statistic).sum()) / (1 + n_draws))
