@@ -154,12 +154,12 @@ def track_record(run: RunFolder, fan: FanName) -> str:
 
 
 def _promise_kept(run: RunFolder, fan: FanName, rules: Mapping[str, Any]) -> str:
-    """What the fan promised on the run's days, and what came of it; nothing without a frontier."""
+    """What the fan promised on the run's days, and what came of it; nothing where none is told."""
     if not (run.path / "frontier.json").is_file():
         return ""
     points = run.read_json("frontier.json")["fans"].get(fan, [])
     point = min(points, key=lambda each: abs(each["lambda"] - rules["risk_aversion"]), default=None)
-    if point is None:
+    if point is None or "fan_mean_rs" not in point:  # runs of before did not tell the fan's apart
         return ""
     return (
         f"\nThere its fan promised {point['fan_mean_rs']:,.0f} a day and "

@@ -88,6 +88,9 @@ def test_a_plan_is_told_beside_what_such_plans_came_to(tmp_path):
     run.write_json("frontier.json", {"fans": {"recalibrated": points}})
     told = track_record(run, "recalibrated")
     assert "its fan promised 500,000 a day and 400,000 came of it (lambda 0.1)" in told
+    del points[1]["fan_mean_rs"]  # as runs of before wrote it
+    run.write_json("frontier.json", {"fans": {"recalibrated": points}})
+    assert "promised" not in track_record(run, "recalibrated")
 
 
 def test_the_day_planned_is_the_one_after_the_data_which_must_be_whole(study):
