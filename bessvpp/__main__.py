@@ -325,11 +325,19 @@ def add_trade(commands: argparse._SubParsersAction) -> None:
         metavar="MWH",
         help="energy at the midnight before, of each unit (default: as planned)",
     )
+    own = parser.add_mutually_exclusive_group()
+    for kind in ("quantiles", "paths"):
+        own.add_argument(
+            f"--own-{kind}",
+            metavar="FILE",
+            help=f"your own {kind} of the day, made by this gate, in place of the models'",
+        )
     parser.set_defaults(call=_trade)
 
 
 def _trade(words: argparse.Namespace) -> int:
     from bessvpp.desk.gate import session_of
+    from bessvpp.desk.own_outlook import OwnFile
     from bessvpp.desk.position import read_position, read_trades, schedule_of_plan
     from bessvpp.desk.trade import IDLE, trade_session
     from bessvpp.desk.trade_report import describe_session, write_session
@@ -350,7 +358,7 @@ def _trade(words: argparse.Namespace) -> int:
     market, gate, bess = run_market(run, params, words.data), parse_time(words.gate), params.bess
     date, _ = session_of(gate, params.market, market.n_blocks)
     schedule = user_path(words.schedule) if words.schedule else schedule_of_plan(run, date)
-    trades = None
+    trades, own = None, words.own_quantiles or words.own_paths
     if words.trades:
         trades = read_trades(user_path(words.trades), date, market.n_blocks, bess)
     trade = trade_session(
@@ -362,6 +370,7 @@ def _trade(words: argparse.Namespace) -> int:
         trades,
         parse_energy(words.energy, bess) if words.energy else None,
         parse_energy(words.midnight, bess, "--midnight") if words.midnight else None,
+        own=OwnFile(user_path(own), bool(words.own_paths)) if own else None,
     )
     sheet = write_session(run, trade, bess)
     print(describe_session(trade, market, params))

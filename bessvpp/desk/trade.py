@@ -18,6 +18,7 @@ import pandas as pd
 from bessvpp.battery import start_energy
 from bessvpp.desk.bids import session_sheet
 from bessvpp.desk.gate import DayModels, Outlook, models_of_day, session_of
+from bessvpp.desk.own_outlook import OwnFile, with_own_rtm
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, week_mean, whole_days
@@ -85,6 +86,7 @@ def trade_session(
     energy_mwh: np.ndarray | None = None,
     midnight_mwh: np.ndarray | None = None,
     models: DayModels | None = None,
+    own: OwnFile | None = None,
 ) -> SessionTrade:
     """Bids of the session whose gate closes at a time, from what is known then.
 
@@ -97,21 +99,25 @@ def trade_session(
     midnight_mwh : (U,) stored at the midnight before; by default as the day was planned in the
         run's folder, else the battery's start energy
     models : those of the day, for whoever bids several of its sessions
+    own : forecasts of the day's RTM that stand in place of theirs
 
     Raises
     ------
     ParameterError
         where no gate closes then, or energy at this gate cannot be placed.
     DataError
-        where the DAM of the day is not whole, or the models were trained on the day.
+        where the DAM of the day is not whole, the models were trained on the day, or own
+        forecasts are refused.
     """
-    rules = params.market
+    rules, notes = params.market, list[str]()
     date, k = session_of(gate, rules, market.n_blocks)
     known = market.known_at(gate, rules)
     models = models or models_of_day(run, known, params, date)
     seen = models.outlook(known, rules, k)
+    if own is not None:
+        seen, told = with_own_rtm(seen, own, params, date, gate)
+        notes.append(told)
     view = seen.view
-    notes: list[str] = []
     if midnight_mwh is None:
         midnight_mwh = _planned_midnight(run, date, params, notes)
     n_units = len(params.bess.units)

@@ -80,9 +80,9 @@ def describe_session(trade: SessionTrade, market: Market, params: Params) -> str
         "",
         _hourly(trade).to_string(),
         "",
-        "Prices in Rs/MWh, the RTM's expected beside quantiles of the run's models for this gate. "
-        "Trades are\nthose planned now, energy that at the end of the hour; each session is bid "
-        "anew at its own gate.",
+        "Prices in Rs/MWh, the RTM's expected beside its quantiles as this gate has them. Trades "
+        "are those\nplanned now, energy that at the end of the hour; each session is bid anew at "
+        "its own gate.",
     ]
     if trade.recourse == "dynamic":
         spread = trade.outlook.law.spread_rs[view.first : view.last].mean()

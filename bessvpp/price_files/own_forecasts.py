@@ -63,15 +63,24 @@ class OwnPaths:
     timed: bool
 
 
-def read_own_quantiles(path: Path, rules: MarketParams, levels: tuple[float, ...]) -> OwnQuantiles:
+def read_own_quantiles(
+    path: Path,
+    rules: MarketParams,
+    levels: tuple[float, ...],
+    gate: dt.datetime | None = None,
+) -> OwnQuantiles:
     """The quantiles of a CSV, parquet or xlsx file, at the levels asked for.
+
+    Parameters
+    ----------
+    gate : naive IST, by which all was made; by default the DAM gate of each day
 
     Raises
     ------
     DataError
         naming the file, the row, what is wrong and what to do.
     """
-    rows = _Rows.of(path, rules, ("market",), ("split", *CHANCES), LEVEL)
+    rows = _Rows.of(path, rules, ("market",), ("split", *CHANCES), LEVEL, gate)
     body, wanted = rows.body, [level_name(level) for level in levels]
     if missing := [name for name in wanted if name not in body.labels]:
         refuse(
@@ -112,15 +121,19 @@ def read_own_quantiles(path: Path, rules: MarketParams, levels: tuple[float, ...
     )
 
 
-def read_own_paths(path: Path, rules: MarketParams) -> OwnPaths:
+def read_own_paths(path: Path, rules: MarketParams, gate: dt.datetime | None = None) -> OwnPaths:
     """The paths of a CSV, parquet or xlsx file; as many on each day.
+
+    Parameters
+    ----------
+    gate : naive IST, by which all was made; by default the DAM gate of each day
 
     Raises
     ------
     DataError
         naming the file, the row, what is wrong and what to do.
     """
-    rows = _Rows.of(path, rules, ("scenario", *MARKETS), (), None)
+    rows = _Rows.of(path, rules, ("scenario", *MARKETS), (), None, gate)
     dam, rtm = (rows.prices(name, rules) for name in MARKETS)
     for prices in (dam, rtm):
         rows.refuse_rs_per_kwh(prices)
@@ -156,6 +169,7 @@ class _Rows:
         needed: tuple[str, ...],
         optional: tuple[str, ...],
         others: re.Pattern[str] | None,
+        gate: dt.datetime | None,
     ) -> _Rows:
         """Rows below a header of the columns needed and of no unknown one."""
         body = _body(path)
@@ -165,7 +179,7 @@ class _Rows:
         refuse_shifted(starts, length, body.source)
         timed = "made_at" in body.labels
         if timed:
-            _check_made(body, starts, rules)
+            _check_made(body, starts, rules, gate)
         return cls(body, starts, length, timed)
 
     @property
@@ -311,17 +325,21 @@ def _market(cell: Cell) -> int:
     return MARKETS.index(name)
 
 
-def _check_made(body: Body, starts: np.ndarray, rules: MarketParams) -> None:
-    """No row was made after the DAM gate of its day."""
+def _check_made(
+    body: Body, starts: np.ndarray, rules: MarketParams, gate: dt.datetime | None
+) -> None:
+    """No row was made after a gate, or after the DAM gate of its day."""
     place = body.labels.index("made_at")
     made = body.column(place, _moment)
-    gate = (starts // MINUTES_PER_DAY - 1) * MINUTES_PER_DAY + rules.dam_gate
-    for at in np.flatnonzero(made > gate)[:1]:
-        shown = str(gate[at].astype("M8[m]")).replace("T", " ")
+    closes = (starts // MINUTES_PER_DAY - 1) * MINUTES_PER_DAY + rules.dam_gate
+    if gate is not None:
+        closes = np.full_like(closes, np.datetime64(gate, "m").astype(int))
+    for at in np.flatnonzero(made > closes)[:1]:
+        shown = str(closes[at].astype("M8[m]")).replace("T", " ")
         body.refuse(
             at,
             place,
-            f"{clean(body.cells(place)[at])} is after the gate of its day, {shown}: nobody could "
+            f"{clean(body.cells(place)[at])} is after its gate, {shown}: nobody could "
             "have bid on it; give what was known before",
         )
 

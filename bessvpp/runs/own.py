@@ -63,7 +63,7 @@ def quantiles_in_force(
         np.concatenate([of.dates[~np.isin(of.dates, own.dates)] for of in made.values()])
     )
     tested = np.concatenate([of.dates[of.split == "test"] for of in made.values()])
-    _refuse_missing(
+    refuse_missing(
         own.source, np.intersect1d(lacking, tested), "add them: every test day is planned on them"
     )
     say_quantiles(run, own, params, lacking)
@@ -82,7 +82,7 @@ def taken_quantiles(run: RunFolder, params: Params) -> tuple[str, ...]:
     method = params.forecast.recalibration
     for record in records(run, "own_quantiles"):
         if method != AS_FORECAST:
-            _refuse_missing(
+            refuse_missing(
                 record["name"],
                 np.array(record["lacking"], dtype="datetime64[D]"),
                 f"recalibration ({method}) learns from their misses on calibration days: add "
@@ -96,7 +96,7 @@ def read_quantiles(params: Params, n_blocks: int) -> OwnQuantiles:
     own = read_own_quantiles(
         own_file(params, "own_quantiles"), params.market, params.forecast.levels
     )
-    _check_blocks(own.source, own.values["dam"].shape[1], n_blocks)
+    refuse_other_blocks(own.source, own.values["dam"].shape[1], n_blocks)
     return own
 
 
@@ -164,9 +164,9 @@ def own_paths_on(
 ) -> tuple[list[PriceScenarios], OwnPaths]:
     """The user's own paths of some days, and all of their file."""
     own = read_own_paths(own_file(params, "own_paths"), params.market)
-    _check_blocks(own.source, own.dam.shape[2], n_blocks)
+    refuse_other_blocks(own.source, own.dam.shape[2], n_blocks)
     missing = dates[~np.isin(dates, own.dates)]
-    _refuse_missing(own.source, missing, "add them: these days are planned on them")
+    refuse_missing(own.source, missing, "add them: these days are planned on them")
     weights = np.full(own.dam.shape[1], 1 / own.dam.shape[1])
     places = np.searchsorted(own.dates, dates)
     return [PriceScenarios(own.dam[k], own.rtm[k], weights) for k in places], own
@@ -192,7 +192,8 @@ def quantiles_of_paths(
     }
 
 
-def _check_blocks(source: str, found: int, wanted: int) -> None:
+def refuse_other_blocks(source: str, found: int, wanted: int) -> None:
+    """``DataError`` where a file has another number of blocks a day than the market."""
     if found != wanted:
         given, needed = MINUTES_PER_DAY // found, MINUTES_PER_DAY // wanted
         raise DataError(
@@ -201,7 +202,8 @@ def _check_blocks(source: str, found: int, wanted: int) -> None:
         )
 
 
-def _refuse_missing(source: str, days: np.ndarray, remedy: str) -> None:
+def refuse_missing(source: str, days: np.ndarray, remedy: str) -> None:
+    """``DataError`` that names the days which a file lacks, where there are any."""
     if len(days):
         shown = ", ".join(days.astype(str)[:3]) + (", ..." if len(days) > 3 else "")
         count = f"{len(days)} days ({shown})" if len(days) > 1 else shown

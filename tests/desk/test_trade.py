@@ -29,6 +29,7 @@ from bessvpp.backtest.window import load_window, with_expected_rtm
 from bessvpp.desk import trade
 from bessvpp.desk.bids import price_steps
 from bessvpp.desk.gate import models_of_day, session_of
+from bessvpp.desk.own_outlook import OwnFile, mean_of_quantiles
 from bessvpp.desk.position import read_position, read_trades, schedule_of_plan
 from bessvpp.desk.trade import trade_session
 from bessvpp.desk.trade_report import describe_session, rest_of_day, write_session
@@ -581,3 +582,89 @@ def test_the_schedule_is_that_of_the_plan(tmp_path):
     assert schedule_of_plan(run, DAY) == sheet
     schedule = run.write_text(f"bids/schedule_{DAY}.csv", "")
     assert schedule_of_plan(run, DAY) == schedule
+
+
+# ------------------------------------------------------------------------------ own forecasts
+
+
+def own_paths(date, n_blocks=24) -> pd.DataFrame:
+    """Two paths of a day: the RTM 1,000 below and 3,000 above its own hour's thousand."""
+    starts = np.repeat(pd.date_range(str(date), periods=n_blocks, freq="h"), 2)
+    rtm = np.repeat(1000.0 + 100.0 * np.arange(n_blocks), 2) + np.tile([0.0, 400.0], n_blocks)
+    told = {"delivery_start": starts, "scenario": np.tile(["a", "b"], n_blocks)}
+    return pd.DataFrame(told | {"dam": 2000.0, "rtm": rtm})
+
+
+def session_with(desk, study, own=None, block=14):
+    date = study.splits.test[3]
+    unit_mw = np.zeros((len(study.params.bess.units), 24))
+    return trade_session(
+        desk,
+        study.market,
+        study.params,
+        gate_of(date, block, 24),
+        unit_mw,
+        midnight_mwh=battery.start_energy(study.params.bess),
+        own=own,
+    )
+
+
+def test_own_paths_are_expected_from_the_session_on_by_hand(desk, study, tmp_path):
+    frame = own_paths(study.splits.test[3])
+    frame.to_csv(tmp_path / "mine.csv", index=False)
+    ours = session_with(desk, study)
+    own = session_with(desk, study, OwnFile(tmp_path / "mine.csv", is_paths=True))
+    expected = own.view.expected_rtm
+    np.testing.assert_allclose(expected[-1, 14:], 1200.0 + 100.0 * np.arange(14, 24))
+    np.testing.assert_array_equal(expected[:-1], ours.view.expected_rtm[:-1])
+    middle = own.outlook.fan.values[0, 0, 14:, own.outlook.fan.levels.index(0.5)]
+    np.testing.assert_allclose(middle, 1200.0 + 100.0 * np.arange(14, 24))
+    assert "assumed (it has no made_at)" in "".join(own.notes)
+    assert not np.allclose(own.session.rtm_mw, ours.session.rtm_mw)
+
+
+def test_own_quantiles_have_the_mean_of_their_lines_by_hand():
+    values = np.array([[0.0, 10.0], [100.0, 10.0], [400.0, 10.0]])
+    # a tenth at 0, .4 from 0 to 100, .4 from 100 to 400, a tenth at 400
+    found = mean_of_quantiles(values, (0.1, 0.5, 0.9))
+    np.testing.assert_allclose(found, [0.4 * 50 + 0.4 * 250 + 0.1 * 400, 10.0])
+
+
+def test_own_quantiles_trade_as_the_models_that_they_are(desk, study, tmp_path):
+    """Given back what the run's quantiles are, the fan is the same; the mean is theirs."""
+    ours, levels = session_with(desk, study), study.params.forecast.levels
+    fan = np.nan_to_num(ours.outlook.fan.values[0, 0], nan=1000.0)
+    rows = []
+    for t, start in enumerate(pd.date_range(str(ours.date), periods=24, freq="h")):
+        named = {f"q{round(100 * level):02d}": fan[t, k] for k, level in enumerate(levels)}
+        rows += [{"delivery_start": start, "market": name} | named for name in ("dam", "rtm")]
+    pd.DataFrame(rows).to_parquet(tmp_path / "mine.parquet", index=False)
+    own = session_with(desk, study, OwnFile(tmp_path / "mine.parquet", is_paths=False))
+    np.testing.assert_array_equal(own.outlook.fan.values, ours.outlook.fan.values)
+    expected = mean_of_quantiles(fan.T, levels)
+    np.testing.assert_allclose(own.view.expected_rtm[-1, 14:], expected[14:])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"made_at": "2023-01-01 00:00"}, None),
+        ({"made_at": "after"}, "is after its gate"),
+        ({"delivery_start": "other day"}, "has no forecast of"),
+    ],
+)
+def test_what_was_made_after_the_gate_or_lacks_the_day_is_refused(
+    desk, study, tmp_path, change, told
+):
+    date = study.splits.test[3]
+    frame = own_paths(date + 1 if "delivery_start" in change else date)
+    if "made_at" in change:
+        late = gate_of(date, 14, 24) + dt.timedelta(minutes=1)
+        frame["made_at"] = str(late) if change["made_at"] == "after" else change["made_at"]
+    frame.to_csv(tmp_path / "mine.csv", index=False)
+    given = OwnFile(tmp_path / "mine.csv", is_paths=True)
+    if told is None:
+        assert "no row of its made_at is later" in "".join(session_with(desk, study, given).notes)
+        return
+    with pytest.raises(DataError, match=told):
+        session_with(desk, study, given)
