@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bessvpp.optimizer.dynamic import _before
+from bessvpp.optimizer.dynamic import _before, _steeper_steps
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,9 @@ def test_each_row_earns_at_its_own_slopes_on_top_of_its_own_base():
     tapered = np.tile([[0.0], [9.0]], 5)
     before = _before(value, slopes, np.ones(3), 1.0, np.array([0.0, 7.0]), 0.5, tapered)
     np.testing.assert_allclose(before[:, 4], [50.0, 67.0])
+
+
+def test_the_last_step_counts_among_those_that_are_steeper():
+    """Steps of 30, 20 and 10: all are steeper than 5, two than 15, none than 40."""
+    value, slopes = np.array([[0.0, 30.0, 50.0, 60.0]]), np.array([[40.0, 15.0, 5.0]])
+    assert _steeper_steps(value, slopes).tolist() == [[0.0, 2.0, 3.0]]
