@@ -22,7 +22,10 @@ from bessvpp.backtest.policies import TwoStage
 from bessvpp.backtest.simulate import commit_chain, settle_chain
 from bessvpp.backtest.window import Window
 from bessvpp.compute.workers import Workers
+from bessvpp.market.clock import gate_time
+from bessvpp.market.history import week_mean
 from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.risk import Risk, cvar
 from bessvpp.runs.folder import RunFolder
 from bessvpp.settlement.day import CAUSAL, HINDSIGHT
@@ -209,14 +212,17 @@ def test_the_frontier_can_be_written_and_says_its_rules(hard, tmp_path):
     assert set(back["chosen"]) == {"original", "recalibrated"}
 
 
-def test_each_days_promise_starts_from_the_energy_planned_for_its_midnight():
-    """Under ``free`` the second day's is what the first day's plan leaves."""
-    params = make_params(terminal="free", midnight="plan", lambdas=[0.3], fan="original")
+@pytest.mark.parametrize("terminal", ["free", "value"])
+def test_each_days_promise_starts_from_the_energy_planned_for_its_midnight(terminal):
+    """The second day's is what the first day's plan leaves, worth what its own gate expects."""
+    params = make_params(terminal=terminal, midnight="plan", lambdas=[0.3], fan="original")
     window = make_window(params, MARKET, first=10)
     fan = window.fans["original"]
     energy, expected = np.array([100.0]), []
     for day in (0, 1):
-        problem = window.problem(energy, day)
+        gate = gate_time(window.days[day], params.market.dam_gate)
+        seen = week_mean(MARKET.known_at(gate, params.market))
+        problem = with_energy_value(window.problem(energy, day), seen)
         plan = dispatch.plan_day(problem, fan[day], Risk(0.3, 0.4))
         expected.append(
             planned_causal(problem, fan[day], plan.unit_dam_mw, params.market, "expected").mean()
