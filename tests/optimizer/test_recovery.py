@@ -9,6 +9,7 @@ import pytest
 from small_cases import (
     DAY,
     REAL_UNIT,
+    TAPER,
     day_shape,
     fleet,
     make_params,
@@ -20,7 +21,13 @@ from bessvpp import battery
 from bessvpp.errors import InfeasibleError
 from bessvpp.optimizer.bid_steps import round_to_steps
 from bessvpp.optimizer.dispatch import plan_day
-from bessvpp.optimizer.recovery import Start, accommodated, nearest_ends
+from bessvpp.optimizer.recovery import (
+    Start,
+    _met_at,
+    accommodated,
+    nearest_ends,
+    window_limits,
+)
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import Risk
 from bessvpp.settlement.promise import trade_along_fan
@@ -239,3 +246,30 @@ def test_what_was_lost_before_the_start_is_not_lost_again():
     left = 20 + 80.2 * 0.999**4
     assert found.bess.units[0].e_target_mwh == pytest.approx(left, abs=1e-5)
     assert f"as near as {left:.2f} MWh" in note
+
+
+def test_a_full_unit_comes_back_at_the_power_of_the_top_of_its_window():
+    """190 MWh of at most 180: its discharge tapers only where it is nearly empty."""
+    (_, high), _ = window_limits(make_problem(make_params(TAPER)), Start(np.array([190.0])))
+    assert high[0].tolist() == [180.0] * 24
+
+
+@pytest.mark.parametrize(
+    ("unit", "connection_mw", "e_mwh", "told"),
+    [
+        # 19.2 MWh an hour by the 20 MW that 10 of auxiliary load leave, 60 in all
+        ({"aux_mw": 10.0}, 30.0, 40.0, "from 04:00 on"),
+        # a tenth leaks of what is above 20: 66.2, 80.78, 93.90
+        ({"self_discharge_per_hour": 0.1, "p_max_mw": 20.0}, 50.0, 50.0, "from 04:00 on"),
+        # out today, 48 MWh an hour tomorrow
+        (
+            {"outages": [{"start": f"{DAY} 00:00", "end": "2024-03-06 00:00"}]},
+            50.0,
+            50.0,
+            "from 02:00 on, the day after",
+        ),
+    ],
+)
+def test_when_a_target_could_be_met_by_hand(unit, connection_mw, e_mwh, told):
+    problem = make_problem(make_params(unit, connection_limit_mw=connection_mw))
+    assert _met_at(problem, Start(np.array([e_mwh]))) == [told]
