@@ -24,7 +24,7 @@ GROUND = ("params", "compute", "files", "errors", "prices", "price_tick", "risk"
 """Rooms that any other may stand on: arrows to them are kept, and not drawn."""
 COLUMNS = {
     0: ("runs", "calibration", "forecasting", "market", "price_files", "params", "files", "errors"),
-    1: ("__main__", "plots", "desk", "scenarios", "compute", "prices"),
+    1: ("__main__", "commands", "plots", "desk", "scenarios", "compute", "prices"),
     2: ("backtest", "settlement", "optimizer", "ledger", "battery", "risk", "price_tick"),
 }
 COLUMN_OF = {room: column for column, rooms in COLUMNS.items() for room in rooms}

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from small_cases import fleet, make_params
 
-from bessvpp.__main__ import _midnight, parse_clock
+from bessvpp.commands.desk import _midnight
+from bessvpp.commands.typed import parse_clock
 from bessvpp.desk.midnight import midnight_after
 from bessvpp.errors import MissingArtefactError, ParameterError
 from bessvpp.runs.folder import RunFolder

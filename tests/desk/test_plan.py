@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from small_cases import CAP, fleet, make_market, make_params, make_problem, make_study, write_study
 
 from bessvpp import battery
-from bessvpp.__main__ import parse_date, parse_energy
 from bessvpp.backtest import policies, simulate
+from bessvpp.commands.typed import parse_date, parse_energy
 from bessvpp.desk import tomorrow
 from bessvpp.desk.bids import bid_sheet, in_bid_steps, worth_sheet
 from bessvpp.desk.plan import next_delivery_day, plan_day_ahead
