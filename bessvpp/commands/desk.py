@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bessvpp.commands.typed import (
     add_models,
+    add_run_folder,
     parse_clock,
     parse_date,
     parse_energy,
@@ -254,10 +255,7 @@ def add_close(commands: argparse._SubParsersAction) -> None:
         epilog="example: bessvpp close --profile iex --date 2025-04-02 --data data/raw "
         "--schedule cleared.csv --trades trades.csv --measured meter.csv",
     )
-    parser.add_argument(
-        "--profile", default="quick", metavar="NAME", help="the run in outputs/NAME"
-    )
-    parser.add_argument("--outputs", metavar="DIR", help="the run in this folder")
+    add_run_folder(parser)
     parser.add_argument("--date", required=True, metavar="YYYY-MM-DD", help="day to close")
     parser.add_argument(
         "--data", metavar="PATH", help="realised prices (default: what the run read)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bessvpp.commands.typed import run_folder, tell_doubts
+from bessvpp.commands.typed import add_run_folder, run_folder, tell_doubts
 from bessvpp.errors import ParameterError
 from bessvpp.files import user_path
 
@@ -97,10 +97,7 @@ def add_book(commands: argparse._SubParsersAction) -> None:
         help="build the HTML report of a finished run",
         description="Build the HTML report from the executed notebooks of a finished run.",
     )
-    parser.add_argument(
-        "--profile", default="quick", metavar="NAME", help="the run in outputs/NAME"
-    )
-    parser.add_argument("--outputs", metavar="DIR", help="the run in this folder")
+    add_run_folder(parser)
     parser.add_argument(
         "--readme", action="store_true", help="put the run's figures into README.md as well"
     )

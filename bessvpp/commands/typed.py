@@ -69,12 +69,15 @@ def run_folder(given: str | None, profile: str) -> Path:
     return user_path(given) if given else PROJECT_ROOT / "outputs" / profile
 
 
+def add_run_folder(parser: argparse.ArgumentParser, run: str = "the run") -> None:
+    """Words that name a run: by its profile, or by its folder."""
+    parser.add_argument("--profile", default="quick", metavar="NAME", help=f"{run} in outputs/NAME")
+    parser.add_argument("--outputs", metavar="DIR", help=f"{run} in this folder")
+
+
 def add_models(parser: argparse.ArgumentParser, prices: str) -> None:
     """Words that say by which models, prices and rules a desk plans."""
-    parser.add_argument(
-        "--profile", default="quick", metavar="NAME", help="models of the run in outputs/NAME"
-    )
-    parser.add_argument("--outputs", metavar="DIR", help="models of the run in this folder")
+    add_run_folder(parser, "models of the run")
     parser.add_argument("--data", metavar="PATH", help=f"{prices} (default: what the run read)")
     parser.add_argument(
         "--params",
