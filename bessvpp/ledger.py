@@ -81,12 +81,19 @@ class Ledger:
     @property
     def net_rs(self) -> np.ndarray:
         """Revenues minus all costs."""
-        costs = [getattr(self, f.name) for f in fields(self) if not f.name.endswith("revenue_rs")]
+        costs = [getattr(self, name) for name in COST_COLUMNS]
         return self.dam_revenue_rs + self.rtm_revenue_rs - sum(costs)
 
 
 LEDGER_COLUMNS = tuple(field.name for field in fields(Ledger))
 """The entries of a day's accounts, in their order."""
+COST_COLUMNS = tuple(name for name in LEDGER_COLUMNS if not name.endswith("revenue_rs"))
+"""Those that are paid; the others are received."""
+
+
+def signed(name: str, entry_rs: float) -> float:
+    """An entry as it counts in net: a cost is taken off [Rs]."""
+    return -entry_rs if name in COST_COLUMNS else entry_rs
 
 
 def settle(

@@ -11,6 +11,7 @@ from bessvpp.optimizer import bid_steps
 from bessvpp.optimizer.bid_steps import whole_steps
 from bessvpp.optimizer.bid_worth import StepBids
 from bessvpp.optimizer.problem import Plan, Problem
+from bessvpp.params.fields import block_clock
 from bessvpp.params.market import MarketParams
 from bessvpp.price_tick import SLACK
 from bessvpp.settlement.session import Session
@@ -133,7 +134,7 @@ def price_steps(
 
 def _row(date: np.datetime64, block: int, mw: float, price: float) -> dict[str, object]:
     """A bid of a quarter of an hour, as the exchange takes it; positive power sells."""
-    start, end = (f"{m // 60:02d}:{m % 60:02d}" for m in (15 * block, 15 * (block + 1)))
+    start, end = (block_clock(at, BID_BLOCKS) for at in (block, block + 1))
     side = "sell" if mw > 0 else "buy"
     row = (str(date), block + 1, start, end, side, abs(mw), price)
     return dict(zip(SHEET_COLUMNS, row, strict=True))

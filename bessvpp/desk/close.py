@@ -41,6 +41,7 @@ from bessvpp.errors import DataError, ParameterError
 from bessvpp.ledger import LEDGER_COLUMNS, Ledger
 from bessvpp.market.history import Market
 from bessvpp.params.bess import BessParams
+from bessvpp.params.fields import block_clock
 from bessvpp.params.load import Params
 from bessvpp.params.market import Costs
 from bessvpp.prices import PriceScenarios
@@ -159,10 +160,9 @@ def _doubts(promise: Promise, bess: BessParams, run_mw: np.ndarray) -> list[str]
     done = battery.follow(bess, run_mw, promise.e_start_mwh, promise.block_hours, available)
     missed = np.abs(done.undelivered_mw) * promise.block_hours
     for block in np.flatnonzero(missed > battery.FEASIBILITY_TOLERANCE_MWH)[:1]:
-        minutes = round(60 * block * promise.block_hours)
         return [
             f"From the {promise.e_start_mwh[0]:g} MWh planned for its midnight the battery could "
-            f"not have run what is booked at {minutes // 60:02d}:{minutes % 60:02d}: trades, what "
+            f"not have run what is booked at {block_clock(block, missed.size)}: trades, what "
             "cleared or measurements may be missing."
         ]
     return []
@@ -204,7 +204,7 @@ def _managed(entries: Mapping[str, float]) -> float:
     """RTM revenue less every cost but the DAM's fee and deviation."""
     apart = ("dam_revenue_rs", "fee_dam_rs", "deviation_rs")
     return sum(
-        float(entries.get(name, 0.0)) * (1 if name.endswith("revenue_rs") else -1)
+        ledger.signed(name, float(entries.get(name, 0.0)))
         for name in LEDGER_COLUMNS
         if name not in apart
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.desk.close import ClosedDay
-from bessvpp.ledger import LEDGER_COLUMNS
+from bessvpp.ledger import LEDGER_COLUMNS, signed
 from bessvpp.runs.folder import RunFolder
 
 WHY = {
@@ -44,11 +44,10 @@ def describe_closed(closed: ClosedDay) -> str:
     """The day in words and figures, for a terminal."""
     promise, row = closed.promise, closed.as_row()
     source = "SYNTHETIC market" if closed.is_synthetic else "exchange data"
-    signs = {name: 1 if name.endswith("revenue_rs") else -1 for name in LEDGER_COLUMNS}
     booked = pd.DataFrame(
         [
-            (name, sign * promise.ledger.get(name, 0.0) + 0.0, sign * row[name] + 0.0)
-            for name, sign in signs.items()
+            (name, *(signed(name, of.get(name, 0.0)) + 0.0 for of in (promise.ledger, row)))
+            for name in LEDGER_COLUMNS
         ]
         + [("net_rs", promise.net_rs, closed.net_rs)],
         columns=["Rs", "planned", "realised"],

@@ -26,6 +26,7 @@ from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.optimizer.foresight import foreseen
 from bessvpp.optimizer.problem import Plan, Problem, day_problem
 from bessvpp.optimizer.recovery import Start, accommodated
+from bessvpp.params.fields import block_clock
 from bessvpp.params.load import Params
 from bessvpp.params.market import MarketParams
 from bessvpp.params.study import FanName
@@ -89,10 +90,9 @@ def next_delivery_day(market: Market) -> np.datetime64:
     last = np.flatnonzero(known.any(axis=1) | np.isfinite(market.rtm_mcp).any(axis=1))[-1]
     if not known[last].all():
         block = int(np.flatnonzero(~known[last])[0])
-        minutes = block * market.block_minutes
         raise DataError(
             f"the DAM prices of {market.dates[last]} are incomplete, the first one missing is "
-            f"that of {minutes // 60:02d}:{minutes % 60:02d}: {market.dates[last] + 1} cannot be "
+            f"that of {block_clock(block, market.n_blocks)}: {market.dates[last] + 1} cannot be "
             "planned without them. Add them, or name another day with --date"
         )
     return market.dates[last] + 1

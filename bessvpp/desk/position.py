@@ -12,6 +12,7 @@ from bessvpp.desk.bids import BID_BLOCKS, SHEET_COLUMNS
 from bessvpp.desk.records import read_records
 from bessvpp.errors import DataError, MissingArtefactError
 from bessvpp.params.bess import BessParams
+from bessvpp.params.fields import block_clock
 from bessvpp.runs.folder import RunFolder
 
 
@@ -36,8 +37,8 @@ def read_position(path: Path, date: np.datetime64, n_blocks: int, bess: BessPara
     found = [records.of_day(name, date, n_blocks) for name in records.columns]
     for block in np.flatnonzero(np.isnan(found).any(axis=0))[:1]:
         raise DataError(
-            f"{path}: {date} has no position for {_clock(block, n_blocks)}: give every block of "
-            "the day, 0 where nothing was sold"
+            f"{path}: {date} has no position for {block_clock(block, n_blocks)}: give every block "
+            "of the day, 0 where nothing was sold"
         )
     mw = np.array(found) if list(records.columns) == units else np.sum(found, axis=0)
     return mw if mw.ndim == 2 else _shared(bess, mw, date)
@@ -80,7 +81,7 @@ def read_trades(path: Path, date: np.datetime64, n_blocks: int, bess: BessParams
     partly = np.array([records.of_day(name, date, n_blocks, 0.0) for name in records.columns])
     for block in np.flatnonzero((np.isnan(found) & (partly != 0)).any(axis=0))[:1]:
         raise DataError(
-            f"{path}: {date} has only some of the quarters from {_clock(block, n_blocks)} on: "
+            f"{path}: {date} has only some of the quarters from {block_clock(block, n_blocks)} on: "
             "blocks are hours here, so give all four, 0 where nothing was traded"
         )
     return found if len(found) == len(units) else _shared(bess, found[0], date)
@@ -112,8 +113,3 @@ def _of_sheet(path: Path, date: np.datetime64, n_blocks: int) -> np.ndarray:
     mw = np.zeros(BID_BLOCKS)
     mw[sheet["block"].to_numpy() - 1] = sheet["mw"] * np.where(sheet["side"] == "sell", 1, -1)
     return mw.reshape(n_blocks, -1).mean(axis=1)
-
-
-def _clock(block: int, n_blocks: int) -> str:
-    minutes = int(block) * 24 * 60 // n_blocks
-    return f"{minutes // 60:02d}:{minutes % 60:02d}"

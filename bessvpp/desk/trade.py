@@ -24,7 +24,7 @@ from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, week_mean, whole_days
 from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.optimizer.problem import Problem, day_problem
-from bessvpp.params.fields import MINUTES_PER_DAY
+from bessvpp.params.fields import block_clock
 from bessvpp.params.load import Params
 from bessvpp.params.study import RecourseName
 from bessvpp.runs.folder import RunFolder
@@ -72,8 +72,7 @@ class SessionTrade:
 
     def clock(self, block: int) -> str:
         """Start of a block, ``24:00`` being the end of the day."""
-        minutes = block * MINUTES_PER_DAY // self.n_blocks
-        return f"{minutes // 60:02d}:{minutes % 60:02d}"
+        return block_clock(block, self.n_blocks)
 
 
 def trade_session(
@@ -227,8 +226,7 @@ def _earlier_bids(
 
 def session_file(date: np.datetime64, first: int, n_blocks: int, suffix: str = "json") -> str:
     """Name of a session's file in a run's folder, by the start of its delivery."""
-    minutes = first * MINUTES_PER_DAY // n_blocks
-    return f"bids/rtm_{date}_{minutes // 60:02d}{minutes % 60:02d}.{suffix}"
+    return f"bids/rtm_{date}_{block_clock(first, n_blocks).replace(':', '')}.{suffix}"
 
 
 def _json_of(run: RunFolder, name: str) -> Mapping[str, Any]:

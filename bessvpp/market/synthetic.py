@@ -76,7 +76,7 @@ from bessvpp.market.synthetic_tables import (
     WORKING_DAYS,
     cycle,
 )
-from bessvpp.params.fields import MINUTES_PER_DAY
+from bessvpp.params.fields import MINUTES_PER_DAY, clock_text
 from bessvpp.params.market import MarketParams
 from bessvpp.price_files.merge import MARKER
 from bessvpp.price_files.tables import VOLUMES
@@ -395,7 +395,7 @@ def _snapshot(
     yield padded(f"Date: {span}")
     yield padded()
     yield header
-    clock = [f"{minute // 60:02d}:{minute % 60:02d}" for minute in range(0, 24 * 60 + 1, 15)]
+    clock = [clock_text(minute) for minute in range(0, 24 * 60 + 1, 15)]
     labels = []
     for block in range(BLOCKS):
         number = [str(block * 15 // rules.rtm_session_minutes + 1)] if session else []

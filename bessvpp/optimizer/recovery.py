@@ -19,7 +19,7 @@ from bessvpp.battery import limit_at_mw
 from bessvpp.optimizer.paths import Statement, new_column, run_solver, solution
 from bessvpp.optimizer.problem import Problem
 from bessvpp.params.bess import ROUNDING_MWH, UnitParams
-from bessvpp.params.fields import MINUTES_PER_DAY
+from bessvpp.params.fields import block_clock
 
 PATIENCE_DAYS = 14
 """How far ahead is looked for the time from which a target could be met."""
@@ -161,7 +161,7 @@ def _outside(unit: UnitParams, energy_mwh: float, is_back: np.ndarray, per_day: 
     """What to tell of a unit outside its window."""
     when = "not within the day"
     if is_back.any():
-        when = f"by {_clock(int(np.argmax(is_back)) + 1, per_day)}"
+        when = f"by {block_clock(int(np.argmax(is_back)) + 1, per_day)}"
     return (
         f"WARNING: {unit.name} holds {energy_mwh:g} MWh, outside its usable window of "
         f"{unit.e_min_mwh:g} to {unit.e_max_mwh:g} MWh: it is taken no further out, and at full "
@@ -271,7 +271,7 @@ def _met_at(problem: Problem, start: Start) -> list[str]:
             energy[i] += moved
             if met[i] is None and abs(unit.e_target_mwh - energy[i]) < ROUNDING_MWH:
                 later = f", {day} days later" if day > 1 else ", the day after" if day else ""
-                met[i] = f"from {_clock(t + 1, n_blocks)} on{later}"
+                met[i] = f"from {block_clock(t + 1, n_blocks)} on{later}"
     return [one or f"not within {PATIENCE_DAYS} days" for one in met]
 
 
@@ -280,8 +280,3 @@ def _cycles_mwh(unit: UnitParams) -> float:
     if unit.max_cycles_per_day is None:
         return np.inf
     return unit.max_cycles_per_day * unit.e_nameplate_mwh
-
-
-def _clock(block: int, per_day: int) -> str:
-    minutes = block * MINUTES_PER_DAY // per_day
-    return f"{minutes // 60:02d}:{minutes % 60:02d}"

@@ -23,6 +23,16 @@ def parse_clock(value: object) -> int:
     return total
 
 
+def clock_text(minutes: int) -> str:
+    """Minutes after midnight as ``HH:MM``, the inverse of ``parse_clock``."""
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def block_clock(block: int, n_blocks: int) -> str:
+    """Start of one of a day's blocks as ``HH:MM``; ``24:00`` is the end of the day."""
+    return clock_text(int(block) * MINUTES_PER_DAY // n_blocks)
+
+
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]

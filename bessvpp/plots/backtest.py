@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bessvpp import battery
+from bessvpp.ledger import signed
 from bessvpp.params.bess import BessParams
 from bessvpp.plots.style import (
     COLOURS,
@@ -99,11 +100,7 @@ def waterfall(ledger_rs: Mapping[str, float], synthetic: bool) -> Figure:
     """
     figure, axes = new_figure(1, 1, 3.6)
     axis = axes[0, 0]
-    steps = {
-        name: value if name.endswith("revenue_rs") else -value
-        for name, value in ledger_rs.items()
-        if abs(value) > 0
-    }
+    steps = {name: signed(name, value) for name, value in ledger_rs.items() if abs(value) > 0}
     names = [name.removesuffix("_rs").replace("_", " ").replace("dam", "DAM") for name in steps]
     names = [name.replace("rtm", "RTM") for name in names]
     values = np.array(list(steps.values())) / LAKH

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bessvpp.params.fields import MINUTES_PER_DAY
+from bessvpp.params.fields import MINUTES_PER_DAY, clock_text
 from bessvpp.params.forecast import level_name
 from bessvpp.params.market import MarketParams
 from bessvpp.price_files.judge import RS_PER_KWH
@@ -262,7 +262,7 @@ class _Rows:
             gap = np.setdiff1d(np.arange(0, MINUTES_PER_DAY, self.length), mine)[0]
             refuse(
                 self.body.source,
-                f"has no {titles[pair[1]]} of {days[pair[0]]} at {gap // 60:02d}:{gap % 60:02d}",
+                f"has no {titles[pair[1]]} of {days[pair[0]]} at {clock_text(gap)}",
                 "give whole days",
             )
         per_day = np.bincount(pairs[0], minlength=len(days))

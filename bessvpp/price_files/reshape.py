@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bessvpp.params.fields import clock_text
 from bessvpp.price_files.columns import column_of, columns_of, market_named, squashed
 from bessvpp.price_files.dates import day_of
 from bessvpp.price_files.starts import BLOCK, CLOCK
@@ -53,8 +54,7 @@ def _written(cell: Cell) -> str:
 
 
 def _span(start: int, minutes: int) -> str:
-    end = start + minutes
-    return f"{start // 60:02d}:{start % 60:02d}-{end // 60:02d}:{end % 60:02d}"
+    return f"{clock_text(start)}-{clock_text(start + minutes)}"
 
 
 def _days(row: Sequence[Cell], roles: Sequence[str]) -> dict[int, Cell]:

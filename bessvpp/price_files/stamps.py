@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from bessvpp.params.fields import MINUTES_PER_DAY
+from bessvpp.params.fields import MINUTES_PER_DAY, clock_text
 from bessvpp.price_files.dates import EITHER_WAY, day_of
 from bessvpp.price_files.tables import ENOUGH_HOURS, Body, hours_in_a_row
 from bessvpp.price_files.workbook import Cell, clean, refuse
@@ -48,9 +48,7 @@ def stamped(body: Body, place: int, clock: int | None) -> tuple[np.ndarray, list
             "start of each block",
         )
     others = sorted(set(offsets[~untold].astype(int).tolist()) - {IST})
-    told = ", ".join(
-        f"UTC{'-' if by < 0 else '+'}{abs(by) // 60:02d}:{abs(by) % 60:02d}" for by in others
-    )
+    told = ", ".join(f"UTC{'-' if by < 0 else '+'}{clock_text(abs(by))}" for by in others)
     return minutes, [f"column '{body.names[place]}' is in {told}, converted to IST"] * bool(others)
 
 
@@ -165,8 +163,7 @@ def refuse_shifted(starts: np.ndarray, length: int, source: str) -> None:
     if late in SHIFTS or (late and whole and (np.diff(found) == length).all()):
         refuse(
             source,
-            f"starts at {late // 60:02d}:{late % 60:02d} instead of 00:00, so its labels seem to "
-            "be shifted",
+            f"starts at {clock_text(late)} instead of 00:00, so its labels seem to be shifted",
             "label each block by its start, in IST; where the first blocks of the first day are "
             "missing, remove that day",
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bessvpp.params.fields import MINUTES_PER_DAY
+from bessvpp.params.fields import MINUTES_PER_DAY, clock_text
 from bessvpp.price_files.columns import Column, squashed
 from bessvpp.price_files.dates import date_notes, day_of
 from bessvpp.price_files.stamps import CLOCKS, IST, block_minutes, stamped
@@ -252,8 +252,8 @@ def _check_counter(
         body.refuse(
             at,
             place,
-            f"{found[at]} contradicts the time block, which starts at {minutes[at] // 60:02d}:"
-            f"{minutes[at] % 60:02d} and so belongs to {expected[at]}; the labels may run late "
+            f"{found[at]} contradicts the time block, which starts at "
+            f"{clock_text(minutes[at])} and so belongs to {expected[at]}; the labels may run late "
             "by an hour: download the exchange's own file",
         )
     return [f"column '{body.names[place]}' is filled down"] if blank.any() else []

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bessvpp.params.fields import clock_text
 from bessvpp.params.forecast import OWN
 from bessvpp.params.load import Params
 from bessvpp.price_files.own_forecasts import OwnPaths, OwnQuantiles
@@ -120,7 +121,7 @@ def _content(own: OwnQuantiles | OwnPaths) -> str:
 
 
 def _told_made(own: OwnQuantiles | OwnPaths, params: Params) -> str:
-    gate = f"{params.market.dam_gate // 60:02d}:{params.market.dam_gate % 60:02d}"
+    gate = clock_text(params.market.dam_gate)
     if own.timed:
         return f"Its made_at has no row later than its gate, {gate} on the day before."
     return (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bessvpp.params.fields import clock_text
+
 PARAMETERS = {  # field: name, unit
     "block_minutes": ("Prices averaged to blocks", "minutes"),
     "price_floor_rs_per_mwh": ("Price floor", "Rs/MWh"),
@@ -147,7 +149,7 @@ def value_in_words(value: Any, field: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if field in CLOCKS and isinstance(value, int):
-        return f"{value // 60:02d}:{value % 60:02d}"
+        return clock_text(value)
     if isinstance(value, int | float):
         return f"{value:,.10g}"
     if isinstance(value, Mapping):

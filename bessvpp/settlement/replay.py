@@ -19,13 +19,14 @@ import pandas as pd
 from bessvpp import battery, ledger
 from bessvpp.battery import FEASIBILITY_TOLERANCE_MWH
 from bessvpp.errors import DataError, InfeasibleError
-from bessvpp.ledger import LEDGER_COLUMNS
+from bessvpp.ledger import COST_COLUMNS, LEDGER_COLUMNS
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, whole_days
 from bessvpp.market.read import read_market
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.optimizer.problem import Problem
+from bessvpp.params.fields import clock_text
 from bessvpp.params.load import DeskParams
 from bessvpp.params.market import MarketParams
 from bessvpp.prices import PriceScenarios
@@ -172,7 +173,7 @@ def _settled(
         "e_start_mwh": float(problem.e_start_mwh.sum()),
         "e_end_mwh": float(left.sum()),
         "dam_feasible": breach is None,
-        "dam_first_breach": None if breach is None else _clock(breach, schedule.block_minutes),
+        "dam_first_breach": None if breach is None else clock_text(breach * schedule.block_minutes),
     }
     return entry, left
 
@@ -187,7 +188,7 @@ def _as_run(
     for block in np.flatnonzero(missed > FEASIBILITY_TOLERANCE_MWH)[:1]:
         raise DataError(
             f"{schedule.source}: physical_mw {run_mw[block]:g} on {schedule.dates[day]} at "
-            f"{_clock(block, schedule.block_minutes)} breaks the battery: from "
+            f"{clock_text(block * schedule.block_minutes)} breaks the battery: from "
             f"{problem.e_start_mwh.sum():g} MWh at midnight it could do "
             f"{run_mw[block] - done.undelivered_mw[block]:g} MW there. Correct the power, or the "
             "battery's parameters"
@@ -254,11 +255,6 @@ def _followed(problem: Problem, prices: PriceScenarios, mw: np.ndarray) -> batte
     )
 
 
-def _clock(block: int, minutes: int) -> str:
-    start = block * minutes
-    return f"{start // 60:02d}:{start % 60:02d}"
-
-
 # ---------------------------------------------------------------------- report
 
 
@@ -293,9 +289,7 @@ def describe_audit(report: dict) -> str:
         }
     )
     costs = ", ".join(
-        f"{name.removesuffix('_rs').replace('_', ' ')} {total[name]:,.0f}"
-        for name in LEDGER_COLUMNS
-        if not name.endswith("revenue_rs")
+        f"{name.removesuffix('_rs').replace('_', ' ')} {total[name]:,.0f}" for name in COST_COLUMNS
     )
     source = "SYNTHETIC market. " if rules["synthetic_market"] else ""
     return (
