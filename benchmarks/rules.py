@@ -4,7 +4,8 @@ A market's chapters 1 to 4 are run; then the two-stage plan on the fan chosen on
 today's rules and under those of before (each midnight by the schedule alone, a hard target, full
 foresight of the RTM in planning, no hurdle, recourse on expectations), and the simple rules with
 the freedom of today's. All are settled causally, and V of the energy left counts on the last day.
-Beside them: how the fan hangs together, its exact promise, and whether the plan's promise is kept.
+Beside them: how the fan hangs together, its exact promise, whether the plan's promise is kept, and
+what the plan's bids earn at any price and at what they are worth.
 
     python benchmarks/rules.py [SEED ...]      hourly days of the embedded market
     python benchmarks/rules.py --data FILE     the last days of a file of both markets
@@ -28,12 +29,14 @@ from _truth import hourly_market
 
 import bessvpp as bv
 from bessvpp.backtest import ideas, policies, simulate
+from bessvpp.backtest.bid_kinds import compare_bids, earned_by_bids
 from bessvpp.backtest.frontier import sweep_frontier
 from bessvpp.backtest.summary import paired
 from bessvpp.backtest.window import Window
 from bessvpp.compute.workers import Workers
+from bessvpp.runs.headline import promise_misses
 from bessvpp.scenarios import quality, surprises
-from bessvpp.settlement.day import HINDSIGHT
+from bessvpp.settlement.day import HINDSIGHT, nets_of
 
 LAKH = 1e5
 SEEDS = (801, 802, 803)
@@ -97,8 +100,8 @@ def fan_figures(run: bv.backtest.Run, fan: str) -> dict[str, float]:
         for by in ("fan", "days")
     }
     for market, fans in run.read_json("coverage.json").items():
-        misses = [abs(level["below"] - level["promised"]) for level in fans[fan].values()]
-        found[f"promise missed, {market}"] = float(np.mean(misses))
+        misses = promise_misses(fans[fan])
+        found[f"promise missed, {market}"] = float(np.mean(list(misses.values())))
     return found
 
 
@@ -114,13 +117,15 @@ def study(name: str, folder: Path, workers: Workers) -> tuple[list[dict], dict[s
         rows.append(row | {"plan ahead": over["ahead_rs"]} | {k: over[k] for k in list(over)[1:]})
     ceiling = simulate.ceilings(window)[HINDSIGHT]
     told: dict[str, object] = {"fan": fan, **fan_figures(run, fan)}
-    told["ceiling [lakh Rs]"] = sum(float(day.ledger.net_rs) for day in ceiling.days) / LAKH
+    told["ceiling [lakh Rs]"] = nets_of(ceiling.days).sum() / LAKH
     one = ideas.with_risk(window, lambdas=(window.params.risk.risk_aversion,))
     (point,) = sweep_frontier(replace(one, fans={fan: window.fans[fan]}), workers).points.to_dict(
         "records"
     )
     keys = ("fan_mean_rs", "planned_mean_rs", "realised_mean_rs", "realised_mean_low_rs")
     told |= {key: point[key] / LAKH for key in (*keys, "realised_mean_high_rs")}
+    bids = earned_by_bids(compare_bids(window, fan), window.params.risk.alpha)
+    told["bids at any price and at their worth"] = bids.reset_index().to_dict("records")
     return rows, told | {"pit_ks_p_value": point["pit_ks_p_value"]}
 
 

@@ -280,6 +280,11 @@ def start_energy(bess: BessParams) -> np.ndarray:
     return np.array([unit.e_start_mwh for unit in bess.units])
 
 
+def share_on(bess: BessParams, date: np.datetime64, mw: np.ndarray) -> np.ndarray:
+    """(U, T) a plant's power (T,) on a day shared over its units, by what outages leave of each."""
+    return share_by_power(bess, mw, available_share(bess, [date], mw.size))
+
+
 def share_by_power(
     bess: BessParams, mw: np.ndarray, available: np.ndarray | None = None
 ) -> np.ndarray:

@@ -25,7 +25,7 @@ from bessvpp.compute.workers import ONE, Workers
 from bessvpp.optimizer.problem import Problem
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import bootstrap_band, cvar, cvars
-from bessvpp.settlement.day import CAUSAL, HINDSIGHT
+from bessvpp.settlement.day import CAUSAL, HINDSIGHT, nets_of
 from bessvpp.settlement.promise import planned_causal
 
 LAMBDAS_TOGETHER = 4
@@ -186,7 +186,7 @@ def _promised_day(
 def _nets(window: Window, chain: Sequence[DayPlan], way: str) -> np.ndarray:
     """(D,) net of each settled day [Rs]."""
     settled = settle_chain(window, [plan.commitment for plan in chain], way)
-    return np.array([float(day.ledger.net_rs) for day in settled])
+    return nets_of(settled)
 
 
 def _planned(

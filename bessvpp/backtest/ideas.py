@@ -38,7 +38,7 @@ from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.energy_value import energy_values
 from bessvpp.optimizer.problem import EnergyValue, Problem
 from bessvpp.prices import PriceScenarios
-from bessvpp.settlement.day import AS_COMMITTED, CAUSAL, HINDSIGHT, SettledDay
+from bessvpp.settlement.day import AS_COMMITTED, CAUSAL, HINDSIGHT, SettledDay, nets_of
 
 PLAN = "two-stage plan"
 CEILING = "ceiling"
@@ -201,7 +201,7 @@ def net_of_days(variant: Variant) -> np.ndarray:
 
 def _with_what_is_left(window: Window, days: Sequence[SettledDay]) -> np.ndarray:
     """(D,) net of each day [Rs]; that of the last one with V of the energy left at its end."""
-    net = np.array([float(day.ledger.net_rs) for day in days])
+    net = nets_of(days)
     left = zip(_last_values(window), days[-1].e_end_mwh, strict=True)
     net[-1] += sum(float(value(energy)) for value, energy in left)
     return net

@@ -18,7 +18,7 @@ from bessvpp.backtest.simulate import commit_chain, settle_chain
 from bessvpp.backtest.summary import paired
 from bessvpp.backtest.window import Window
 from bessvpp.compute.workers import ONE, Workers
-from bessvpp.settlement.day import CAUSAL
+from bessvpp.settlement.day import CAUSAL, nets_of
 
 LIMITS_MWH_PER_DAY = (0.0, 50.0, 150.0, 300.0)
 
@@ -53,7 +53,7 @@ def _days_under(window: Window, fan: str, limit_mwh: float | None) -> np.ndarray
     """(2, D) dispatch and position of each day under a limit [Rs]."""
     limited = with_rules(window, unbacked_max_mwh_per_day=limit_mwh)
     settled = settle_chain(limited, commit_chain(limited, TwoStage(fan)), CAUSAL)
-    net = np.array([float(day.ledger.net_rs) for day in settled])
+    net = nets_of(settled)
     prices = [window.realised(day) for day in range(len(window.days))]
     own = np.array([dispatch_rs(window, *pair) for pair in zip(settled, prices, strict=True)])
     return np.stack([own, net - own])

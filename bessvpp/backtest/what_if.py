@@ -9,6 +9,7 @@ import numpy as np
 
 from bessvpp import battery
 from bessvpp.backtest.frontier import sweep_frontiers
+from bessvpp.backtest.policies import commitment_of
 from bessvpp.backtest.window import Window
 from bessvpp.compute.workers import ONE, Workers
 from bessvpp.optimizer.dispatch import plan_day
@@ -90,9 +91,7 @@ def of_day(window: Window, day: int, fan: str) -> WhatIf:
         problem = asked.problem(battery.start_energy(params.bess), day)
         problem = asked.with_energy_value(problem, day)
         plan = plan_day(problem, asked.planning_fan(fan, day), params.risk.risk)
-        unit_mw = plan.unit_dam_mw
-        if unit_mw is None:
-            unit_mw = battery.share_by_power(params.bess, plan.dam_mw)
+        unit_mw = commitment_of(problem, plan).unit_mw
         way = params.backtest.recourse
         rs = planned_causal(problem, scenarios, unit_mw, params.market, way)
         return {

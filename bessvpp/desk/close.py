@@ -34,7 +34,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from bessvpp import battery, ledger
-from bessvpp.battery import available_share, share_by_power
+from bessvpp.battery import available_share, share_on
 from bessvpp.desk.handed import Handed
 from bessvpp.desk.promised import Promise, rules_of
 from bessvpp.errors import DataError, ParameterError
@@ -135,8 +135,7 @@ def close_day(promise: Promise, market: Market, params: Params, handed: Handed) 
             "in the RTM, which has no price there: correct the trades, or add the price"
         )
     schedule_mw = handed.dam_mw + handed.rtm_mw
-    available = available_share(params.bess, [promise.date], schedule_mw.size)
-    followed = share_by_power(params.bess, schedule_mw, available)
+    followed = share_on(params.bess, promise.date, schedule_mw)
     run = np.where(np.isfinite(handed.run_mw).all(axis=0), handed.run_mw, followed)
     trades = (handed.dam_mw, handed.rtm_mw)
     as_scheduled = _booked(params.bess, params.market, promise, prices, trades, followed)

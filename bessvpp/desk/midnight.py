@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bessvpp import battery
+from bessvpp.desk.report import listed
 from bessvpp.params.bess import BessParams
 from bessvpp.params.fields import MINUTES_PER_DAY
 
@@ -26,7 +27,7 @@ class Midnight:
     def in_words(self) -> str:
         """Where the day's start comes from, in a sentence or two."""
         told = (
-            f"Midnight will hold {_listed(self.e_mwh)} MWh: {_listed(self.energy_mwh)} MWh at "
+            f"Midnight will hold {listed(self.e_mwh)} MWh: {listed(self.energy_mwh)} MWh at "
             f"{self.at:%H:%M} on {self.at:%Y-%m-%d}, and the rest of that day's position "
             f"({self.position}) run on it."
         )
@@ -69,7 +70,3 @@ def midnight_after(
     done = battery.follow(left, unit_mw * share, energy_mwh, h, available, first)
     undelivered = float(h * np.abs(done.undelivered_mw).sum())
     return Midnight(at, energy_mwh, position, done.energy_mwh[:, -1], undelivered)
-
-
-def _listed(values: np.ndarray) -> str:
-    return ", ".join(f"{value:.6g}" for value in values)

@@ -11,8 +11,12 @@ import numpy as np
 from bessvpp.desk.gate import Outlook
 from bessvpp.forecasting.intraday import GateFans
 from bessvpp.params.load import Params
-from bessvpp.price_files.own_forecasts import OwnPaths, OwnQuantiles, read_own_paths
-from bessvpp.price_files.own_forecasts import read_own_quantiles as read_quantiles
+from bessvpp.price_files.own_forecasts import (
+    OwnPaths,
+    OwnQuantiles,
+    read_own_paths,
+    read_own_quantiles,
+)
 from bessvpp.prices import PriceScenarios
 from bessvpp.runs.own import quantiles_of_paths, refuse_missing, refuse_other_blocks
 
@@ -48,7 +52,7 @@ def with_own_rtm(
         own = read_own_paths(given.path, params.market, gate)
         prices = own.rtm
     else:
-        own = read_quantiles(given.path, params.market, levels, gate)
+        own = read_own_quantiles(given.path, params.market, levels, gate)
         prices = own.values["rtm"].transpose(0, 2, 1)
     refuse_other_blocks(own.source, prices.shape[2], len(view.dam))
     missing = np.array([date])[~np.isin([date], own.dates)]

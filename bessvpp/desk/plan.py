@@ -34,7 +34,7 @@ from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
 from bessvpp.runs.folder import RunFolder
 from bessvpp.runs.inherited import run_parameters
-from bessvpp.settlement.day import settle_as_committed
+from bessvpp.settlement.day import nets_of, settle_as_committed
 from bessvpp.settlement.promise import trade_along_fan
 from bessvpp.settlement.recourse import Traded
 from bessvpp.settlement.warranty import told_of_prices, with_warranty_prices
@@ -138,6 +138,7 @@ def plan_day_ahead(
     risk, expected = params.risk.risk, foreseen(scenarios, params.backtest.foresight)
     plan = dispatch.plan_day(problem, expected, risk)
     unit_mw, bid_mw = in_bid_steps(problem, plan, rules.bid_step_mw)
+    followed_mw = problem.share_by_power(bid_mw) if unit_mw is None else unit_mw
     final = dispatch.plan_day(replace(problem, fixed_dam_mw=bid_mw), expected, risk)
     return DayAheadPlan(
         date=date,
@@ -150,13 +151,13 @@ def plan_day_ahead(
         profit_rs=final.profit_rs,
         expected_profit_rs=final.mean_rs,
         cvar_rs=cvar(final.profit_rs, risk.alpha, scenarios.weights),
-        causal=_traded_causally(problem, scenarios, unit_mw, bid_mw, params),
-        alone_rs=_profit_alone(problem, scenarios, unit_mw, bid_mw),
+        causal=trade_along_fan(problem, scenarios, followed_mw, rules, params.backtest.recourse),
+        alone_rs=_profit_alone(problem, scenarios, followed_mw),
         e_start_mwh=e_start_mwh,
         sheet=bid_sheet(date, bid_mw, rules),
         own=told,
         notes=(*told_of_prices(params.bess, problem.bess), *notes),
-        worth_sheet=_at_worth(date, problem, scenarios, unit_mw, bid_mw, rules),
+        worth_sheet=_at_worth(date, problem, scenarios, followed_mw, rules, bid_mw),
     )
 
 
@@ -164,13 +165,11 @@ def _at_worth(
     date: np.datetime64,
     problem: Problem,
     scenarios: PriceScenarios,
-    unit_mw: np.ndarray | None,
-    bid_mw: np.ndarray,
+    unit_mw: np.ndarray,
     rules: MarketParams,
+    bid_mw: np.ndarray,
 ) -> pd.DataFrame:
     """The bids of a day, each block's at a few prices."""
-    if unit_mw is None:
-        unit_mw = problem.share_by_power(bid_mw)
     cap = rules.cap_rs_per_mwh(date.astype(dt.date))
     bids = bids_at_worth(problem, scenarios, unit_mw, rules, cap)
     return worth_sheet(date, bid_mw, bids, rules)
@@ -195,30 +194,13 @@ def plan_tomorrow(run: RunFolder, market: Market, **choices: object) -> DayAhead
     return plan_day_ahead(run, market, run_parameters(run, None), **choices)
 
 
-def _traded_causally(
-    problem: Problem,
-    scenarios: PriceScenarios,
-    unit_mw: np.ndarray | None,
-    bid_mw: np.ndarray,
-    params: Params,
-) -> Traded:
-    """The bids in each scenario if every RTM session is traded at its gate."""
-    if unit_mw is None:
-        unit_mw = problem.share_by_power(bid_mw)
-    return trade_along_fan(problem, scenarios, unit_mw, params.market, params.backtest.recourse)
-
-
-def _profit_alone(
-    problem: Problem, scenarios: PriceScenarios, unit_mw: np.ndarray | None, bid_mw: np.ndarray
-) -> np.ndarray:
+def _profit_alone(problem: Problem, scenarios: PriceScenarios, unit_mw: np.ndarray) -> np.ndarray:
     """(S,) profit of the bids in each scenario if the RTM is never used."""
-    if unit_mw is None:
-        unit_mw = problem.share_by_power(bid_mw)
     days = zip(scenarios.dam, scenarios.rtm, strict=True)
     settled = [
         settle_as_committed(problem, PriceScenarios.single(dam, rtm), unit_mw) for dam, rtm in days
     ]
-    return np.array([float(day.ledger.net_rs) for day in settled])
+    return nets_of(settled)
 
 
 def _check_reach(known: Market, date: np.datetime64) -> None:

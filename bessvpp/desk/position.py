@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bessvpp.battery import available_share, share_by_power
+from bessvpp.battery import share_on
 from bessvpp.desk.bids import BID_BLOCKS, SHEET_COLUMNS
 from bessvpp.desk.records import read_records
 from bessvpp.errors import DataError, MissingArtefactError
@@ -30,7 +30,7 @@ def read_position(path: Path, date: np.datetime64, n_blocks: int, bess: BessPara
         naming the file, the place in it, what is wrong and what to do.
     """
     if _is_sheet(path):
-        return _shared(bess, _of_sheet(path, date, n_blocks), date)
+        return share_on(bess, date, _of_sheet(path, date, n_blocks))
     units = [f"{unit.name}_mw" for unit in bess.units]
     choices = [("dam_mw", "rtm_mw"), ("dam_mw",), units]
     records = read_records(path, choices, date)
@@ -41,7 +41,7 @@ def read_position(path: Path, date: np.datetime64, n_blocks: int, bess: BessPara
             "of the day, 0 where nothing was sold"
         )
     mw = np.array(found) if list(records.columns) == units else np.sum(found, axis=0)
-    return mw if mw.ndim == 2 else _shared(bess, mw, date)
+    return mw if mw.ndim == 2 else share_on(bess, date, mw)
 
 
 def schedule_of_plan(run: RunFolder, date: np.datetime64) -> Path:
@@ -84,12 +84,7 @@ def read_trades(path: Path, date: np.datetime64, n_blocks: int, bess: BessParams
             f"{path}: {date} has only some of the quarters from {block_clock(block, n_blocks)} on: "
             "blocks are hours here, so give all four, 0 where nothing was traded"
         )
-    return found if len(found) == len(units) else _shared(bess, found[0], date)
-
-
-def _shared(bess: BessParams, mw: np.ndarray, date: np.datetime64) -> np.ndarray:
-    """(U, T) a plant's power (T,) on a day by unit."""
-    return share_by_power(bess, mw, available_share(bess, [date], mw.size))
+    return found if len(found) == len(units) else share_on(bess, date, found[0])
 
 
 def _is_sheet(path: Path) -> bool:

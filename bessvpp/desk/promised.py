@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bessvpp.battery import available_share, share_by_power
+from bessvpp.battery import share_on
 from bessvpp.desk.plan import DayAheadPlan
-from bessvpp.errors import MissingArtefactError
+from bessvpp.errors import DataError, MissingArtefactError
 from bessvpp.ledger import LEDGER_COLUMNS
 from bessvpp.params.load import Params
 from bessvpp.params.market import Costs
@@ -48,8 +48,7 @@ def promise_of(planned: DayAheadPlan, params: Params) -> Promise:
     weights, done = planned.scenarios.weights, planned.causal
     unit_mw = planned.unit_mw
     if unit_mw is None:
-        available = available_share(params.bess, [planned.date], planned.bid_mw.size)
-        unit_mw = share_by_power(params.bess, planned.bid_mw, available)
+        unit_mw = share_on(params.bess, planned.date, planned.bid_mw)
     return Promise(
         date=planned.date,
         fan=planned.fan,
@@ -78,9 +77,24 @@ def rules_of(params: Params) -> dict[str, Any]:
     }
 
 
+def promise_file(date: np.datetime64) -> str:
+    """Name of a day's promise in a run's folder."""
+    return f"bids/plan_{date}.json"
+
+
+def read_desk_json(run: RunFolder, name: str, remedy: str) -> dict[str, Any]:
+    """A JSON file of the desk in a run's folder; ``DataError``, which says what to do, if none."""
+    try:
+        return run.read_json(name)
+    except ValueError as error:
+        raise DataError(
+            f"{run.path / name} is no JSON ({error}): remove it, and {remedy}"
+        ) from None
+
+
 def write_promise(run: RunFolder, promise: Promise) -> None:
     """Write ``bids/plan_<date>.json``."""
-    run.write_json(f"bids/plan_{promise.date}.json", asdict(promise) | {"date": str(promise.date)})
+    run.write_json(promise_file(promise.date), asdict(promise) | {"date": str(promise.date)})
 
 
 def read_promise(run: RunFolder, date: np.datetime64) -> Promise:
@@ -90,14 +104,16 @@ def read_promise(run: RunFolder, date: np.datetime64) -> Promise:
     ------
     MissingArtefactError
         where the day was not planned in this run's folder.
+    DataError
+        where the file is no JSON.
     """
-    name = f"bids/plan_{date}.json"
+    name = promise_file(date)
     if not (run.path / name).is_file():
         raise MissingArtefactError(
             f"{run.path / name} is not there: plan {date} first (bessvpp plan --date {date}), or "
             "name the run in whose folder it was planned with --outputs"
         )
-    found = run.read_json(name)
+    found = read_desk_json(run, name, f"plan {date} anew")
     arrays = {
         key: np.array(value, dtype=float) for key, value in found.items() if isinstance(value, list)
     }

@@ -73,7 +73,7 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
         + f"\n{hourly.to_string()}\n\n"
         f"Prices in Rs/MWh. {len(planned.sheet)} bids in steps of "
         f"{params.market.bid_step_mw:g} MW.\n"
-        f"Energy planned for midnight: {', '.join(f'{e:g}' for e in planned.e_start_mwh)} MWh.\n"
+        f"Energy planned for midnight: {listed(planned.e_start_mwh)} MWh.\n"
         "Profit in Rs                       expected      CVaR "
         f"{risk.alpha:.0%}\n"
         f"  RTM traded session by session  {weights @ planned.causal_rs:10,.0f} "
@@ -83,6 +83,11 @@ def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
         f"  as committed, no RTM trade     {weights @ planned.alone_rs:10,.0f} "
         f"{cvar(planned.alone_rs, risk.alpha, weights):12,.0f}"
     )
+
+
+def listed(values: np.ndarray) -> str:
+    """Values with commas between, one a unit."""
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def describe_battery(bess: BessParams, date: np.datetime64 | None = None) -> str:

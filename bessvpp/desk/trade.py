@@ -7,10 +7,7 @@ at earlier gates and is not known yet is read back from the run's folder.
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +16,8 @@ from bessvpp.battery import start_energy
 from bessvpp.desk.bids import session_sheet
 from bessvpp.desk.gate import DayModels, Outlook, models_of_day, session_of
 from bessvpp.desk.own_outlook import OwnFile, with_own_rtm
+from bessvpp.desk.promised import promise_file, read_desk_json, read_promise
+from bessvpp.desk.report import listed
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, week_mean, whole_days
@@ -160,14 +159,13 @@ def _planned_midnight(
     run: RunFolder, date: np.datetime64, params: Params, notes: list[str]
 ) -> np.ndarray:
     """(U,) energy that the day was planned to begin with."""
-    name = f"bids/plan_{date}.json"
     start = start_energy(params.bess)
-    if (run.path / name).is_file():
-        start = np.array(_json_of(run, name)["e_start_mwh"], dtype=float)
+    if (run.path / promise_file(date)).is_file():
+        start = read_promise(run, date).e_start_mwh
         source = f"as {date} was planned"
     else:
         source = f"the battery's e_start_mwh, for {date} was not planned in {run.path}"
-    notes.append(f"Energy at midnight is {_listed(start)} MWh, {source}.")
+    notes.append(f"Energy at midnight is {listed(start)} MWh, {source}.")
     return start
 
 
@@ -214,7 +212,8 @@ def _earlier_bids(
     name = session_file(date, first, len(view.dam))
     if not (run.path / name).is_file():
         return None
-    bid = np.array(_json_of(run, name)["bids"][t - first]["unit_rtm_mw"], dtype=float)
+    bids = read_desk_json(run, name, "bid anew")["bids"]
+    bid = np.array(bids[t - first]["unit_rtm_mw"], dtype=float)
     if bid.shape not in (shape, (shape[0], 1)):
         raise DataError(
             f"{run.path / name}: its bids are of {bid.shape[0]} units and {bid.shape[1]} prices, "
@@ -227,16 +226,6 @@ def _earlier_bids(
 def session_file(date: np.datetime64, first: int, n_blocks: int, suffix: str = "json") -> str:
     """Name of a session's file in a run's folder, by the start of its delivery."""
     return f"bids/rtm_{date}_{block_clock(first, n_blocks).replace(':', '')}.{suffix}"
-
-
-def _json_of(run: RunFolder, name: str) -> Mapping[str, Any]:
-    """A JSON file of the desk in a run's folder."""
-    try:
-        return json.loads((run.path / name).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(
-            f"{run.path / name} is no JSON ({error}): remove it, and bid anew"
-        ) from None
 
 
 def _block_at(gate: dt.datetime, date: np.datetime64, block_minutes: int) -> int:
@@ -265,7 +254,3 @@ def _note_prices(known: Market, date: np.datetime64, view: GateView, notes: list
             f"{lacking.size} RTM prices of the {view.n_known} that this gate can know are not in "
             "the data: the forecast does without them."
         )
-
-
-def _listed(values: np.ndarray) -> str:
-    return ", ".join(f"{value:g}" for value in values)

@@ -19,7 +19,7 @@ from bessvpp.errors import DataError, MissingArtefactError, RunError
 from bessvpp.market.history import Market
 from bessvpp.risk import cvar
 from bessvpp.runs.folder import RunFolder
-from bessvpp.runs.headline import market_in_words
+from bessvpp.runs.headline import market_in_words, promise_misses
 from bessvpp.runs.manifest import artefacts_of, read_manifest
 from bessvpp.runs.parameter_names import flat_parameters
 
@@ -183,6 +183,5 @@ def _promise_missed(run: RunFolder, fan: str) -> float | None:
     if not (run.path / "coverage.json").exists():
         return None
     markets = run.read_json("coverage.json").values()
-    levels = [level for fans in markets for level in fans.get(fan, {}).values()]
-    misses = [abs(level["below"] - level["promised"]) for level in levels]
+    misses = [miss for fans in markets for miss in promise_misses(fans.get(fan, {})).values()]
     return float(np.mean(misses)) if misses else None

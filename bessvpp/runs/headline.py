@@ -72,7 +72,7 @@ def coverage_rows(outputs: Path) -> list[dict[str, str]]:
     for market, fans in _read(outputs, "coverage.json").items():
         for fan, levels in fans.items():
             try:
-                misses = {n: abs(x["below"] - x["promised"]) for n, x in levels.items()}
+                misses = promise_misses(levels)
                 bands = [miscoverage(**level) for level in levels.values()]
                 worst = max(misses, key=misses.__getitem__)
                 days = min(x["n_days"] for x in levels.values())
@@ -89,6 +89,11 @@ def coverage_rows(outputs: Path) -> list[dict[str, str]]:
                 }
             )
     return rows
+
+
+def promise_misses(levels: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """How far each level of a fan is from what it promises, by a market's ``coverage.json``."""
+    return {name: abs(level["below"] - level["promised"]) for name, level in levels.items()}
 
 
 def policy_rows(outputs: Path) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -40,6 +40,11 @@ class SettledDay:
     missing_mwh: float  # drawn at the end, unscheduled, to reach the target
     e_start_mwh: np.ndarray  # (U,)
     e_end_mwh: np.ndarray  # (U,)
+
+
+def nets_of(days: Sequence[SettledDay]) -> np.ndarray:
+    """(D,) net of some days [Rs]."""
+    return np.array([float(day.ledger.net_rs) for day in days])
 
 
 def settle_as_committed(

@@ -74,7 +74,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Worth:
+class WorthCurve:
     """What energy held after the session is worth in a unit's day: K energies."""
 
     energy_mwh: np.ndarray  # (K,)
@@ -101,7 +101,7 @@ class Session:
     rtm_mw: np.ndarray  # (T,) done, and as planned
     net_mw: np.ndarray  # (U, T) run, and as planned
     energy_mwh: np.ndarray  # (U, T + 1) before each block and at the end
-    worth: tuple[Worth, ...]  # by unit
+    worth: tuple[WorthCurve, ...]  # by unit
     notes: tuple[str, ...] = ()  # on energy outside its window, and a target out of reach
 
     def traded_mw(self, t: int, price: float) -> np.ndarray:
@@ -277,8 +277,8 @@ def _table(day: UnitDay, problem: Problem, view: GateView, law: SurpriseLaw) -> 
     return energy_table(day, problem.costs, view.dam[None], starts, expected, law)
 
 
-def _worth_after(table: EnergyTable, last: int, law: SurpriseLaw) -> Worth:
+def _worth_after(table: EnergyTable, last: int, law: SurpriseLaw) -> WorthCurve:
     """V after a session, on average over how its last block may surprise."""
     value = law.long_run @ table.after_rs[last - 1, 0]
     energies = table.e_min_mwh + table.step_mwh * np.arange(value.size)
-    return Worth(energies, value)
+    return WorthCurve(energies, value)

@@ -531,3 +531,12 @@ def test_the_journal_is_drawn_from_planned_to_realised(tmp_path):
     assert data["planned"] == pytest.approx(2 * 0.708562)
     assert data["realised"] == pytest.approx(rows["net_rs"].sum() / 1e5)
     assert picture.says.startswith("2 closed days")
+
+
+def test_a_plan_that_is_no_json_is_named_with_its_remedy(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_text("bids/plan_2024-03-01.json", '{"date": ')
+    with pytest.raises(
+        DataError, match=r"plan_2024-03-01\.json is no JSON .* plan 2024-03-01 anew"
+    ):
+        read_promise(run, np.datetime64("2024-03-01"))
