@@ -95,7 +95,7 @@ def fan_figures(run: bv.backtest.Run, fan: str) -> dict[str, float]:
     outcome = quality.outcomes(window.market, window.days)
     table = surprises.surprise_table({fan: window.fans[fan]}, outcome).loc[fan]
     found = {
-        f"{key}, {by}": table.loc[by, key]
+        f"{key}, {by}": float(table.loc[by, key])
         for key in ("correlation", "slope", "spread_rms")
         for by in ("fan", "days")
     }
@@ -117,7 +117,7 @@ def study(name: str, folder: Path, workers: Workers) -> tuple[list[dict], dict[s
         rows.append(row | {"plan ahead": over["ahead_rs"]} | {k: over[k] for k in list(over)[1:]})
     ceiling = simulate.ceilings(window)[HINDSIGHT]
     told: dict[str, object] = {"fan": fan, **fan_figures(run, fan)}
-    told["ceiling [lakh Rs]"] = nets_of(ceiling.days).sum() / LAKH
+    told["ceiling [lakh Rs]"] = float(nets_of(ceiling.days).sum()) / LAKH
     one = ideas.with_risk(window, lambdas=(window.params.risk.risk_aversion,))
     (point,) = sweep_frontier(replace(one, fans={fan: window.fans[fan]}), workers).points.to_dict(
         "records"
