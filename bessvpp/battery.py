@@ -155,8 +155,9 @@ def energies_with_a_target(
 ) -> tuple[float, float]:
     """Lowest and highest stored energy from which a day can end at the target [MWh].
 
-    The highest is that of the usable window: surplus energy may be kept, less what it loses.
-    ``available`` as for ``power_limits``.
+    The highest is that of the usable window: surplus energy may be kept, less what it loses. Both
+    are, where even from there so much is lost after the last block to charge in that the target is
+    out of reach. ``available`` as for ``power_limits``.
     """
     h, least = 24 / n_blocks, unit.e_target_mwh
     charge_max = np.minimum(power_limits(unit, n_blocks, available)[0], import_limit_mw)
@@ -166,6 +167,8 @@ def energies_with_a_target(
     for charge in charge_max[::-1]:
         charge = min(charge, float(limit_at_mw(unit.charge_lines, least)))
         least = before_mwh(unit, least - h * unit.eta_charge * charge, h)
+        if least > unit.e_max_mwh:
+            return unit.e_max_mwh, unit.e_max_mwh
     return least, unit.e_max_mwh
 
 

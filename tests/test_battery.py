@@ -192,6 +192,18 @@ def test_a_target_near_full_takes_longer_where_charge_tapers():
     assert most == pytest.approx(180.0)
 
 
+def test_a_target_that_drains_away_after_the_last_charge_is_in_reach_of_no_energy():
+    """At 1 % an hour 170 MWh at midnight are 209 at one o'clock, of a window up to 180."""
+    drained = {"self_discharge_per_hour": 0.01, "e_target_mwh": 170.0, "e_start_mwh": 170.0}
+    early = {"charge_windows": windows(("00:00", "01:00"))}
+    unit = make_params().bess.units[0].model_copy(update=drained)
+    early = make_params(early).bess.units[0].model_copy(update=drained)
+    assert 20 + 150 / 0.99**23 > 180
+    assert energies_with_a_target(early, 24) == (180.0, 180.0)
+    assert reach_mwh(early, 180.0, 24)[1] == pytest.approx(20 + 160 * 0.99**23)
+    assert energies_with_a_target(unit, 24)[0] < 180  # with every hour to charge in
+
+
 def test_a_flat_table_is_no_taper():
     flat = [{"e_mwh": 0.0, "p_mw": 50.0}, {"e_mwh": 200.0, "p_mw": 50.0}]
     unit = make_params({"charge_taper": flat, "discharge_taper": flat}).bess.units[0]

@@ -14,6 +14,8 @@ from bessvpp.optimizer.dispatch import plan_day
 from bessvpp.optimizer.problem import EnergyValue, Problem
 from bessvpp.prices import PriceScenarios
 
+EARLY = {"start": "00:00", "end": "01:00"}
+
 
 @pytest.mark.parametrize("params", [make_params(), fleet()], ids=["one", "two"])
 def test_the_value_of_energy_is_concave_rising_and_a_days_worth_at_its_points(params):
@@ -52,6 +54,18 @@ def test_a_battery_too_slow_to_reach_its_target_from_empty_still_has_a_value():
     params = make_params(connection_limit_mw=3.0, terminal="value")
     (behind,) = energy_value.energy_values(make_problem(params), day_shape(24))
     np.testing.assert_allclose(behind(np.linspace(40, 170, 9)), value(np.linspace(40, 170, 9)))
+
+
+def test_a_battery_whose_target_drains_away_still_has_a_value():
+    drained = {"self_discharge_per_hour": 0.01, "charge_windows": [EARLY]}
+    params = make_params(drained | {"e_target_mwh": 140.0, "e_start_mwh": 180.0})
+    (unit,) = params.bess.units
+    unit = unit.model_copy(update={"e_target_mwh": 170.0})  # in reach of no energy
+    problem = make_problem(params, 24)
+    problem = replace(problem, bess=params.bess.model_copy(update={"units": (unit,)}))
+    (value,) = energy_value.energy_values(problem, day_shape(24))
+    assert (np.diff(value.slope_rs_per_mwh) <= 1e-6).all()
+    assert value(170.0) > value(120.0) > value(60.0)
 
 
 def test_valued_energy_is_kept_where_it_is_worth_more_than_the_price():
