@@ -133,6 +133,20 @@ def test_rows_without_a_price_are_left_out_of_training(study):
         assert first.quantiles[level].model_to_string() == expected
 
 
+@pytest.mark.parametrize(("n_rows", "asked", "least"), [(280, 150, 20), (2800, 150, 150)])
+def test_a_leaf_of_a_short_history_need_not_hold_more_than_a_fourteenth_of_it(
+    study, n_rows, asked, least
+):
+    rows = [study.market.index_of(day) for day in study.splits.train]
+    features = pd.concat([rows_of(study, study.splits.train)] * 4, ignore_index=True)
+    target = np.tile(study.market.dam_mcp[rows].ravel(), 4)
+    lightgbm = study.params.forecast.lightgbm.model_copy(update={"min_data_in_leaf": asked})
+    params = study.params.forecast.model_copy(update={"lightgbm": lightgbm})
+    models = boosting.train_quantile_models("dam", features[:n_rows], target[:n_rows], {}, params)
+    assert models.quantiles[0.5].params["min_data_in_leaf"] == least
+    assert params.lightgbm.min_data_in_leaf == asked
+
+
 def test_each_level_is_fitted_to_its_own_quantile():
     """On prices that are one week's shape plus noise, a level covers its share."""
     rng = np.random.default_rng(0)
