@@ -14,7 +14,7 @@ NBVAL_OUTPUTS := $(CURDIR)/outputs/nbval
 help:  ## what there is to make
 	@echo "make book    run the seven notebooks and build the book: outputs/book/_build/html/index.html"
 	@echo "make test    every check: lint, tests, notebooks, the book in a browser if there is one"
-	@echo "make hard    the unit tests again where a machine is busy or counts otherwise; takes hours"
+	@echo "make hard    every check again where a machine is busy or counts otherwise; takes hours"
 	@echo "make lab     JupyterLab, which opens on start.md"
 	@echo "make bench   the benchmarks"
 	@echo "make clean   remove .venv, caches, and what make itself has put into outputs/"
@@ -39,19 +39,19 @@ book: $(READY)  ## the report
 	@$(RUN) -m bessvpp run --profile book $(ARGS)
 	@$(RUN) -m bessvpp book --profile book
 
-# Files of tests go to all cores; the book, which is made once, and the notebooks, each of which
-# reads files of those before it, are tested in one process.
+# Files of tests go to all cores; then the book, which is made once, and the notebooks, each of
+# which reads files of those before it: a core for either.
 test: $(READY)  ## every check
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 	@rm -rf $(NBVAL_OUTPUTS)
-	@$(RUN) -m pytest -n auto --dist loadfile -p no:cacheprovider --durations=10 tests $(BOOK_TESTS:%=--ignore=%)
-	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest --nbval-lax --nbval-current-env \
+	@$(RUN) -m pytest -n auto -p no:cacheprovider --durations=10 tests $(BOOK_TESTS:%=--ignore=%)
+	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest -n auto --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=600 -p no:cacheprovider --durations=10 $(BOOK_TESTS) notebooks
 
 # ARGS="tests/test_x.py" for some of them.
-hard: $(READY)  ## the tests beside busy loops, under other kernels and hash seeds
+hard: $(READY)  ## every check beside busy loops, under other kernels and hash seeds
 	@$(RUN) tests/hard.py $(ARGS)
 
 lab: $(READY)  ## explore; Markdown opens as it is read, in the settings of _lab

@@ -7,8 +7,16 @@ from hypothesis import HealthCheck, settings
 from price_cases import DAY, prices, snapshot
 from small_cases import PATIENCE_S, Study, make_market, make_params, make_study, write_study
 from stand_in import REAL, Downloads, write_stand_in
+from xdist.scheduler import LoadScopeScheduling
 
 from bessvpp.runs.folder import RunFolder
+
+GROUPS = {
+    "notebooks/": "notebooks",
+    "tests/runs/test_book": "book",  # and in the browser
+    "tests/runs/test_pdf": "book",
+}
+"""By how their paths begin: tests that one process runs, since they share what they make."""
 
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -21,6 +29,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if hasattr(item, "output_timeout"):
             item.output_timeout = PATIENCE_S
+
+
+class Together(LoadScopeScheduling):
+    """A process for each file of tests; one for all notebooks, one for all tests of the book."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::")[0]
+        return next((group for start, group in GROUPS.items() if path.startswith(start)), path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together:
+    """In place of the schedulers that ``--dist`` names."""
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
