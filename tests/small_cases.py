@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from bessvpp.market.clock import gate_time, session_starts
 from bessvpp.market.history import Market
 from bessvpp.optimizer.problem import Problem, day_problem
 from bessvpp.params.load import SECTIONS, Params, section_of
+from bessvpp.params.study import PolicyName
 from bessvpp.prices import PriceScenarios
 from bessvpp.runs import contents
 from bessvpp.runs.folder import RunFolder
@@ -169,16 +171,7 @@ FIELDS = {
     "backtest": {
         "commitment": "physical",
         "terminal": "hard",
-        "policies": [
-            "nothing_committed",
-            "fixed_windows",
-            "yesterday",
-            "seven_day_mean",
-            "typical_day",
-            "median",
-            "mean",
-            "two_stage",
-        ],
+        "policies": list(get_args(PolicyName)),
         "fan": "both",
         "solver": "engine",
         "solver_time_limit_s": 600.0,

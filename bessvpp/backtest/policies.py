@@ -1,7 +1,7 @@
 """What is committed in the day-ahead market at the gate: rules of thumb and the two-stage plan.
 
-A policy knows only the past of its gate. A new one is a function here, its name in
-``params.study.PolicyName`` and its line in ``_SIMPLE``.
+A policy knows only the past of its gate. A new one is a function here, its line in ``SIMPLE`` and
+its name in ``params.study.PolicyName``.
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ class TwoStage(OnFan):
         return plans[0].commitment
 
 
-_SIMPLE: dict[str, Policy] = {
+SIMPLE: dict[str, Policy] = {
     "nothing_committed": nothing_committed,
     "fixed_windows": fixed_windows,
     "yesterday": yesterday,
@@ -248,7 +248,9 @@ _SIMPLE: dict[str, Policy] = {
     "typical_day": typical_day,
     "median": median,
 }
-_ON_FAN: dict[str, type[OnMean] | type[TwoStage]] = {"mean": OnMean, "two_stage": TwoStage}
+"""Policies that are one function each."""
+ON_FAN: dict[str, type[OnMean] | type[TwoStage]] = {"mean": OnMean, "two_stage": TwoStage}
+"""Policies of which there is one for each fan, ``mean_original`` and so on."""
 
 
 def policies(window: Window) -> dict[str, Policy]:
@@ -259,8 +261,8 @@ def policies(window: Window) -> dict[str, Policy]:
     wanted = window.params.backtest.policies
     chosen: dict[str, Policy] = {BASELINE: nothing_committed}
     for name in wanted:
-        if name in _ON_FAN:
-            chosen |= {f"{name}_{fan}": _ON_FAN[name](fan) for fan in window.fans}
+        if name in ON_FAN:
+            chosen |= {f"{name}_{fan}": ON_FAN[name](fan) for fan in window.fans}
         else:
-            chosen[name] = _SIMPLE[name]
+            chosen[name] = SIMPLE[name]
     return chosen
