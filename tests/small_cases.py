@@ -21,7 +21,7 @@ from bessvpp.forecasting import quantiles, walk_forward
 from bessvpp.forecasting.features import feature_frame
 from bessvpp.forecasting.splits import Splits, split_days
 from bessvpp.market import history
-from bessvpp.market.clock import gate_time, session_starts
+from bessvpp.market.clock import session_starts
 from bessvpp.market.history import Market
 from bessvpp.optimizer.problem import Problem, day_problem
 from bessvpp.params.load import SECTIONS, Params, section_of
@@ -287,7 +287,7 @@ def make_study(params: Params, market: Market) -> Study:
         )[method]
         recalibrated[name] = made.forecast
         deltas.append(made.shifts)
-    known = market.known_at(gate_time(splits.test[0], rules.dam_gate), rules)
+    known = market.known_at_dam_gate(splits.test[0], rules)
     correlation = copula.copula_correlation(original, known, rules, params.scenarios)
     fans = {}
     for fan, by_market in (("original", original), ("recalibrated", recalibrated)):

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.errors import DataError
-from bessvpp.market.clock import delivery_starts, gate_time, is_sunday
+from bessvpp.market.clock import delivery_starts, is_sunday
 from bessvpp.market.history import GREEN_PRICE, Market, mean_of_known
 from bessvpp.params.market import MarketParams
 from bessvpp.price_files.external import published_minute
@@ -69,7 +69,7 @@ def feature_frame(market: Market, dates: np.ndarray, rules: MarketParams) -> pd.
     """Features of many delivery days, each at its own gate: ``delivery_start`` first."""
     frames = []
     for date in dates:
-        known = market.known_at(gate_time(date, rules.dam_gate), rules)
+        known = market.known_at_dam_gate(date, rules)
         frame = gate_features(known, date, rules)
         frame.insert(0, "delivery_start", delivery_starts(date, market.n_blocks))
         frames.append(frame)

@@ -13,7 +13,7 @@ from bessvpp.errors import DataError
 from bessvpp.forecasting.boosting import MarketModels, predict, predict_atoms, train_quantile_models
 from bessvpp.forecasting.quantiles import ATOMS, QuantileForecast, count_crossings, with_atoms
 from bessvpp.forecasting.splits import Splits
-from bessvpp.market.clock import day_of, gate_time
+from bessvpp.market.clock import day_of
 from bessvpp.market.history import Market, complete_days, prices_of
 from bessvpp.params.forecast import ForecastParams
 from bessvpp.params.market import MarketParams
@@ -52,7 +52,7 @@ def walk_forward(
     for k in np.unique(generation):
         of_refit = generation == k
         first = dates[of_refit][0]
-        known = market.known_at(gate_time(first, rules.dam_gate), rules)
+        known = market.known_at_dam_gate(first, rules)
         trainable = known.dates[complete_days(known, name) & (known.dates >= splits.train[0])]
         models = {}
         for window in params.train_window_days:
