@@ -66,7 +66,29 @@ def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd
 
 
 def feature_frame(market: Market, dates: np.ndarray, rules: MarketParams) -> pd.DataFrame:
-    """Features of many delivery days, each at its own gate: ``delivery_start`` first."""
+    """Features of many delivery days, each at its own gate: ``delivery_start`` first.
+
+    Parameters
+    ----------
+    dates : (D,) days of the market after its first, or the one after its last
+
+    Returns
+    -------
+    frame of D T rows, a row a block; columns as ``gate_features`` has them
+
+    Raises
+    ------
+    DataError
+        where nothing was known at the gate of a day, or the day before it is not in the market.
+
+    Examples
+    --------
+    >>> p = bv.load_params(synthetic_days=21)
+    >>> market = bv.embedded_market(p.market)
+    >>> features = bv.feature_frame(market, market.dates[-2:], p.market)
+    >>> len(features), list(features)[:2]  # blocks of two days
+    (192, ['delivery_start', 'hour'])
+    """
     frames = []
     for date in dates:
         known = market.known_at_dam_gate(date, rules)

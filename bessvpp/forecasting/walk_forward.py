@@ -43,6 +43,31 @@ def walk_forward(
     The models of a day see the days from the first training day on that are wholly known at
     the gate of the day of their refit; with ``retrain_every_days`` 0 there is one fit, for the
     first day out of sample. With several training windows the forecast is their average.
+
+    Parameters
+    ----------
+    name : "dam" or "rtm"
+    features : as ``feature_frame`` makes them, of all days from the first training day on
+    jobs : threads that train; changes no forecast
+
+    Returns
+    -------
+    its ``forecast`` of all days out of sample, and the models of the last refit
+
+    Raises
+    ------
+    DataError
+        where the features lack a day out of sample.
+
+    Examples
+    --------
+    >>> p = bv.load_params(synthetic_days=25, warmup_days=7, calibration_days=3, test_days=2)
+    >>> market = bv.embedded_market(p.market)
+    >>> splits = bv.split_days(market, p.forecast)
+    >>> features = bv.feature_frame(market, market.dates[7:], p.market)
+    >>> walk = bv.walk_forward("dam", features, market, splits, p.forecast, p.market)
+    >>> walk.forecast.values.shape  # days, blocks, levels
+    (5, 96, 9)
     """
     dates = splits.out_of_sample
     split = np.repeat(["calibration", "test"], [len(splits.calibration), len(splits.test)])
