@@ -225,6 +225,7 @@ class OnMean(OnFan):
     """Both markets planned on the fan's mean prices as if these were sure."""
 
     def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
+        """A policy: commits for one day."""
         problem = window.with_energy_value(problem, day)
         plan = dispatch.plan_day(problem, window.fans[self.fan][day].mean)
         return commitment_of(problem, plan)
@@ -234,6 +235,7 @@ class TwoStage(OnFan):
     """The two-stage programme on a fan's scenarios."""
 
     def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
+        """A policy: commits for one day."""
         problem = window.with_energy_value(problem, day)
         risk, scenarios = window.params.risk.risk, window.planning_fan(self.fan, day)
         plans = plan_lambdas(window.cache, problem, scenarios, [risk.aversion], risk.alpha)

@@ -52,6 +52,7 @@ class Gate:
     def of(
         cls, forecast: QuantileForecast, market: Market, date: np.datetime64, rules: MarketParams
     ) -> Gate:
+        """The DAM gate of a day, with the earlier forecasts whose days have prices there."""
         known = market.known_at_dam_gate(date, rules)
         days = forecast.dates[(forecast.dates < date) & (forecast.dates <= known.dates[-1])]
         rows = np.array([known.index_of(day) for day in days], dtype=int)
