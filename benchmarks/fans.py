@@ -22,7 +22,6 @@ from _truth import Case, true_paths
 
 from bessvpp.calibration.recalibration import recalibrate
 from bessvpp.market import history
-from bessvpp.market.clock import gate_time
 from bessvpp.params.load import Params, load_params
 from bessvpp.prices import PriceScenarios
 from bessvpp.scenarios import quality
@@ -44,7 +43,7 @@ def study(seed: int, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
         method = case.method(original[name])
         made = recalibrate(original[name], market, splits.test, [method], settings, rules)
         recalibrated[name] = made[method].forecast
-    gates = [market.known_at(gate_time(day, rules.dam_gate), rules) for day in splits.test]
+    gates = [market.known_at_dam_gate(day, rules) for day in splits.test]
     each = copula_correlations(original, market, splits.test, rules, params.scenarios)
     alike = params.scenarios.model_copy(update={"dependence": "similar_days"})
 

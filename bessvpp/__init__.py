@@ -18,6 +18,8 @@ _opened, __dir__, __all__ = lazy_loader.attach(
         "market.read": ["read_market"],
         "market.synthetic": ["embedded_market"],
         "forecasting.splits": ["split_days"],
+        "forecasting.features": ["feature_frame"],
+        "forecasting.walk_forward": ["walk_forward"],
         "calibration.recalibration": ["recalibrate", "choose_method"],
         "scenarios.copula": ["copula_correlation", "copula_correlations"],
         "scenarios.draw": ["draw_fan"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 from small_cases import make_market
@@ -9,19 +11,13 @@ from small_cases import make_market
 from bessvpp.backtest import policies
 from bessvpp.backtest.simulate import CEILING, run_backtest
 from bessvpp.market.history import Market
+from bessvpp.params.study import FanName
 from bessvpp.settlement.day import AS_COMMITTED, HINDSIGHT
 
-POLICIES = {
-    "nothing_committed": policies.nothing_committed,
-    "fixed_windows": policies.fixed_windows,
-    "yesterday": policies.yesterday,
-    "seven_day_mean": policies.seven_day_mean,
-    "typical_day": policies.typical_day,
-    "median": policies.median,
-    "mean_original": policies.OnMean("original"),
-    "mean_recalibrated": policies.OnMean("recalibrated"),
-    "two_stage_original": policies.TwoStage("original"),
-    "two_stage_recalibrated": policies.TwoStage("recalibrated"),
+POLICIES = policies.SIMPLE | {
+    f"{name}_{fan}": kind(fan)
+    for name, kind in policies.ON_FAN.items()
+    for fan in get_args(FanName)
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -20,10 +21,11 @@ from bessvpp.forecasting import quantiles, walk_forward
 from bessvpp.forecasting.features import feature_frame
 from bessvpp.forecasting.splits import Splits, split_days
 from bessvpp.market import history
-from bessvpp.market.clock import gate_time, session_starts
+from bessvpp.market.clock import session_starts
 from bessvpp.market.history import Market
 from bessvpp.optimizer.problem import Problem, day_problem
 from bessvpp.params.load import SECTIONS, Params, section_of
+from bessvpp.params.study import PolicyName
 from bessvpp.prices import PriceScenarios
 from bessvpp.runs import contents
 from bessvpp.runs.folder import RunFolder
@@ -169,16 +171,7 @@ FIELDS = {
     "backtest": {
         "commitment": "physical",
         "terminal": "hard",
-        "policies": [
-            "nothing_committed",
-            "fixed_windows",
-            "yesterday",
-            "seven_day_mean",
-            "typical_day",
-            "median",
-            "mean",
-            "two_stage",
-        ],
+        "policies": list(get_args(PolicyName)),
         "fan": "both",
         "solver": "engine",
         "solver_time_limit_s": 600.0,
@@ -294,7 +287,7 @@ def make_study(params: Params, market: Market) -> Study:
         )[method]
         recalibrated[name] = made.forecast
         deltas.append(made.shifts)
-    known = market.known_at(gate_time(splits.test[0], rules.dam_gate), rules)
+    known = market.known_at_dam_gate(splits.test[0], rules)
     correlation = copula.copula_correlation(original, known, rules, params.scenarios)
     fans = {}
     for fan, by_market in (("original", original), ("recalibrated", recalibrated)):

@@ -129,6 +129,15 @@ def test_the_example_of_the_readme_runs(place, monkeypatch):
     assert " Rs on average" in in_a_process("-c", code).stdout
 
 
+@pytest.mark.slow
+def test_the_walk_of_the_api_page_runs_and_is_made_of_names_at_the_door():
+    page = (PROJECT_ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert re.findall(r"^(?:import|from) .*", code, re.MULTILINE) == ["import bessvpp as bv"]
+    told = in_a_process("-c", code).stdout
+    assert re.fullmatch(r"2024-02-27: [\d,]+ Rs planned, -?[\d,]+ Rs earned\n", told)
+
+
 def stand_ins(folder, *names):
     """Commands that write down how they are called, a line a call, and do nothing else."""
     for name in names:

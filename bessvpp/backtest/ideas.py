@@ -124,6 +124,7 @@ class DamAlone:
     fan: str
 
     def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
+        """A policy: commits for one day."""
         alone = replace(window.with_energy_value(problem, day), rtm_allowed=False)
         risk = window.params.risk.risk
         return commitment_of(alone, dispatch.plan_day(alone, window.fans[self.fan][day], risk))
@@ -152,14 +153,17 @@ def with_fan(
 
 
 def with_rules(window: Window, **changes: str | float | None) -> Window:
+    """The window with other fields of ``BacktestParams``; values are not checked anew."""
     return _with_section(window, "backtest", changes)
 
 
 def with_costs(window: Window, **changes: float) -> Window:
+    """The window with other fields of ``MarketParams``."""
     return _with_section(window, "market", changes)
 
 
 def with_risk(window: Window, **changes: float) -> Window:
+    """The window with other fields of ``RiskParams``."""
     return _with_section(window, "risk", changes)
 
 

@@ -1,7 +1,7 @@
 """What is committed in the day-ahead market at the gate: rules of thumb and the two-stage plan.
 
-A policy knows only the past of its gate. A new one is a function here, its name in
-``params.study.PolicyName`` and its line in ``_SIMPLE``.
+A policy knows only the past of its gate. A new one is a function here, its line in ``SIMPLE`` and
+its name in ``params.study.PolicyName``.
 """
 
 from __future__ import annotations
@@ -225,6 +225,7 @@ class OnMean(OnFan):
     """Both markets planned on the fan's mean prices as if these were sure."""
 
     def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
+        """A policy: commits for one day."""
         problem = window.with_energy_value(problem, day)
         plan = dispatch.plan_day(problem, window.fans[self.fan][day].mean)
         return commitment_of(problem, plan)
@@ -234,13 +235,14 @@ class TwoStage(OnFan):
     """The two-stage programme on a fan's scenarios."""
 
     def __call__(self, window: Window, day: int, problem: Problem) -> Commitment:
+        """A policy: commits for one day."""
         problem = window.with_energy_value(problem, day)
         risk, scenarios = window.params.risk.risk, window.planning_fan(self.fan, day)
         plans = plan_lambdas(window.cache, problem, scenarios, [risk.aversion], risk.alpha)
         return plans[0].commitment
 
 
-_SIMPLE: dict[str, Policy] = {
+SIMPLE: dict[str, Policy] = {
     "nothing_committed": nothing_committed,
     "fixed_windows": fixed_windows,
     "yesterday": yesterday,
@@ -248,7 +250,9 @@ _SIMPLE: dict[str, Policy] = {
     "typical_day": typical_day,
     "median": median,
 }
-_ON_FAN: dict[str, type[OnMean] | type[TwoStage]] = {"mean": OnMean, "two_stage": TwoStage}
+"""Policies that are one function each."""
+ON_FAN: dict[str, type[OnMean] | type[TwoStage]] = {"mean": OnMean, "two_stage": TwoStage}
+"""Policies of which there is one for each fan, ``mean_original`` and so on."""
 
 
 def policies(window: Window) -> dict[str, Policy]:
@@ -259,8 +263,8 @@ def policies(window: Window) -> dict[str, Policy]:
     wanted = window.params.backtest.policies
     chosen: dict[str, Policy] = {BASELINE: nothing_committed}
     for name in wanted:
-        if name in _ON_FAN:
-            chosen |= {f"{name}_{fan}": _ON_FAN[name](fan) for fan in window.fans}
+        if name in ON_FAN:
+            chosen |= {f"{name}_{fan}": ON_FAN[name](fan) for fan in window.fans}
         else:
-            chosen[name] = _SIMPLE[name]
+            chosen[name] = SIMPLE[name]
     return chosen

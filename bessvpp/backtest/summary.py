@@ -73,6 +73,7 @@ class WithRecourse:
         return {item.name: item.metadata.get(way, item.name) for item in fields(cls)}
 
     def as_json(self, way: str) -> dict[str, float | None]:
+        """The figures under the keys of a way of settling, ``CAUSAL`` or ``HINDSIGHT``."""
         return {key: getattr(self, name) for name, key in self.keys(way).items()}
 
 
@@ -87,6 +88,7 @@ class AsCommitted:
 
     @classmethod
     def of(cls, days: DailyFigures, policy: str) -> AsCommitted:
+        """The figures of a policy's days, or the ceiling's."""
         total = days.total_rs(AS_COMMITTED, policy)
         return cls(
             net_rs_dam_only=total,
@@ -110,6 +112,7 @@ class DailyFigures:
 
     @classmethod
     def of(cls, daily: pd.DataFrame) -> DailyFigures:
+        """Those of ``Backtest.daily``, a row a policy, settlement and day."""
         net = daily.pivot_table(
             index="date", columns=["settlement", "policy"], values="net_rs", sort=False
         )

@@ -10,7 +10,6 @@ import numpy as np
 from bessvpp.compute.cache import NO_CACHE, Cache
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.forecasting import intraday
-from bessvpp.market.clock import gate_time
 from bessvpp.market.history import MARKETS, Market, week_mean, whole_days
 from bessvpp.optimizer.energy_value import energy_values
 from bessvpp.optimizer.foresight import foreseen
@@ -60,7 +59,7 @@ class Window:
     def known_at_gate(self, day: int) -> Market:
         """The market as a policy may see it when it commits for a day."""
         rules = self.params.market
-        return self.market.known_at(gate_time(self.days[day], rules.dam_gate), rules)
+        return self.market.known_at_dam_gate(self.days[day], rules)
 
     def problem(self, e_start_mwh: np.ndarray, day: int | None = None) -> Problem:
         """Planning problem of a day from the energy planned for its midnight, (U,)."""

@@ -254,6 +254,7 @@ class AdaptiveLevels:
     def start(
         cls, n_groups: int, levels: tuple[float, ...], gamma: float | np.ndarray
     ) -> AdaptiveLevels:
+        """No level is moved yet; ``gamma`` is the step, one or (L,)."""
         return cls(np.zeros((n_groups, len(levels))), np.array(levels), gamma)
 
     def asked(self, member: np.ndarray) -> np.ndarray:
@@ -295,6 +296,7 @@ class ExpertWeights:
 
     @classmethod
     def start(cls, n_experts: int, n_levels: int) -> ExpertWeights:
+        """All experts alike: none has a loss yet."""
         return cls(*(np.zeros((n_experts, n_levels)) for _ in range(3)))
 
     def _rate(self) -> np.ndarray:

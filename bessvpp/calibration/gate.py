@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 
 from bessvpp.calibration.conformal import KnownResiduals, shifted
 from bessvpp.forecasting.quantiles import QuantileForecast, with_atoms
-from bessvpp.market.clock import gate_time, is_sunday
+from bessvpp.market.clock import is_sunday
 from bessvpp.market.history import Market, complete_days, prices_of
 from bessvpp.params.market import MarketParams
 from bessvpp.price_tick import on_chance_step, without_dust
@@ -52,7 +52,8 @@ class Gate:
     def of(
         cls, forecast: QuantileForecast, market: Market, date: np.datetime64, rules: MarketParams
     ) -> Gate:
-        known = market.known_at(gate_time(date, rules.dam_gate), rules)
+        """The DAM gate of a day, with the earlier forecasts whose days have prices there."""
+        known = market.known_at_dam_gate(date, rules)
         days = forecast.dates[(forecast.dates < date) & (forecast.dates <= known.dates[-1])]
         rows = np.array([known.index_of(day) for day in days], dtype=int)
         today = np.array([date])

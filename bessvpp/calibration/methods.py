@@ -155,6 +155,17 @@ class _Adaptive:
 
 
 def method_named(name: str, params: ForecastParams, static_days: np.ndarray) -> Method:
+    """The method of a name of ``method_names``.
+
+    Parameters
+    ----------
+    static_days : (n,) days whose residuals ``static`` uses for good
+
+    Raises
+    ------
+    ParameterError
+        for another name.
+    """
     size, window = params.min_group_size, (params.recalibration_days,)
     rolling = {
         f"rolling_{days}": _Weighted(_last(days), size) for days in params.recalibration_windows

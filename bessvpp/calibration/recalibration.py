@@ -25,7 +25,6 @@ from bessvpp.calibration.gate import Gate, groups_over_days, regimes
 from bessvpp.calibration.methods import AS_FORECAST, Method, method_named, method_names
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast, promised_below
-from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, complete_days, prices_of
 from bessvpp.params.forecast import ForecastParams
 from bessvpp.params.market import MarketParams
@@ -168,7 +167,7 @@ def choose_method(
     """
     calibration = forecast.on(forecast.dates[forecast.split == "calibration"])
     half = len(calibration.dates) // 2
-    known = market.known_at(gate_time(calibration.dates[-1] + 1, rules.dam_gate), rules)
+    known = market.known_at_dam_gate(calibration.dates[-1] + 1, rules)
     whole = known.dates[complete_days(known, forecast.market)]
     judged = np.intersect1d(calibration.dates[half:], whole)
     made = recalibrate(

@@ -60,6 +60,7 @@ def parse_energy(energy_mwh: list[float], bess: BessParams, word: str = "--energ
 
 
 def tell_doubts(params: Params) -> None:
+    """Print values that look like a slip of units, as notes beside what a command prints."""
     for doubt in params.doubts():
         print(f"note: {doubt}", file=sys.stderr)
 

@@ -18,7 +18,6 @@ from bessvpp.desk.bids import bid_sheet, in_bid_steps, worth_sheet
 from bessvpp.desk.fan import fan_of_day
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast
-from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, week_mean, whole_days
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.bid_worth import bids_at_worth
@@ -126,7 +125,7 @@ def plan_day_ahead(
     """
     date = next_delivery_day(market) if date is None else date
     rules = params.market
-    known = market.known_at(gate_time(date, rules.dam_gate), rules)
+    known = market.known_at_dam_gate(date, rules)
     _check_reach(known, date)
     forecasts, scenarios, told = fan_of_day(run, known, params, date, fan)
     if e_start_mwh is None:

@@ -19,7 +19,6 @@ from bessvpp.desk.own_outlook import OwnFile, with_own_rtm
 from bessvpp.desk.promised import promise_file, read_desk_json, read_promise
 from bessvpp.desk.report import listed
 from bessvpp.errors import DataError, ParameterError
-from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, week_mean, whole_days
 from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.optimizer.problem import Problem, day_problem
@@ -150,7 +149,7 @@ def _problem(
     """The day's problem, with V(e) as the gate of its DAM knew it."""
     rules = params.market
     problem = day_problem(params, market.block_hours, midnight_mwh).on(date)
-    known = market.known_at(gate_time(date, rules.dam_gate), rules)
+    known = market.known_at_dam_gate(date, rules)
     problem = with_warranty_prices(replace(problem, name=str(date)), whole_days(known))
     return with_energy_value(problem, week_mean(known))
 

@@ -15,7 +15,7 @@ from sklearn.linear_model import LassoLarsIC, QuantileRegressor
 
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast
-from bessvpp.market.clock import day_of, gate_time
+from bessvpp.market.clock import day_of
 from bessvpp.market.history import Market, complete_days, prices_of
 from bessvpp.params.market import MarketParams
 from bessvpp.price_tick import on_price_tick
@@ -95,7 +95,7 @@ def lear(
     points = np.empty((len(dates), 24, len(LEAR_WINDOWS)))
     for first in range(0, len(dates), _REFIT_DAYS):
         chosen = slice(first, first + _REFIT_DAYS)
-        known = market.known_at(gate_time(dates[first], rules.dam_gate), rules)
+        known = market.known_at_dam_gate(dates[first], rules)
         whole = known.dates[complete_days(known, name)]
         for k, window in enumerate(LEAR_WINDOWS):
             trained = np.flatnonzero(np.isin(days, whole) & (days >= dates[first] - window))
@@ -132,7 +132,7 @@ def quantile_regression_average(
     width = market.n_blocks // 24 * _PART_HOURS
     values = np.empty((len(dates), market.n_blocks, len(levels)))
     for first in range(0, len(dates), _QRA_REFIT_DAYS):
-        known = market.known_at(gate_time(dates[first], rules.dam_gate), rules)
+        known = market.known_at_dam_gate(dates[first], rules)
         whole = known.dates[complete_days(known, name)]
         trained = np.flatnonzero(np.isin(days, whole) & (days < dates[first]))[-ERROR_DAYS:]
         if len(trained) < _LEAST_QRA_DAYS:
@@ -162,7 +162,7 @@ def _known_prices(
 ) -> Iterator[np.ndarray]:
     """For each day the prices (D, T), to the day before it, that its gate knows."""
     for date in dates:
-        known = market.known_at(gate_time(date, rules.dam_gate), rules)
+        known = market.known_at_dam_gate(date, rules)
         yield prices_of(known, name)[known.dates < date]
 
 

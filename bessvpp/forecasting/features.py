@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.errors import DataError
-from bessvpp.market.clock import delivery_starts, gate_time, is_sunday
+from bessvpp.market.clock import delivery_starts, is_sunday
 from bessvpp.market.history import GREEN_PRICE, Market, mean_of_known
 from bessvpp.params.market import MarketParams
 from bessvpp.price_files.external import published_minute
@@ -66,10 +66,32 @@ def gate_features(known: Market, date: np.datetime64, rules: MarketParams) -> pd
 
 
 def feature_frame(market: Market, dates: np.ndarray, rules: MarketParams) -> pd.DataFrame:
-    """Features of many delivery days, each at its own gate: ``delivery_start`` first."""
+    """Features of many delivery days, each at its own gate: ``delivery_start`` first.
+
+    Parameters
+    ----------
+    dates : (D,) days of the market after its first, or the one after its last
+
+    Returns
+    -------
+    frame of D T rows, a row a block; columns as ``gate_features`` has them
+
+    Raises
+    ------
+    DataError
+        where nothing was known at the gate of a day, or the day before it is not in the market.
+
+    Examples
+    --------
+    >>> p = bv.load_params(synthetic_days=21)
+    >>> market = bv.embedded_market(p.market)
+    >>> features = bv.feature_frame(market, market.dates[-2:], p.market)
+    >>> len(features), list(features)[:2]  # blocks of two days
+    (192, ['delivery_start', 'hour'])
+    """
     frames = []
     for date in dates:
-        known = market.known_at(gate_time(date, rules.dam_gate), rules)
+        known = market.known_at_dam_gate(date, rules)
         frame = gate_features(known, date, rules)
         frame.insert(0, "delivery_start", delivery_starts(date, market.n_blocks))
         frames.append(frame)

@@ -13,7 +13,7 @@ from bessvpp.errors import DataError
 from bessvpp.forecasting.boosting import MarketModels, predict, predict_atoms, train_quantile_models
 from bessvpp.forecasting.quantiles import ATOMS, QuantileForecast, count_crossings, with_atoms
 from bessvpp.forecasting.splits import Splits
-from bessvpp.market.clock import day_of, gate_time
+from bessvpp.market.clock import day_of
 from bessvpp.market.history import Market, complete_days, prices_of
 from bessvpp.params.forecast import ForecastParams
 from bessvpp.params.market import MarketParams
@@ -43,6 +43,31 @@ def walk_forward(
     The models of a day see the days from the first training day on that are wholly known at
     the gate of the day of their refit; with ``retrain_every_days`` 0 there is one fit, for the
     first day out of sample. With several training windows the forecast is their average.
+
+    Parameters
+    ----------
+    name : "dam" or "rtm"
+    features : as ``feature_frame`` makes them, of all days from the first training day on
+    jobs : threads that train; changes no forecast
+
+    Returns
+    -------
+    its ``forecast`` of all days out of sample, and the models of the last refit
+
+    Raises
+    ------
+    DataError
+        where the features lack a day out of sample.
+
+    Examples
+    --------
+    >>> p = bv.load_params(synthetic_days=25, warmup_days=7, calibration_days=3, test_days=2)
+    >>> market = bv.embedded_market(p.market)
+    >>> splits = bv.split_days(market, p.forecast)
+    >>> features = bv.feature_frame(market, market.dates[7:], p.market)
+    >>> walk = bv.walk_forward("dam", features, market, splits, p.forecast, p.market)
+    >>> walk.forecast.values.shape  # days, blocks, levels
+    (5, 96, 9)
     """
     dates = splits.out_of_sample
     split = np.repeat(["calibration", "test"], [len(splits.calibration), len(splits.test)])
@@ -52,7 +77,7 @@ def walk_forward(
     for k in np.unique(generation):
         of_refit = generation == k
         first = dates[of_refit][0]
-        known = market.known_at(gate_time(first, rules.dam_gate), rules)
+        known = market.known_at_dam_gate(first, rules)
         trainable = known.dates[complete_days(known, name) & (known.dates >= splits.train[0])]
         models = {}
         for window in params.train_window_days:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.errors import DataError
-from bessvpp.market.clock import TIME_ZONE
+from bessvpp.market.clock import TIME_ZONE, gate_time
 from bessvpp.params.fields import MINUTES_PER_DAY
 from bessvpp.params.market import MarketParams
 from bessvpp.price_files.external import published_minute
@@ -133,6 +133,10 @@ class Market:
             {name: values[start:stop] for name, values in self.extras.items()},
             self.is_synthetic,
         )
+
+    def known_at_dam_gate(self, date: np.datetime64, rules: MarketParams) -> Market:
+        """The history as it was known when the DAM's bids for a delivery day closed."""
+        return self.known_at(gate_time(date, rules.dam_gate), rules)
 
     def known_at(self, decision_time: dt.datetime, rules: MarketParams) -> Market:
         """The history as it was known at a time of decision (naive IST).

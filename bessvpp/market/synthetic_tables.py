@@ -62,6 +62,7 @@ RTM_PURCHASE_SHARE = 0.55  # of the size of the DAM
 
 
 def cycle(days: float, persistence: float) -> complex:
+    """Persistence from day to day of what comes round in so many days."""
     return persistence * np.exp(2j * np.pi / days)
 
 

@@ -86,6 +86,7 @@ class Statement:
     def add(
         self, name: str, terms: Mapping[pulp.LpVariable, float], sense: str, right: float
     ) -> None:
+        """Add the constraint ``sum of terms (==, <= or >=) right`` by its name."""
         expression = pulp.LpAffineExpression(terms)
         senses = {"==": pulp.LpConstraintEQ, "<=": pulp.LpConstraintLE, ">=": pulp.LpConstraintGE}
         self.lp.addConstraint(pulp.LpConstraint(expression, senses[sense], name, float(right)))
@@ -119,6 +120,7 @@ def is_optimal(lp: pulp.LpProblem, problem: Problem, gap_abs: float | None = Non
 
 
 def new_column(name: str, low: float | None, high: float | None = None) -> pulp.LpVariable:
+    """A variable between bounds; None: without one."""
     return pulp.LpVariable(name, low, high)
 
 

@@ -87,10 +87,12 @@ class Shape:
 
     @property
     def blocks_per_day(self) -> int:
+        """Blocks of one day of the horizon."""
         return round(24 / self.block_hours)
 
     @property
     def n_days(self) -> int:
+        """Days of the horizon: 1, or those of a ceiling."""
         return self.n_blocks // self.blocks_per_day
 
     @classmethod

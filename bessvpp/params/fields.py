@@ -43,4 +43,6 @@ Clock = Annotated[int, BeforeValidator(parse_clock)]
 
 
 class Section(BaseModel):
+    """Parameters that stand together: frozen, and refused where a key is unknown."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -283,5 +283,6 @@ def _model_in(annotation: Any) -> type[Section] | None:
 
 
 def suggestion(key: str, known: list[str]) -> str:
+    """End of a refusal of an unknown key: the known one most like it, else all of them."""
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(known)}"

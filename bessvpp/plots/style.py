@@ -88,6 +88,7 @@ class Picture(Figure):
 def new_figure(
     rows: int, columns: int, height: float, **options: object
 ) -> tuple[Picture, np.ndarray]:
+    """A picture of the book's width and its axes, (rows, columns); ``height`` in inches."""
     size = (WIDTH, height)
     figure, axes = plt.subplots(
         rows, columns, figsize=size, squeeze=False, FigureClass=Picture, **options
@@ -109,10 +110,12 @@ def finished(figure: Picture, synthetic: bool, says: str = "") -> Picture:
 
 
 def hours_of_blocks(n_blocks: int) -> np.ndarray:
+    """(T,) start of each block of a day [h]."""
     return np.arange(n_blocks) * 24 / n_blocks
 
 
 def clock_axis(axis: Axes) -> None:
+    """Make the x axis that of a day, in hours."""
     axis.set_xlim(0, 24)
     axis.set_xticks(range(0, 25, 3))
     axis.set_xlabel("hour of the day (IST)")

@@ -150,6 +150,7 @@ def _unlike(path: Path, why: object) -> DataError:
 
 
 def market_in_words(manifest: Mapping[str, Any]) -> str:
+    """Where a run's prices came from, with the seed or the hash that pins them."""
     data = manifest.get("data", {})
     if data.get("source") == "synthetic":
         return (

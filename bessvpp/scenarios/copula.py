@@ -17,7 +17,6 @@ from sklearn.covariance import ledoit_wolf
 
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast
-from bessvpp.market.clock import gate_time
 from bessvpp.market.history import MARKETS, Market
 from bessvpp.params.market import MarketParams
 from bessvpp.params.study import ScenarioParams
@@ -202,6 +201,6 @@ def copula_correlations(
     generation = age // every if every else age * 0
     for date, k in zip(dates, generation, strict=True):
         if k not in matrices:
-            known = market.known_at(gate_time(date, rules.dam_gate), rules)
+            known = market.known_at_dam_gate(date, rules)
             matrices[k] = copula_correlation(forecasts, known, rules, params)
     return [matrices[k] for k in generation]

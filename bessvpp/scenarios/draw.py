@@ -8,7 +8,7 @@ import numpy as np
 
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast
-from bessvpp.market.clock import gate_time, is_sunday
+from bessvpp.market.clock import is_sunday
 from bessvpp.market.history import MARKETS, Market
 from bessvpp.params.market import MarketParams
 from bessvpp.params.study import ScenarioParams
@@ -138,7 +138,7 @@ def draw_fan(
     of_dates = {name: forecasts[name].on(dates) for name in MARKETS}
     fan = []
     for date, correlation in zip(dates, correlations, strict=True):
-        known = market.known_at(gate_time(date, rules.dam_gate), rules)
+        known = market.known_at_dam_gate(date, rules)
         uniforms = joint_uniforms(correlation, known, date, params)
         today = {name: forecast.day(date) for name, forecast in of_dates.items()}
         fan.append(draw_day(uniforms, today, rules))

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from bessvpp import ledger
+from bessvpp.errors import ParameterError
 from bessvpp.ledger import Ledger
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.problem import Past, Plan, Problem
@@ -24,6 +25,8 @@ from bessvpp.prices import PriceScenarios
 AS_COMMITTED = "as committed"
 CAUSAL = "with causal recourse"
 HINDSIGHT = "with hindsight recourse"
+Way = Literal["as committed", "causal", "hindsight"]
+"""How ``settle`` settles, in short; backtests and their files have the words above."""
 HALF_HOURS = 48
 
 
@@ -167,20 +170,30 @@ def settle(
     problem: Problem,
     plan: Plan,
     realised: PriceScenarios,
-    way: Literal["as committed", "causal", "hindsight"] = "causal",
+    way: Way = "causal",
     expected_rtm: np.ndarray | None = None,
 ) -> SettledDay:
     """The books of a planned day once its prices are known.
+
+    Net is money alone. What is left at midnight (``e_end_mwh``) counts in it nowhere, so under
+    ``value`` a way that keeps more energy can show less net: compare ways by net and V of what
+    they leave, as below.
 
     Parameters
     ----------
     problem : what the day was planned from
     plan : whose DAM schedule is settled
     realised : one path, see ``PriceScenarios.single``
-    way : ``as committed``, without RTM trade; ``causal``, each RTM session traded on what its
-        gate expects; ``hindsight``, with the day's RTM prices known
+    way : ``as committed``, without RTM trade; ``causal``, each RTM session traded by quantities
+        on what its gate expects, the recourse ``expected``; ``hindsight``, with the day's RTM
+        prices known
     expected_rtm : (G, T) expected RTM prices at each of G gates, evenly spread over the day, for
         ``causal``; by default the DAM price, at the gate of every half hour
+
+    Raises
+    ------
+    ParameterError
+        for another way.
 
     Examples
     --------
@@ -191,11 +204,15 @@ def settle(
     >>> problem = bv.with_energy_value(problem, dam)
     >>> plan = bv.plan_day(problem, prices, bv.Risk())
     >>> for way in ("as committed", "causal", "hindsight"):  # lakh Rs
-    ...     print(f"{bv.settle(problem, plan, prices, way).ledger.net_rs / 1e5:.2f}")
-    -3.98
-    8.86
-    9.17
+    ...     day = bv.settle(problem, plan, prices, way)
+    ...     left_rs = problem.energy_values[0](day.e_end_mwh[0])
+    ...     print(f"{day.ledger.net_rs / 1e5:.2f} {(day.ledger.net_rs + left_rs) / 1e5:.2f}")
+    -3.98 -1.97
+    8.86 9.34
+    9.17 9.65
     """
+    if way not in get_args(Way):
+        raise ParameterError(f"settle: there is no way '{way}': give {', '.join(get_args(Way))}")
     if way == "hindsight":
         return settle_with_recourse(problem, realised, plan.dam_mw)
     if way == "as committed":

@@ -20,7 +20,6 @@ from bessvpp import battery, ledger
 from bessvpp.battery import FEASIBILITY_TOLERANCE_MWH
 from bessvpp.errors import DataError, InfeasibleError
 from bessvpp.ledger import COST_COLUMNS, LEDGER_COLUMNS
-from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market, whole_days
 from bessvpp.market.read import read_market
 from bessvpp.optimizer import dispatch
@@ -112,7 +111,7 @@ def _known_days(market: Market, rules: MarketParams, row: int) -> np.ndarray:
     """(D, T) DAM prices of whole days, known at a day's gate; its own where none is known."""
     if not np.isfinite(market.dam_mcp[:row]).all(axis=1).any():
         return market.dam_mcp[[row]]
-    return whole_days(market.known_at(gate_time(market.dates[row], rules.dam_gate), rules))
+    return whole_days(market.known_at_dam_gate(market.dates[row], rules))
 
 
 def _start_energy(

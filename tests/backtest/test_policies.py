@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,8 +17,14 @@ from bessvpp.backtest.simulate import commit_chain
 from bessvpp.market import history
 from bessvpp.market.history import Market
 from bessvpp.optimizer import dispatch
+from bessvpp.params.study import PolicyName
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import Risk
+
+
+def test_every_policy_that_parameters_can_name_is_there_to_commit():
+    assert {*policies.SIMPLE, *policies.ON_FAN} == set(get_args(PolicyName))
+
 
 # ------------------------------------------------------------------------------ planning
 

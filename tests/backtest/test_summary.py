@@ -12,12 +12,19 @@ from small_cases import fleet, make_market, make_params, make_window
 
 from bessvpp.backtest.policies import BASELINE
 from bessvpp.backtest.simulate import CEILING, run_backtest
-from bessvpp.backtest.summary import DailyFigures, _lead, made_with, rules, summarise
+from bessvpp.backtest.summary import (
+    DailyFigures,
+    WithRecourse,
+    _lead,
+    made_with,
+    rules,
+    summarise,
+)
 from bessvpp.ledger import LEDGER_COLUMNS
 from bessvpp.risk import cvar
 from bessvpp.runs.compare import compare
 from bessvpp.runs.folder import RunFolder
-from bessvpp.settlement.day import AS_COMMITTED, HINDSIGHT
+from bessvpp.settlement.day import AS_COMMITTED, CAUSAL, HINDSIGHT
 
 
 def test_the_summary_is_what_the_daily_rows_add_up_to():
@@ -69,6 +76,13 @@ def test_the_summary_is_what_the_daily_rows_add_up_to():
             ahead = rows(name, HINDSIGHT)["net_rs"].sum() - rows(other, HINDSIGHT)["net_rs"].sum()
             assert lead["ahead_rs"] == pytest.approx(ahead)
             assert lead["low_rs"] <= ahead <= lead["high_rs"]
+
+
+def test_no_figure_with_causal_recourse_has_the_key_of_one_with_hindsight():
+    """One would else stand in the other's place, without a word."""
+    causal, hindsight = (set(WithRecourse.keys(way).values()) for way in (CAUSAL, HINDSIGHT))
+    assert len(causal) == len(hindsight)
+    assert not causal & hindsight
 
 
 def test_the_lead_is_what_the_best_policy_earned_more_by_hand():

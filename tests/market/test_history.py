@@ -93,6 +93,13 @@ def test_the_gates_of_the_design():
     assert rtm_known(quarter, 13, 0) == (54, 4)  # with tomorrow's DAM results
 
 
+def test_the_dam_gate_of_a_day_is_on_the_day_before():
+    rules = RULES.model_copy(update={"dam_gate": 10 * 60 + 45})
+    view = numbered().known_at_dam_gate(np.datetime64("2024-03-04"), rules)
+    expected = numbered().known_at(dt.datetime(2024, 3, 3, 10, 45), rules)
+    pd.testing.assert_frame_equal(view.to_frame(), expected.to_frame())
+
+
 def test_prices_after_the_gate_are_not_visible():
     market = numbered()
     now = dt.datetime(2024, 3, 3, 11)

@@ -10,6 +10,7 @@ import yaml
 
 from bessvpp.errors import ParameterError
 from bessvpp.files import PROJECT_ROOT
+from bessvpp.params.bess import UnitParams
 from bessvpp.params.fields import parse_clock
 from bessvpp.params.forecast import level_name
 from bessvpp.params.load import SECTIONS, load_params, section_of
@@ -45,6 +46,16 @@ def test_the_projects_own_files_are_valid_and_hold_the_published_defaults():
     assert params.market.dsm_share_of_flow == params.market.off_dam_penalty_rs_per_mwh == 0
     assert (params.backtest.commitment, params.backtest.terminal) == ("physical", "value")
     assert set(params.forecast.levels) >= {0.1, 0.25, 0.5, 0.75, 0.9}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_projects_own_files_name_every_field(section):
+    """A field with a default, for older folders, would else be one that nobody finds."""
+    path = PROJECT_ROOT / "params" / f"{section}.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(content) == set(SECTIONS[section].model_fields)
+    for unit in content.get("units", ()):
+        assert set(unit) == set(UnitParams.model_fields)
 
 
 def test_a_notebook_parameter_names_one_field_and_no_section_shares_it():

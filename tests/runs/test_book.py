@@ -35,6 +35,12 @@ def test_every_chapter_has_its_page(book: Path):
     assert written | {f"notebooks/{name}.html" for name in NAMES} <= pages
 
 
+def test_the_page_of_the_package_says_the_shape_of_what_is_handed_over(book: Path):
+    text = re.sub(r"<[^>]+>", "", (book / "docs" / "api.html").read_text(encoding="utf-8"))
+    assert "dam_mw: (T,) committed, positive sells" in text  # as a comment says it
+    assert "dam_mcp, rtm_mcp: (D, T) Rs/MWh, NaN where" in text  # as a docstring does
+
+
 def test_no_page_asks_another_host_for_anything(book: Path):
     assert foreign_loads(book) == []
 

@@ -33,6 +33,7 @@ def test_values_have_their_units(key, value, words):
 
 
 def test_every_policy_has_a_name():
+    assert TRIED.keys() <= names.POLICIES.keys(), "name it in runs/names.py"
     for policy in TRIED:
         assert "_" not in names.policy_name(policy)
     assert names.policy_name("a_policy_to_come") == "A policy to come"

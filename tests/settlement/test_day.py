@@ -11,6 +11,7 @@ from small_cases import fleet, make_market, make_params, make_problem, make_wind
 from bessvpp import battery
 from bessvpp.backtest.simulate import run_backtest
 from bessvpp.backtest.summary import summarise
+from bessvpp.errors import ParameterError
 from bessvpp.optimizer.dispatch import plan_day
 from bessvpp.optimizer.problem import Past
 from bessvpp.prices import PriceScenarios
@@ -18,6 +19,7 @@ from bessvpp.risk import Risk
 from bessvpp.settlement.day import (
     CAUSAL,
     HINDSIGHT,
+    settle,
     settle_as_committed,
     settle_causally,
     settle_with_recourse,
@@ -256,3 +258,11 @@ def test_what_is_missing_from_the_target_is_bought_at_the_days_dearest_rate_by_h
     done = settle_as_committed(free, PriceScenarios.single(dam, rtm), unit_mw)
     assert done.missing_mwh == 0
     assert done.e_end_mwh == pytest.approx(20)
+
+
+@pytest.mark.parametrize("way", ["hindsigth", HINDSIGHT, ""])
+def test_a_way_of_settling_that_there_is_not_is_refused(way):
+    problem = make_problem(make_params())
+    plan = plan_day(problem, price_scenarios(4, 24, seed=9))
+    with pytest.raises(ParameterError, match="as committed, causal, hindsight"):
+        settle(problem, plan, a_day(), way)
