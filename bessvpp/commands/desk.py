@@ -95,6 +95,8 @@ def _plan(words: argparse.Namespace) -> int:
         *(str(user_path(file)) if file else "" for file in (words.own_quantiles, words.own_paths))
     )
     tell_doubts(params)
+    if words.params and (other := params.differing(run_parameters(run, None))):
+        print(f"note: {words.params}: other than in the run: {', '.join(other)}", file=sys.stderr)
     market, fan = (
         run_market(run, params, words.data),
         words.fan or recorded_fan(run, params.backtest),
