@@ -576,6 +576,19 @@ def test_trades_may_be_empty_or_of_other_days(tmp_path):
         read_trades(path, DAY, 24, bess)
 
 
+def test_trades_that_are_not_there_or_in_kilowatts_are_refused(tmp_path):
+    bess, path = make_params().bess, tmp_path / "trades.csv"
+    with pytest.raises(DataError, match=r"trades\.csv is not there: check the path"):
+        read_trades(path, DAY, 24, bess)
+    for read, column, mw in (
+        (read_trades, "rtm_mw", [5000.0]),
+        (read_position, "dam_mw", [5000.0] * 24),
+    ):
+        path.write_text(rows(mw, column), encoding="utf-8")
+        with pytest.raises(DataError, match="goes to 5000 on a connection of 50 MW: is it in kW"):
+            read(path, DAY, 24, bess)
+
+
 def test_the_schedule_is_that_of_the_plan(tmp_path):
     run = RunFolder(tmp_path)
     with pytest.raises(MissingArtefactError, match=f"plan {DAY} first"):
