@@ -9,9 +9,10 @@ BOOK_TESTS := tests/runs/test_book.py tests/runs/test_book_in_browser.py tests/r
 NBVAL_OUTPUTS := $(CURDIR)/outputs/nbval
 
 .DELETE_ON_ERROR:
-.PHONY: help book test hard lab bench clean
+.PHONY: help ready book test hard lab bench clean
 
 help:  ## what there is to make
+	@echo "make ready   .venv with the pinned requirements, for the commands of bessvpp"
 	@echo "make book    run the seven notebooks and build the book: outputs/book/_build/html/index.html"
 	@echo "make test    every check: lint, tests, notebooks, the book in a browser if there is one"
 	@echo "make hard    every check again where a machine is busy or counts otherwise; takes hours"
@@ -34,6 +35,8 @@ $(READY): requirements.txt pyproject.toml
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
+
+ready: $(READY)  ## .venv alone
 
 book: $(READY)  ## the report
 	@$(RUN) -m bessvpp run --profile book $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dummy_notebooks import write_notebook
+from price_cases import prices, tidy, tidy_frame
 
 from bessvpp.__main__ import main
 from bessvpp.runs.manifest import read_manifest
@@ -35,3 +36,9 @@ def manifest_of(outputs: Path) -> dict:
 
 def break_notebook(folder: Path, name: str, source: str) -> None:
     write_notebook(folder, name, FOLDERS, LOG.format(name=name[:2]), source)
+
+
+def write_market(path: Path, seed: int) -> None:
+    """Hourly prices of as many days as the project's own splits ask for."""
+    frame = tidy_frame(90, "h")
+    tidy(path.parent, frame.assign(rtm_mcp_rs_mwh=prices(len(frame), seed)), path.name)

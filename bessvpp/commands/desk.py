@@ -95,6 +95,8 @@ def _plan(words: argparse.Namespace) -> int:
         *(str(user_path(file)) if file else "" for file in (words.own_quantiles, words.own_paths))
     )
     tell_doubts(params)
+    if words.params and (other := params.differing(run_parameters(run, None))):
+        print(f"note: {words.params}: other than in the run: {', '.join(other)}", file=sys.stderr)
     market, fan = (
         run_market(run, params, words.data),
         words.fan or recorded_fan(run, params.backtest),
@@ -114,12 +116,15 @@ def _plan(words: argparse.Namespace) -> int:
         planned = replace(planned, notes=(midnight.in_words(), *planned.notes))
     sheet = write_plan(run, planned, params.bess.units)
     write_promise(run, promise_of(planned, params))
-    run.write_picture(f"bids/plan_{planned.date}.png", day_ahead(planned, market.is_synthetic))
+    picture = day_ahead(planned, params.risk.alpha, market.is_synthetic)
+    run.write_picture(f"bids/plan_{planned.date}.png", picture)
     status = run.read_json("manifest.json")["status"]
     if status != "complete":
         print(f"note: the run in {outputs} is {status}", file=sys.stderr)
     print(describe_plan(planned, market, params))
     print(f"\n{track_record(run, fan)}")
+    if start is None:
+        print("\nMidnight is planned on e_start_mwh: --energy, with --at, says what there is.")
     print(f"\nBid sheet: {sheet}")
     if words.bids == "worth":
         print(f"The same bids at what they are worth: {write_worth(run, planned)}")
@@ -286,7 +291,7 @@ def add_close(commands: argparse._SubParsersAction) -> None:
 
 def _close(words: argparse.Namespace) -> int:
     from bessvpp.desk.close import close_day
-    from bessvpp.desk.close_report import describe_closed
+    from bessvpp.desk.close_report import describe_closed, describe_journal
     from bessvpp.desk.handed import read_handed
     from bessvpp.desk.journal import JOURNAL, append_to_journal
     from bessvpp.desk.promised import read_promise
@@ -305,5 +310,5 @@ def _close(words: argparse.Namespace) -> int:
     closed = close_day(promise, run_market(run, params, words.data), params, handed)
     rows = append_to_journal(run, closed, words.overwrite)
     print(describe_closed(closed))
-    print(f"\nJournal of {len(rows)} days: {run.path / JOURNAL}")
+    print(f"\n{describe_journal(rows)}\nin {run.path / JOURNAL}")
     return 0

@@ -45,6 +45,7 @@ from bessvpp.params.fields import block_clock
 from bessvpp.params.load import Params
 from bessvpp.params.market import Costs
 from bessvpp.prices import PriceScenarios
+from bessvpp.runs.parameter_names import flat_parameters
 
 
 @dataclass(frozen=True)
@@ -235,14 +236,13 @@ def _booked(
 
 def _check_rules(promise: Promise, params: Params) -> None:
     """The books are kept by what the day was planned with."""
-    for part, now in rules_of(params).items():
-        before = promise.rules[part]
-        unlike = [f"{part}: {key}" for key in now if now[key] != before.get(key)]
-        if unlike:
-            raise ParameterError(
-                f"{promise.date} was planned with other values of {', '.join(unlike)} than those "
-                "in force: name the parameter files of its plan with --params, or plan it anew"
-            )
+    now, before = flat_parameters(rules_of(params)), flat_parameters(promise.rules)
+    unlike = [key for key in now if now[key] != before.get(key)]
+    if unlike:
+        raise ParameterError(
+            f"{promise.date} was planned with other values of {', '.join(unlike)} than those "
+            "in force: name the parameter files of its plan with --params, or plan it anew"
+        )
 
 
 def _realised(promise: Promise, market: Market) -> PriceScenarios:

@@ -11,6 +11,7 @@ from bessvpp.desk.close import ClosedDay
 from bessvpp.ledger import LEDGER_COLUMNS, signed
 from bessvpp.runs.folder import RunFolder
 
+JOURNAL_DAYS = 7  # shown after a day is closed
 WHY = {
     "price_rs": "the prices that came, on the volumes planned",
     "volume_rs": "what cleared other than it was bid",
@@ -46,7 +47,7 @@ def describe_closed(closed: ClosedDay) -> str:
     source = "SYNTHETIC market" if closed.is_synthetic else "exchange data"
     booked = pd.DataFrame(
         [
-            (name, *(signed(name, of.get(name, 0.0)) + 0.0 for of in (promise.ledger, row)))
+            (name, *(round(signed(name, of.get(name, 0.0))) + 0 for of in (promise.ledger, row)))
             for name in LEDGER_COLUMNS
         ]
         + [("net_rs", promise.net_rs, closed.net_rs)],
@@ -69,6 +70,19 @@ def describe_closed(closed: ClosedDay) -> str:
         f"{left}.{notes}\n\n"
         f"{booked.to_string(index=False, float_format='{:,.0f}'.format)}\n\n"
         f"Realised less planned net: {row['difference_rs']:+,.0f} Rs\n{parts}"
+    )
+
+
+def describe_journal(rows: pd.DataFrame) -> str:
+    """The last days of a journal, for a terminal [Rs]."""
+    columns = {"planned_net_rs": "planned", "net_rs": "net", "difference_rs": "difference"}
+    columns |= {f"from_{name}": name.removesuffix("_rs") for name in WHY}
+    columns |= {"measured_blocks": "measured", "blocks": "blocks"}
+    last = rows.set_index("date").tail(JOURNAL_DAYS)[list(columns)].rename(columns=columns)
+    return (
+        f"Journal, Rs, days closed: {len(rows)}"
+        + (f", the last {JOURNAL_DAYS}" if len(rows) > JOURNAL_DAYS else "")
+        + f"\n{last.map('{:,.0f}'.format).to_string(index_names=False)}"
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bessvpp.battery import kept_mwh
 from bessvpp.desk.promised import Promise
-from bessvpp.desk.records import read_records
+from bessvpp.desk.records import read_records, refuse_kilowatts
 from bessvpp.errors import DataError
 from bessvpp.params.bess import BessParams
 from bessvpp.price_files.workbook import read_bytes
@@ -65,8 +65,9 @@ def read_handed(
     run_mw, e_end = np.full((len(bess.units), n_blocks), np.nan), np.full(len(bess.units), np.nan)
     if measured is not None:
         run_mw, e_end = _measured(promise, bess, measured)
-    for name, mw in ((schedule, dam_mw), (trades, rtm_mw), (measured, run_mw)):
-        _check_size(name, mw, bess.connection_limit_mw)
+    for path, mw in ((schedule, dam_mw), (trades, rtm_mw), (measured, run_mw)):
+        if path is not None:
+            refuse_kilowatts(path, mw, bess.connection_limit_mw)
     missed = int((~np.isfinite(run_mw)).any(axis=0).sum())
     if missed:
         notes.append(
@@ -140,13 +141,3 @@ def _measured(
         for key in ("eta_charge", "eta_discharge")
     )
     return np.where(taken > 0, taken * eta_out, taken / eta_in), ends[:, -1]
-
-
-def _check_size(path: str | Path | None, mw: np.ndarray, limit_mw: float) -> None:
-    """Ten times the connection is no bold trade, but kW."""
-    known = np.abs(mw[np.isfinite(mw)])
-    if path is not None and known.size and known.max() > 10 * limit_mw:
-        raise DataError(
-            f"{path}: goes to {known.max():g} on a connection of {limit_mw:g} MW: is it in kW? "
-            "Write it in MW"
-        )

@@ -33,7 +33,7 @@ from bessvpp.prices import PriceScenarios
 from bessvpp.risk import cvar
 from bessvpp.runs.folder import RunFolder
 from bessvpp.runs.inherited import run_parameters
-from bessvpp.settlement.day import nets_of, settle_as_committed
+from bessvpp.settlement.day import SettledDay, nets_of, settle_as_committed
 from bessvpp.settlement.promise import trade_along_fan
 from bessvpp.settlement.recourse import Traded
 from bessvpp.settlement.warranty import told_of_prices, with_warranty_prices
@@ -55,6 +55,8 @@ class DayAheadPlan:
     cvar_rs: float
     causal: Traded  # of the rounded schedule, every RTM session traded at its gate
     alone_rs: np.ndarray  # (S,) of the rounded schedule, as committed, without any RTM trade
+    hindsight_end_mwh: np.ndarray  # (U,) expected at the end with hindsight recourse
+    alone_end_mwh: np.ndarray  # (U,) left by the schedule as committed
     e_start_mwh: np.ndarray  # (U,) planned for the midnight before
     sheet: pd.DataFrame  # of bids at any price, so that what clears is the plan
     worth_sheet: pd.DataFrame  # of the same bids at the prices where they stop being worth it
@@ -139,6 +141,7 @@ def plan_day_ahead(
     unit_mw, bid_mw = in_bid_steps(problem, plan, rules.bid_step_mw)
     followed_mw = problem.share_by_power(bid_mw) if unit_mw is None else unit_mw
     final = dispatch.plan_day(replace(problem, fixed_dam_mw=bid_mw), expected, risk)
+    alone = _as_committed(problem, scenarios, followed_mw)
     return DayAheadPlan(
         date=date,
         fan=fan,
@@ -151,7 +154,9 @@ def plan_day_ahead(
         expected_profit_rs=final.mean_rs,
         cvar_rs=cvar(final.profit_rs, risk.alpha, scenarios.weights),
         causal=trade_along_fan(problem, scenarios, followed_mw, rules, params.backtest.recourse),
-        alone_rs=_profit_alone(problem, scenarios, followed_mw),
+        alone_rs=nets_of(alone),
+        hindsight_end_mwh=final.e_end_mwh,
+        alone_end_mwh=alone[0].e_end_mwh,
         e_start_mwh=e_start_mwh,
         sheet=bid_sheet(date, bid_mw, rules),
         own=told,
@@ -193,13 +198,14 @@ def plan_tomorrow(run: RunFolder, market: Market, **choices: object) -> DayAhead
     return plan_day_ahead(run, market, run_parameters(run, None), **choices)
 
 
-def _profit_alone(problem: Problem, scenarios: PriceScenarios, unit_mw: np.ndarray) -> np.ndarray:
-    """(S,) profit of the bids in each scenario if the RTM is never used."""
+def _as_committed(
+    problem: Problem, scenarios: PriceScenarios, unit_mw: np.ndarray
+) -> list[SettledDay]:
+    """The bids in each scenario if the RTM is never used."""
     days = zip(scenarios.dam, scenarios.rtm, strict=True)
-    settled = [
+    return [
         settle_as_committed(problem, PriceScenarios.single(dam, rtm), unit_mw) for dam, rtm in days
     ]
-    return nets_of(settled)
 
 
 def _check_reach(known: Market, date: np.datetime64) -> None:

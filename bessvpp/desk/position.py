@@ -9,10 +9,11 @@ import pandas as pd
 
 from bessvpp.battery import share_on
 from bessvpp.desk.bids import BID_BLOCKS, SHEET_COLUMNS
-from bessvpp.desk.records import read_records
+from bessvpp.desk.records import read_records, refuse_kilowatts
 from bessvpp.errors import DataError, MissingArtefactError
 from bessvpp.params.bess import BessParams
 from bessvpp.params.fields import block_clock
+from bessvpp.price_files.workbook import read_bytes
 from bessvpp.runs.folder import RunFolder
 
 
@@ -41,6 +42,7 @@ def read_position(path: Path, date: np.datetime64, n_blocks: int, bess: BessPara
             "of the day, 0 where nothing was sold"
         )
     mw = np.array(found) if list(records.columns) == units else np.sum(found, axis=0)
+    refuse_kilowatts(path, mw, bess.connection_limit_mw)
     return mw if mw.ndim == 2 else share_on(bess, date, mw)
 
 
@@ -58,8 +60,7 @@ def schedule_of_plan(run: RunFolder, date: np.datetime64) -> Path:
             return path
     raise MissingArtefactError(
         f"{path} is not there: plan {date} first (bessvpp plan --date {date}), or give the DAM "
-        "schedule with --schedule, or "
-        "the position with --position"
+        "schedule of that day, to trade with --schedule, to plan with --position"
     )
 
 
@@ -74,10 +75,11 @@ def read_trades(path: Path, date: np.datetime64, n_blocks: int, bess: BessParams
         as for ``read_position``, and where a block has some of its quarters only.
     """
     units = [f"{unit.name}_mw" for unit in bess.units]
-    if len(path.read_text(encoding="utf-8-sig").split()) <= 1:  # a header at most
+    if len(read_bytes(path).split()) <= 1:  # a header at most
         return np.full((len(units), n_blocks), np.nan)
     records = read_records(path, [("rtm_mw",), units], date, may_lack_day=True)
     found = np.array([records.of_day(name, date, n_blocks) for name in records.columns])
+    refuse_kilowatts(path, found, bess.connection_limit_mw)
     partly = np.array([records.of_day(name, date, n_blocks, 0.0) for name in records.columns])
     for block in np.flatnonzero((np.isnan(found) & (partly != 0)).any(axis=0))[:1]:
         raise DataError(

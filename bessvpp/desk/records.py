@@ -103,3 +103,13 @@ def read_records(
     if not (may_lack_day or records.has(date)):
         raise DataError(f"{path}: has no row of {date}: give the file of that day")
     return records
+
+
+def refuse_kilowatts(path: str | Path, mw: np.ndarray, limit_mw: float) -> None:
+    """Ten times the connection is no bold trade, but kW."""
+    known = np.abs(mw[np.isfinite(mw)])
+    if known.size and known.max() > 10 * limit_mw:
+        raise DataError(
+            f"{path}: goes to {known.max():g} on a connection of {limit_mw:g} MW: is it in kW? "
+            "Write it in MW"
+        )

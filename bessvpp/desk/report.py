@@ -18,6 +18,7 @@ from bessvpp.params.load import Params
 from bessvpp.params.study import FanName
 from bessvpp.risk import cvar
 from bessvpp.runs.folder import RunFolder
+from bessvpp.runs.names import policy_name
 from bessvpp.settlement.day import CAUSAL
 
 
@@ -47,42 +48,64 @@ def write_worth(run: RunFolder, planned: DayAheadPlan) -> Path:
 
 def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
     """The plan in words and an hourly table, for a terminal."""
-    per_hour = len(planned.bid_mw) // 24
-    hourly = pd.DataFrame(index=pd.Index([f"{hour:02d}" for hour in range(24)], name="hour"))
-    shown = [level for level in (0.1, 0.5, 0.9) if level in planned.levels]
-    for name in MARKETS:
-        for level in shown:
-            values = planned.quantiles[name][:, planned.levels.index(level)]
-            hourly[f"{name.upper()} {level_name(level)}"] = values.reshape(24, per_hour).mean(
-                axis=1
-            )
-    hourly = hourly.round(0).astype(int)
-    bids = planned.bid_mw.reshape(24, per_hour)
-    hourly["sell MWh"] = np.maximum(bids, 0).mean(axis=1).round(1)
-    hourly["buy MWh"] = np.maximum(-bids, 0).mean(axis=1).round(1)
     own = "".join(line + "\n" for line in planned.own)
     source = "SYNTHETIC market" if market.is_synthetic else "exchange data"
-    risk = params.risk.risk
-    weights = planned.scenarios.weights
     return (
         f"Delivery day {planned.date}, {source}, {planned.fan} fan of "
         f"{len(planned.scenarios.weights)} scenarios.\n"
         f"{own}{params.rules_in_force()}\n"
         f"{describe_battery(params.bess, planned.date)}\n"
         + "".join(f"{note}\n" for note in planned.notes)
-        + f"\n{hourly.to_string()}\n\n"
-        f"Prices in Rs/MWh. {len(planned.sheet)} bids in steps of "
+        + f"\n{_hourly(planned).to_string()}\n\n"
+        "Prices in Rs/MWh; a plan goes by the means of the fan. RTM MWh is the trade expected in "
+        "the RTM,\npositive sells: where it undoes a bid, that bid is a position between the two "
+        "markets.\n"
+        f"The sheet has {len(planned.sheet)} bids, each of a quarter of an hour, in steps of "
         f"{params.market.bid_step_mw:g} MW.\n"
-        f"Energy planned for midnight: {listed(planned.e_start_mwh)} MWh.\n"
-        "Profit in Rs                       expected      CVaR "
-        f"{risk.alpha:.0%}\n"
-        f"  RTM traded session by session  {weights @ planned.causal_rs:10,.0f} "
-        f"{cvar(planned.causal_rs, risk.alpha, weights):12,.0f}   (what the fan promises)\n"
-        f"  with RTM recourse in hindsight {planned.expected_profit_rs:10,.0f} "
-        f"{planned.cvar_rs:12,.0f}   (an upper bound: no trader knows the RTM)\n"
-        f"  as committed, no RTM trade     {weights @ planned.alone_rs:10,.0f} "
-        f"{cvar(planned.alone_rs, risk.alpha, weights):12,.0f}"
+        f"Energy planned for the midnight before: {listed(planned.e_start_mwh)} MWh.\n"
+        f"{_profits(planned, params.risk.alpha)}"
     )
+
+
+def _hourly(planned: DayAheadPlan) -> pd.DataFrame:
+    """Quantiles and means of both markets, bids and expected RTM trade, by hour."""
+    n_hours, weights = 24, planned.scenarios.weights
+    hourly = pd.DataFrame(index=pd.Index([f"{h:02d}" for h in range(n_hours)], name="hour"))
+    shown = [level for level in (0.1, 0.5, 0.9) if level in planned.levels]
+    for name in MARKETS:
+        columns = {
+            level_name(level): planned.quantiles[name][:, planned.levels.index(level)]
+            for level in shown
+        }
+        columns["mean"] = weights @ getattr(planned.scenarios, name)
+        for column, values in columns.items():
+            hourly[f"{name.upper()} {column}"] = values.reshape(n_hours, -1).mean(axis=1)
+    hourly = hourly.round(0).astype(int)
+    bids = planned.bid_mw.reshape(n_hours, -1)
+    rtm_mw = (weights @ planned.causal.rtm_mw).reshape(n_hours, -1)
+    hourly["sell MWh"] = np.maximum(bids, 0).mean(axis=1).round(1)
+    hourly["buy MWh"] = np.maximum(-bids, 0).mean(axis=1).round(1)
+    hourly["RTM MWh"] = rtm_mw.mean(axis=1).round(1) + 0.0
+    return hourly
+
+
+def _profits(planned: DayAheadPlan, alpha: float) -> str:
+    """What the plan promises, traded in three ways, and the energy that each leaves."""
+    weights = planned.scenarios.weights
+    ways = (
+        ("RTM traded session by session", planned.causal_rs, weights @ planned.causal.e_end_mwh),
+        ("with RTM recourse in hindsight", planned.profit_rs, planned.hindsight_end_mwh),
+        ("as committed, no RTM trade", planned.alone_rs, planned.alone_end_mwh),
+    )
+    remarks = ("what the fan promises", "an upper bound: no trader knows the RTM", "")
+    lines = [f"Profit in Rs                       expected      CVaR {alpha:.0%}  MWh left"]
+    for (way, profit_rs, left_mwh), remark in zip(ways, remarks, strict=True):
+        told = f"   ({remark})" if remark else ""
+        lines.append(
+            f"  {way:<30} {weights @ profit_rs:10,.0f} {cvar(profit_rs, alpha, weights):12,.0f} "
+            f"{left_mwh.sum():9,.1f}{told}"
+        )
+    return "\n".join([*lines, "Energy left at the end of the day is in none of these profits."])
 
 
 def listed(values: np.ndarray) -> str:
@@ -150,10 +173,10 @@ def track_record(run: RunFolder, fan: FanName) -> str:
     )
     lead = summary["lead"]
     key = "net_rs_causal" if lead["settlement"] == CAUSAL else "net_rs"
-    best, most = lead["policy"].replace("_", " "), policies[lead["policy"]][key] / n_days
+    best, most = policy_name(lead["policy"]), policies[lead["policy"]][key] / n_days
     return (
         f"In the run's backtest of {n_days} days such plans earned, in Rs a day: {earned}.\n"
-        f"The best policy there, {lead['settlement']}, was {best} with {most:,.0f}."
+        f"The best policy there, {lead['settlement']}, was '{best}' with {most:,.0f}."
         f"{_promise_kept(run, fan, summary['rules'])}"
     )
 

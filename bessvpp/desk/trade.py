@@ -125,6 +125,7 @@ def trade_session(
         at = _block_at(gate, date, known.block_minutes)
         done = replace(done, measured_mwh=energy_mwh, measured_at=at)
     problem = _problem(market, params, date, midnight_mwh)
+    _note_energy(problem, unit_dam_mw, done, gate, notes)
     if params.backtest.recourse == "expected":
         session = session_on_expectations(problem, view, unit_dam_mw, done)
     else:
@@ -164,7 +165,7 @@ def _planned_midnight(
         source = f"as {date} was planned"
     else:
         source = f"the battery's e_start_mwh, for {date} was not planned in {run.path}"
-    notes.append(f"Energy at midnight is {listed(start)} MWh, {source}.")
+    notes.append(f"The day began with {listed(start)} MWh, {source}.")
     return start
 
 
@@ -195,8 +196,8 @@ def _done(
         bid = trades_mw[:, [t]] if given[t] else _earlier_bids(run, date, view, t, shape)
         if bid is None:
             notes.append(
-                f"No bids are known for block {t + 1} of {len(given)}, whose outcome is open: "
-                "none are counted there."
+                f"No bids are known for the block from {block_clock(t, len(given))} on, whose "
+                "outcome is open: none are counted there."
             )
         else:
             open_mw[:, place] = bid
@@ -241,6 +242,23 @@ def _block_at(gate: dt.datetime, date: np.datetime64, block_minutes: int) -> int
             "leave --energy out, or give prices of 15 minutes"
         )
     return minute // block_minutes
+
+
+def _note_energy(
+    problem: Problem, unit_dam_mw: np.ndarray, done: Done, gate: dt.datetime, notes: list[str]
+) -> None:
+    """Say what schedule and trades would have left where other energy is given."""
+    given, at = done.measured_mwh, done.measured_at
+    if given is None or at == 0:
+        return
+    scheduled = unit_dam_mw.copy()
+    scheduled[:, :at] += done.rtm_mw[:, :at]
+    left = problem.follow(scheduled).energy_mwh[:, at - 1]
+    if np.abs(left - given).max() > 0.05:
+        notes.append(
+            f"At {gate:%H:%M} schedule and trades would have left {listed(left.round(1))} MWh; "
+            f"the {listed(given)} given count."
+        )
 
 
 def _note_prices(known: Market, date: np.datetime64, view: GateView, notes: list[str]) -> None:

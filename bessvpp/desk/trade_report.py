@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from bessvpp.desk.trade import SessionTrade, session_file
 from bessvpp.market.clock import delivery_starts
 from bessvpp.market.history import Market
 from bessvpp.params.bess import BessParams
+from bessvpp.params.fields import MINUTES_PER_DAY
 from bessvpp.params.forecast import level_name
 from bessvpp.params.load import Params
 from bessvpp.params.market import MarketParams
@@ -69,9 +71,9 @@ def describe_session(trade: SessionTrade, market: Market, params: Params) -> str
         f"Terminal rule {params.backtest.terminal}, {trade.recourse} recourse, hurdle of Rs "
         f"{rules.hurdle_rtm_rs_per_mwh:g}/MWh in the RTM.",
         describe_battery(params.bess, trade.date),
+        *_sessions_within(trade, rules),
         "",
-        f"Outcomes known to {trade.clock(view.n_known)}. Energy there, then at the session's "
-        f"start, its end and midnight: {_energies(trade)} MWh.",
+        f"Outcomes known to {trade.clock(view.n_known)}. Stored, MWh: {_energies(trade)}.",
         *trade.notes,
         "",
         _bids_in_words(trade, rules),
@@ -93,17 +95,29 @@ def describe_session(trade: SessionTrade, market: Market, params: Params) -> str
     return "\n".join(lines)
 
 
+def _sessions_within(trade: SessionTrade, rules: MarketParams) -> list[str]:
+    """That hourly prices make one session of several; nothing where they do not."""
+    minutes = MINUTES_PER_DAY // trade.n_blocks
+    if minutes <= rules.rtm_session_minutes:
+        return []
+    later = trade.gate + dt.timedelta(minutes=minutes - rules.rtm_session_minutes)
+    return [
+        f"Prices are hourly: the exchange's sessions of {rules.rtm_session_minutes} minutes within "
+        f"the hour are bid alike, the last of them by {later:%H:%M}."
+    ]
+
+
 def _energies(trade: SessionTrade) -> str:
     view, energy = trade.view, trade.session.energy_mwh.sum(axis=0)
-    places = (view.n_known, view.first, view.last, trade.n_blocks)
-    return ", ".join(f"{energy[place]:.1f}" for place in places)
+    places = dict.fromkeys((view.n_known, view.first, view.last, trade.n_blocks))
+    return ", ".join(f"{energy[place]:.1f} at {trade.clock(place)}" for place in places)
 
 
 def _bids_in_words(trade: SessionTrade, rules: MarketParams) -> str:
     """The bids of the sheet, those of blocks alike once."""
     if trade.sheet.empty:
         return "No bids: no trade is worth it in this session."
-    told = [f"{len(trade.sheet)} bids in steps of {rules.bid_step_mw:g} MW:"]
+    told = [f"{len(trade.sheet)} bids in steps of {rules.bid_step_mw:g} MW, limits in Rs/MWh:"]
     for (block, start, end), rows in trade.sheet.groupby(["block", "start", "end"], sort=True):
         bids = ", ".join(
             f"{row.side} {row.mw:g} MW at {row.limit_price_rs_per_mwh:,.0f}"

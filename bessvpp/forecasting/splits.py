@@ -54,7 +54,8 @@ def split_days(market: Market, params: ForecastParams, markets: Sequence[str] = 
             f"too few days: {len(usable)} complete days after {params.warmup_days} of warm-up, "
             f"less {params.calibration_days} for calibration and {params.test_days} for the "
             f"test, leave {max(n_train, 0)} to train on, and at least {params.warmup_days} are "
-            "needed. Give more data, or lower calibration_days or test_days"
+            f"needed. Give more data ({2 * params.warmup_days + held_out} complete days will do), "
+            "or lower calibration_days or test_days"
         )
     return Splits(
         usable[:n_train], usable[n_train : -params.test_days], usable[-params.test_days :]

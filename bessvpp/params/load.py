@@ -51,8 +51,8 @@ class Params(Section):
             f"Commitment {rules.commitment}, terminal rule {rules.terminal}, midnight rule "
             f"{rules.midnight}, lambda {risk.risk_aversion:g}, tail share {risk.alpha:g}, hurdles "
             f"of Rs {market.hurdle_dam_rs_per_mwh:g}/MWh in the DAM and "
-            f"{market.hurdle_rtm_rs_per_mwh:g} in the RTM, {rules.recourse} recourse, foresight "
-            f"{rules.foresight:g}"
+            f"{market.hurdle_rtm_rs_per_mwh:g} in the RTM, {rules.recourse} recourse, "
+            f"{rules.foresight:.0%} of RTM surprises counted on"
             + (
                 ""
                 if limit is None

@@ -19,6 +19,7 @@ from bessvpp.plots.style import (
     new_figure,
 )
 from bessvpp.prices import PriceScenarios
+from bessvpp.risk import cvar
 
 # ---------------------------------------------------------------------- one day
 
@@ -50,8 +51,8 @@ def commitment(plan: Plan, scenarios: PriceScenarios, synthetic: bool) -> Figure
     return finished(figure, synthetic, says)
 
 
-def day_ahead(planned: DayAheadPlan, synthetic: bool) -> Figure:
-    """Tomorrow on one page: both fans, the bids, and the scenarios' profits."""
+def day_ahead(planned: DayAheadPlan, alpha: float, synthetic: bool) -> Figure:
+    """Tomorrow on one page: both fans, the bids, and the scenarios' profits without hindsight."""
     figure, axes = new_figure(2, 2, 6.2)
     n_blocks = len(planned.bid_mw)
     hours, width = hours_of_blocks(n_blocks), 24 / n_blocks
@@ -63,12 +64,17 @@ def day_ahead(planned: DayAheadPlan, synthetic: bool) -> Figure:
     axes[1, 0].set_title("Bids: sale above, purchase below")
     axes[1, 0].set_ylabel("MW")
     clock_axis(axes[1, 0])
-    axes[1, 1].hist(planned.profit_rs / LAKH, bins=20, color=COLOURS["recalibrated"], alpha=0.6)
-    for value, name in ((planned.cvar_rs, "CVaR"), (planned.expected_profit_rs, "mean")):
-        axes[1, 1].axvline(value / LAKH, color="black", ls="-" if name == "mean" else ":")
-    axes[1, 1].set_title("Profit of the scenarios (dotted: CVaR)")
+    profit_rs, weights = planned.causal_rs, planned.scenarios.weights
+    axes[1, 1].hist(profit_rs / LAKH, bins=20, color=COLOURS["recalibrated"], alpha=0.6)
+    axes[1, 1].axvline(weights @ profit_rs / LAKH, color="black")
+    axes[1, 1].axvline(cvar(profit_rs, alpha, weights) / LAKH, color="black", ls=":")
+    axes[1, 1].set_title(f"Profit, RTM traded at its gates (dotted: CVaR {alpha:.0%})")
     axes[1, 1].set_xlabel("lakh Rs")
-    says = "Tomorrow: the fans of both markets, the bids, and what they may earn."
+    axes[1, 1].set_ylabel("scenarios")
+    says = (
+        "Tomorrow: the fans of both markets, the bids, and what they may earn where each RTM "
+        "session is traded on what its gate knows."
+    )
     return finished(figure, synthetic, says)
 
 

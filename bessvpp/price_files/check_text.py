@@ -39,7 +39,8 @@ def report_text(report: Report) -> str:
         parts.append(("days that are not whole\n" if many else "") + _day_table(shown[:LISTED]))
     if len(shown) < len(report.days) or len(shown) > LISTED:
         left = len(report.days) - min(len(shown), LISTED)
-        parts.append(f"{left:,} more days of files are not listed here; --json lists each")
+        more = "more days of files" if shown else "days of files, all whole,"
+        parts.append(f"{left:,} {more} are not listed here; --json lists each")
     return "\n\n".join(parts)
 
 
@@ -55,14 +56,22 @@ def _summary(report: Report) -> str:
     for market in sorted({day.market for day in report.days}):
         own = [day for day in report.days if day.market == market]
         dates = {day.date for day in own}
+        n_lost = (max(dates) - min(dates)).days + 1 - len(dates)
+        lost = f", {n_lost:,} missing in between" if n_lost else ""
         whole = {day.date for day in own if day.blocks == day.expected}
         lengths = " and ".join(
             f"{minutes} min" for minutes in sorted({d.block_minutes for d in own})
         )
         lines.append(
-            f"  {market:5}{min(dates)} to {max(dates)}: {len(dates):,} days, {len(whole):,} of "
-            f"them whole, in blocks of {lengths}"
+            f"  {market:5}{min(dates)} to {max(dates)}: {len(dates):,} "
+            f"{'day' if len(dates) == 1 else 'days'}, {len(whole):,} whole{lost}, in blocks of "
+            f"{lengths}"
         )
+    lines += [
+        f"  {name:5}none here: `run`, `plan` and `trade` need both markets"
+        for name in ("DAM", "RTM")
+        if name not in {day.market for day in report.days}
+    ]
     return "\n".join(lines)
 
 
@@ -71,10 +80,11 @@ def _statistics(statistics: Mapping[str, Mapping[str, float]]) -> list[str]:
     if not statistics:
         return []
     table = pd.DataFrame(statistics).T
-    shares = [name for name in ("cap share", "correlation") if name in table]
+    styles = {"cap share": "{:.1%}", "correlation": "{:.2f}"}
     for name in table:
-        style = "{:.3f}" if name in shares else "{:,.0f}"
+        style = styles.get(name, "{:,.0f}")
         table[name] = [("-" if value != value else style.format(value)) for value in table[name]]
+    table = table.rename(columns={"cap share": "at cap"})
     return ["statistics, prices in Rs/MWh\n" + table.to_string()]
 
 

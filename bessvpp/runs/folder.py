@@ -74,6 +74,11 @@ class RunFolder:
     def existing(self, name: str) -> Path:
         """Path of an artefact that must be there; says which notebook is to be run first."""
         path = self.path / name
+        if not path.exists() and name == "manifest.json":
+            raise MissingArtefactError(
+                f"{self.path} holds no run: make one there with bessvpp run, or name another with "
+                "--profile or --outputs"
+            )
         if not path.exists():
             writer = WRITTEN_BY.get(name) or WRITTEN_BY[name.split("/")[0]]
             first = self._first_not_run(writer) if writer[0].isdigit() else writer

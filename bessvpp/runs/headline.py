@@ -43,7 +43,7 @@ def headline(outputs: Path) -> str:
         text_table(
             "Policies, with causal recourse where nothing else is said", policy_rows(outputs)
         ),
-        f"  {verdict(outputs)}",
+        f"  {verdict(outputs).replace('**', '')}",
         text_table("Rules", rules_of_run(outputs)),
         text_table("Frontier, a day", frontier_rows(outputs)),
     ]

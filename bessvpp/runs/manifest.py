@@ -23,9 +23,12 @@ from bessvpp.errors import RunError
 from bessvpp.files import PROJECT_ROOT
 from bessvpp.params.forecast import OWN
 from bessvpp.runs.folder import WRITTEN_BY, RunFolder
+from bessvpp.runs.parameter_names import flat_parameters
 from bessvpp.runs.profiles import NOT_HASHED, RunParameters, sha256_of
 
 SCHEMA = 1
+KNOWS_BATTERY = "05_two_stage_optimizer"
+"""The first notebook that the battery has a bearing on; those before it know prices alone."""
 
 
 def read_manifest(outputs: Path) -> dict[str, Any] | None:
@@ -69,7 +72,7 @@ def new_manifest(
     }
     entries = {name: previous["notebooks"].get(name, {"status": "pending"}) for name in names}
     if previous["parameters"] and previous["parameters"]["sha256"] != parameters.sha256:
-        if not overwrite:
+        if not overwrite and _holds_results(folder, names):
             raise RunError(
                 f"{folder.path} holds results of other parameters "
                 f"({_difference(previous, recorded, parameters.data)}); choose another folder "
@@ -102,6 +105,15 @@ def new_manifest(
     }
 
 
+def _holds_results(folder: RunFolder, names: Sequence[str]) -> bool:
+    """Whether any of these notebooks left a file; one that failed first leaves none to lose."""
+    return any(
+        (folder.path / artefact).exists()
+        for artefact, writer in WRITTEN_BY.items()
+        if writer in names
+    )
+
+
 def _outdated(
     previous: dict[str, Any],
     recorded: dict[str, Any],
@@ -110,23 +122,37 @@ def _outdated(
 ) -> list[str]:
     """Notebooks from the first one on that other parameters reach.
 
-    A notebook parameter reaches those that declare it, anything else in the parameter files or
-    the data all of them.
+    A notebook parameter reaches those that declare it, the battery those from
+    ``KNOWS_BATTERY`` on, anything else in the parameter files or the data all of them.
     """
     changed = _changed(previous, recorded, parameters.data).keys()
+    battery = {key for key in changed if key.startswith("bess.")}
     for k, name in enumerate(names):
-        if changed - parameters.knobs.keys() or changed & set(parameters.declared[name]):
+        reached = changed & set(parameters.declared[name])
+        if name >= KNOWS_BATTERY:
+            reached |= battery
+        if reached or changed - battery - parameters.knobs.keys():
             return list(names[k:])
     return []
 
 
 def _difference(previous: dict[str, Any], recorded: dict[str, Any], data: dict[str, Any]) -> str:
+    changed = _changed(previous, recorded, data)
     told = [
-        f"{key} {str(there)[:40]} there, {str(now)[:40]} now"
-        for key, (there, now) in _changed(previous, recorded, data).items()
+        f"{key} {_brief(there)} there, {_brief(now)} now"
+        for key, (there, now) in changed.items()
+        if key != "data.sha256"
     ]
+    if "data.sha256" in changed and "data" not in changed:
+        told.insert(0, "other prices in the same place")
     told = told or ["from before parameters moved between files"]
     return "; ".join(told[:4]) + ("; ..." if len(told) > 4 else "")
+
+
+def _brief(value: Any) -> str:
+    """A value in one line; of a long one, such as a path, both ends."""
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:20]}...{text[-37:]}"
 
 
 def _changed(
@@ -136,7 +162,7 @@ def _changed(
 
     def flat(parameters: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
         own = {k: value for k, value in parameters["knobs"].items() if k not in NOT_HASHED}
-        sections = {f"{s}.{k}": v for s, x in parameters["sections"].items() for k, v in x.items()}
+        sections = flat_parameters(parameters["sections"])
         fresh = {key: v for key, v in sections.items() if key.split(".")[1] not in own}
         read = {f"data.{key}": source.get(key) for key in ("sha256", "external")}
         named = {key: parameters["sections"]["forecast"].get(key) for key in OWN}

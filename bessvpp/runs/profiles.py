@@ -23,6 +23,7 @@ import yaml
 
 from bessvpp.errors import DataError, ParameterError, RunError
 from bessvpp.files import PARAMS, PROJECT_ROOT, user_path
+from bessvpp.params.bess import UnitParams
 from bessvpp.params.forecast import OWN
 from bessvpp.params.load import FIELDS, Params, load_params, read_yaml
 
@@ -180,9 +181,10 @@ def _check_declared(key: str, origin: str, known: Mapping[str, Any]) -> None:
         raise ParameterError(f"{origin}: {key}: give it with --{key}")
     if key in known:
         return
-    if key in FIELDS:
+    if key in FIELDS or key in UnitParams.model_fields:
+        where = f"in params/{FIELDS[key]}.yaml" if key in FIELDS else "by unit in params/bess.yaml"
         raise ParameterError(
-            f"{origin}: {key}: is no notebook parameter; it is set in params/{FIELDS[key]}.yaml "
+            f"{origin}: {key}: is no notebook parameter; it is set {where} "
             "(copy the folder, change it there, and give it with --params FOLDER)"
         )
     close = difflib.get_close_matches(key, known, n=1)
@@ -193,12 +195,15 @@ def _check_declared(key: str, origin: str, known: Mapping[str, Any]) -> None:
 def _overruled(
     profile: str, values: Mapping[str, Any], given: Mapping[str, Any], folder: Path
 ) -> tuple[str, ...]:
-    """What a profile says otherwise than files of the user's own, and how to have these."""
+    """What a profile says otherwise than files of the user's own, and how to have these.
+
+    What they have as the project's own files do was copied along, not asked for.
+    """
     told = []
     for key in [key for key in values if key in FIELDS and key not in given]:
         path = folder / f"{FIELDS[key]}.yaml"
         asked = read_yaml(path).get(key) if path.is_file() else None
-        if asked not in (None, values[key]):
+        if asked not in (None, values[key], read_yaml(PARAMS / path.name).get(key)):
             told.append(
                 f"{path}: {key}: {asked} is not used, profile {profile} sets {values[key]}; "
                 f"-p {key}={asked} uses it"

@@ -16,7 +16,7 @@ from small_cases import SECOND_UNIT, UNIT, fleet, make_market, make_params, pric
 from bessvpp import plots
 from bessvpp.desk import journal
 from bessvpp.desk.close import Parts, close_day
-from bessvpp.desk.close_report import describe_closed
+from bessvpp.desk.close_report import describe_closed, describe_journal
 from bessvpp.desk.handed import Handed, read_handed
 from bessvpp.desk.journal import JOURNAL, append_to_journal, read_journal
 from bessvpp.desk.plan import plan_day_ahead
@@ -215,6 +215,7 @@ def test_without_a_real_time_price_prices_and_volumes_are_those_of_the_day_ahead
 
 def test_what_was_not_measured_is_said_and_not_guessed(tmp_path):
     found = close_day(by_hand(), market(), PARAMS, read_handed(by_hand(), PARAMS.bess))
+    dust = dict(by_hand().ledger) | {"deviation_rs": 1e-7}
     row, text = found.as_row(), describe_closed(found)
     assert row["measured_blocks"] == 0
     assert np.isnan(row["undelivered_mwh"])
@@ -224,10 +225,22 @@ def test_what_was_not_measured_is_said_and_not_guessed(tmp_path):
     assert "No RTM trades were given" in text
     assert "planned 98.0, not measured" in text
     assert "could not have run" not in text
-    append_to_journal(RunFolder(tmp_path), found)
+    assert " -0\n" not in describe_closed(replace(found, promise=replace(by_hand(), ledger=dust)))
+    rows = append_to_journal(RunFolder(tmp_path), found)
     kept = json.loads((tmp_path / "bids" / f"close_{DAY}.json").read_text())
     assert kept["end_mwh"] is None
     assert set(kept["by_block"]["physical_mw"]) == {None}
+    told = describe_journal(rows).splitlines()
+    assert told[0] == "Journal, Rs, days closed: 1"
+    shown = dict(zip(told[1].split(), told[2].split()[1:], strict=True))
+    assert told[2].split()[0] == str(DAY)
+    assert shown["net"] == f"{found.net_rs:,.0f}"
+    assert shown["forecast"] == f"{found.parts.forecast_rs:,.0f}"
+    many = pd.concat([rows.assign(date=f"2025-01-{day:02d}") for day in range(1, 10)])
+    assert describe_journal(many).splitlines()[0].endswith("9, the last 7")
+    assert [line.split()[0] for line in describe_journal(many).splitlines()[2:]] == [
+        f"2025-01-{day:02d}" for day in range(3, 10)
+    ]
 
 
 def test_units_follow_a_schedule_where_not_all_are_measured_and_as_outages_leave_them():
@@ -392,7 +405,7 @@ def test_a_day_without_prices_or_with_other_rules_is_not_closed():
     with pytest.raises(DataError, match=r"blocks of 15 minutes, the plan of .* of 60"):
         close_day(by_hand(), quarters, PARAMS, handed())
     dearer = make_params(dsm_share_of_flow=0.0, fee_rtm_rs_per_mwh=34.0)
-    with pytest.raises(ParameterError, match="costs: fee_rtm_rs_per_mwh"):
+    with pytest.raises(ParameterError, match=r"costs\.fee_rtm_rs_per_mwh"):
         close_day(by_hand(), market(), dearer, handed())
 
 

@@ -27,6 +27,7 @@ from bessvpp.market.clock import gate_time
 from bessvpp.market.history import Market
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.bid_worth import StepBids, bids_at_worth
+from bessvpp.plots import dispatch as dispatch_plots
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import Risk, cvar
 from bessvpp.runs import contents
@@ -531,8 +532,31 @@ def test_a_plan_in_words_says_its_rules_and_adds_up(planned, study):
     assert "hindsight" in text
     hours = [line.split() for line in text.splitlines() if line[:2].isdigit()]
     assert len(hours) == 24
-    sold = sum(float(line[-2]) - float(line[-1]) for line in hours)
+    sold = sum(float(line[-3]) - float(line[-2]) for line in hours)
     assert sold == pytest.approx(planned.bid_mw.sum(), abs=1e-6)
+    traded = sum(float(line[-1]) for line in hours)
+    assert traded == pytest.approx((weights @ planned.causal.rtm_mw).sum(), abs=24 * 0.05)
+    width = len(hours[0])  # hour, quantiles and mean of each market, and three volumes
+    for place, market in (((width - 4) // 2, "dam"), (width - 4, "rtm")):
+        means = [float(line[place]) for line in hours]
+        expected = weights @ getattr(planned.scenarios, market)
+        np.testing.assert_allclose(means, expected, atol=0.51)
+    done = battery.follow(study.params.bess, planned.unit_mw, planned.e_start_mwh, 1.0)
+    left = (weights @ planned.causal.e_end_mwh, planned.hindsight_end_mwh, done.energy_mwh[:, -1])
+    ways = ("session by session", "in hindsight", "no RTM trade")
+    for way, mwh in zip(ways, left, strict=True):
+        assert re.search(rf"{way} .* {mwh.sum():.1f}\b", text)
+    assert min(mwh.sum() for mwh in left) >= 100 - 0.01  # the least that ``hard`` leaves
+
+
+def test_the_picture_of_a_plan_shows_what_it_earns_without_hindsight(planned):
+    axis = dispatch_plots.day_ahead(planned, 0.4, synthetic=False).axes[3]
+    weights, profit = planned.scenarios.weights, planned.causal_rs / 1e5
+    marks = sorted(line.get_xdata()[0] for line in axis.lines)
+    assert marks == pytest.approx(sorted([cvar(profit, 0.4, weights), weights @ profit]))
+    bars = [bar.get_x() for bar in axis.patches]
+    assert min(bars) == pytest.approx(profit.min())
+    assert "at its gates" in axis.get_title(loc="left")
 
 
 # ------------------------------------------------------------------------------ the sheet

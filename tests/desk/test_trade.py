@@ -312,7 +312,7 @@ def test_what_was_lost_before_an_energy_was_measured_is_not_lost_again(study, de
 def test_what_is_not_given_is_said(study, desk):
     silent = " ".join(at_two(study, desk).notes)
     assert "No trades are given for 13 of the 13 blocks" in silent
-    assert "No bids are known for block 14 of 24" in silent
+    assert "No bids are known for the block from 13:00 on" in silent
     trades = np.zeros((1, 24))
     told = " ".join(at_two(study, desk, trades_mw=trades).notes)
     assert "No trades" not in told
@@ -448,7 +448,7 @@ def test_a_session_is_written_and_told(study, desk, tmp_path):
     assert f"Session of 14:00 to 15:00 on {date}, gate 13:00" in told
     assert "dynamic recourse" in told
     assert f"(it will hold {found.session.energy_mwh[0, 15]:.1f} MWh)" in told
-    assert f"{len(found.sheet)} bids in steps of 0.1 MW" in told
+    assert f"{len(found.sheet)} bids in steps of 0.1 MW, limits in Rs/MWh:" in told
 
 
 def test_energy_is_worth_less_the_more_is_stored(study, desk):
@@ -481,7 +481,9 @@ def test_a_session_is_bid_from_the_command_line(study, typed, tmp_path, capsys):
     assert main([*words, *given]) == 0
     told = capsys.readouterr().out
     assert f"Session of 16:00 to 17:00 on {date}, gate 15:00" in told
-    assert "Energy there, then at the session's start, its end and midnight: 84.0, 84.0" in told
+    assert "Outcomes known to 15:00. Stored, MWh: 84.0 at 15:00, 84.0 at 16:00, " in told
+    assert "At 15:00 schedule and trades would have left 100 MWh; the 84 given count." in told
+    assert "sessions of 30 minutes within the hour are bid alike, the last of them by 15:30" in told
     sheet = pd.read_csv(typed.path / "bids" / f"rtm_{date}_1600.csv")
     assert set(sheet["block"]) <= {65, 66, 67, 68}
     rest = pd.read_csv(typed.path / "bids" / f"rest_{date}_1600.csv")
@@ -572,6 +574,19 @@ def test_trades_may_be_empty_or_of_other_days(tmp_path):
     path.write_text(rows([5.0, 5.0], "rtm_mw", 15), encoding="utf-8")
     with pytest.raises(DataError, match="only some of the quarters from 00:00 on"):
         read_trades(path, DAY, 24, bess)
+
+
+def test_trades_that_are_not_there_or_in_kilowatts_are_refused(tmp_path):
+    bess, path = make_params().bess, tmp_path / "trades.csv"
+    with pytest.raises(DataError, match=r"trades\.csv is not there: check the path"):
+        read_trades(path, DAY, 24, bess)
+    for read, column, mw in (
+        (read_trades, "rtm_mw", [5000.0]),
+        (read_position, "dam_mw", [5000.0] * 24),
+    ):
+        path.write_text(rows(mw, column), encoding="utf-8")
+        with pytest.raises(DataError, match="goes to 5000 on a connection of 50 MW: is it in kW"):
+            read(path, DAY, 24, bess)
 
 
 def test_the_schedule_is_that_of_the_plan(tmp_path):

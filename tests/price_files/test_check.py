@@ -146,6 +146,9 @@ def test_missing_days_are_ranges_and_green_is_another_market(tmp_path, capsys):
     code, report = told(capsys, tmp_path)
     assert code == 0
     assert report["gaps"] == {"DAM": ["2025-06-11 to 2025-06-13 (3 days) (nothing)"]}
+    text = check_files([tmp_path], RULES).as_text()
+    assert "DAM  2025-06-10 to 2025-06-14: 2 days, 2 whole, 3 missing in between" in text
+    assert "RTM  none here" in text
     assert [day["status"] for day in report["days"]] == ["another market", "whole", "whole"]
     assert set(report["statistics"]) == {"DAM", "GDAM"}
     assert set(report["excluded"]) == {"DAM"}
@@ -233,7 +236,7 @@ def test_of_a_folder_of_months_the_summary_comes_first_and_then_what_needs_atten
     text = capsys.readouterr().out
     lines = text.splitlines()
     assert lines[0] == "tables read: 59; 1 refused, told below"
-    assert "2019-05-01 to 2024-04-30: 1,797 days, 1,796 of them whole" in lines[1]
+    assert "2019-05-01 to 2024-04-30: 1,797 days, 1,796 whole" in lines[1]
     assert len(lines) < 40
     assert text.count("is not in MW and is not used") == 1
     assert f"({tmp_path / 'DAM_2019-05.csv'} and 58 more)" in text
@@ -250,8 +253,20 @@ def test_few_days_are_listed_one_by_one(tmp_path):
     report = check_files([write(tmp_path, snapshot([DAY], prices(96)))], RULES)
     text = report.as_text()
     assert text.startswith("tables read: 1; everything here can be trusted\n  DAM  2025-08-07")
+    assert "DAM  2025-08-07 to 2025-08-07: 1 day, 1 whole, in blocks of 15 min\n" in text
     assert "96/96" in text
     assert "not listed" not in text
+
+
+def test_of_whole_days_alone_it_is_said_that_they_are_whole(tmp_path):
+    days = [f"{1 + k // 28:02d}-2025" for k in range(42)]
+    days = [f"{1 + k % 28:02d}-{month}" for k, month in enumerate(days)]
+    for market in ("DAM", "RTM"):
+        rows = snapshot(days, prices(24 * 42), market=market, length=60, summary=False)
+        write(tmp_path, rows, f"{market}.csv")
+    text = check_files([tmp_path], RULES).as_text()
+    assert "none here" not in text
+    assert text.endswith("84 days of files, all whole, are not listed here; --json lists each")
 
 
 def test_each_value_given_to_a_check_changes_it_or_is_told_to_have_no_bearing(tmp_path, capsys):

@@ -86,7 +86,8 @@ def test_a_plan_is_made_by_the_rules_that_it_is_given_and_says_them(run, study, 
     told = describe_plan(found, study.market, params)
     assert (
         "Commitment financial, terminal rule hard, midnight rule own, lambda 0.9, tail share 0.4, "
-        "hurdles of Rs 0/MWh in the DAM and 0 in the RTM, expected recourse, foresight 1." in told
+        "hurdles of Rs 0/MWh in the DAM and 0 in the RTM, expected recourse, 100% of RTM surprises "
+        "counted on." in told
     )
     assert "Connection of 50 MW.\nA: 50 MW, 20 to 180 of 200 MWh, target 100." in told
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import sys
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import papermill
 import pytest
 from dummy_notebooks import write_notebook
-from run_cases import FOLDERS, LOG, break_notebook, call, manifest_of, order
+from other_values import write_params
+from run_cases import FOLDERS, LOG, break_notebook, call, manifest_of, order, write_market
+from small_cases import FIELDS
 
 from bessvpp.errors import RunError
 from bessvpp.runs.profiles import sha256_of
@@ -46,6 +49,26 @@ def test_other_parameters_in_the_same_folder_are_refused(
     assert order(tmp_path / "out") == "01"
     assert call("-p", "n_scenarios=50", "--overwrite") == 0
     assert manifest_of(tmp_path / "out")["parameters"]["knobs"]["n_scenarios"] == 50
+
+
+def test_a_run_that_left_nothing_is_in_the_way_of_no_other(three: Path, tmp_path: Path):
+    good = three / "01_features.ipynb"
+    kept = good.read_bytes()
+    break_notebook(three, "01_features", "1 / 0")
+    assert call() == 1
+    good.write_bytes(kept)
+    assert call("-p", "n_scenarios=50") == 0
+    assert manifest_of(tmp_path / "out")["status"] == "complete"
+
+
+def test_other_prices_in_the_same_place_are_told_as_such(
+    three: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    write_market(tmp_path / "prices.csv", 1)
+    assert call("-p", "data=prices.csv") == 0
+    write_market(tmp_path / "prices.csv", 2)
+    assert call("-p", "data=prices.csv") == RunError.exit_code
+    assert "(other prices in the same place); choose another folder" in capsys.readouterr().err
 
 
 def test_workers_and_the_day_looked_at_are_no_other_parameters(three: Path, tmp_path: Path):
@@ -89,6 +112,27 @@ def test_a_parameter_outdates_the_notebooks_that_declare_it_and_those_after(
     assert statuses == ["outdated"] * 3  # 03 was run on what other parameters wrote
     assert manifest["status"] == "partial"
     assert "the run is partial: 01_features, 02_quantile_models" in capsys.readouterr().out
+
+
+def test_another_battery_outdates_what_knows_of_it_alone(
+    three: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    write_notebook(three, "05_two_stage_optimizer", FOLDERS, LOG.format(name="05"))
+    files = write_params(tmp_path / "own", FIELDS)
+    assert call("--params", "own") == 0
+    fields = copy.deepcopy(FIELDS)
+    fields["bess"]["units"][0]["p_max_mw"] = 40.0
+    write_params(files, fields)
+    assert call("--params", "own", "--from", "05") == RunError.exit_code
+    assert "(bess.units.A.p_max_mw 50.0 there, 40.0 now)" in capsys.readouterr().err
+    assert call("--params", "own", "--from", "05", "--overwrite") == 0
+    assert manifest_of(tmp_path / "out")["status"] == "complete"
+    fields["bess"]["units"][0]["p_max_mw"] = 30.0
+    write_params(files, fields)
+    assert call("--params", "own", "--only", "01", "--overwrite") == 0
+    entries = manifest_of(tmp_path / "out")["notebooks"]
+    assert entries["03_recalibration"]["status"] == "complete"
+    assert entries["05_two_stage_optimizer"]["status"] == "outdated"
 
 
 def test_another_content_of_own_forecasts_outdates_those_that_read_them(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dummy_notebooks import write_notebook
 from other_values import OTHER, every_value, put, write_params
-from run_cases import call
+from run_cases import call, write_market
 from small_cases import FIELDS
 
 from bessvpp.__main__ import main
@@ -48,6 +48,14 @@ def test_files_of_ones_own_that_the_profile_overrules_are_told_of(three: Path, t
     )
     assert profiles.resolve("./mine.yaml", {"n_scenarios": 6}, str(files)).overruled == ()
     assert profiles.resolve("./mine.yaml").overruled == ()
+    shutil.copytree(PROJECT_ROOT / "params", tmp_path / "copied")
+    assert profiles.resolve("./mine.yaml", params=str(tmp_path / "copied")).overruled == ()
+
+
+def test_a_value_of_the_battery_is_said_to_stand_in_its_file(three: Path):
+    for key in ("e_max_mwh", "connection_limit_mw"):
+        with pytest.raises(ParameterError, match=rf"{key}: is no .*params/bess\.yaml .*--params"):
+            profiles.resolve("./empty.yaml", {key: 90})
 
 
 def test_declared_parameters_are_plain_literals(tmp_path: Path):
@@ -76,7 +84,16 @@ def test_a_bad_parameter_is_refused_before_anything_runs(
 ):
     assert call("-p", *words) == ParameterError.exit_code
     assert told in capsys.readouterr().err
+    write_market(tmp_path / "one.csv", 1)
+    text = (tmp_path / "one.csv").read_text()
+    (tmp_path / "one.csv").write_text(text.replace("rtm_mcp_rs_mwh", "other"))
+    (tmp_path / "few.csv").write_text("\n".join(text.splitlines()[: 1 + 24 * 30]) + "\n")
+    for name, why in (("one", "no RTM price was found"), ("few", "too few days")):
+        capsys.readouterr()
+        assert call("-p", f"data={name}.csv") == DataError.exit_code
+        assert why in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    assert call("--only", "02", "-p", "data=few.csv") == 0  # which reads no prices
 
 
 def test_a_bad_name_in_a_profile_is_refused_with_the_profile(three: Path, tmp_path: Path):
@@ -87,7 +104,9 @@ def test_a_bad_name_in_a_profile_is_refused_with_the_profile(three: Path, tmp_pa
         profiles.resolve("bok")
 
 
-def test_missing_or_empty_data_are_refused_before_anything_runs(three: Path, tmp_path: Path):
+def test_data_that_cannot_make_a_run_are_refused_before_anything_runs(
+    three: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     assert call("-p", "data=nowhere.csv") == DataError.exit_code
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / ".gitkeep").touch()
@@ -99,7 +118,7 @@ def test_relative_paths_start_where_the_command_was_typed(
     three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "prices.csv").write_text("1\n")
+    write_market(tmp_path / "elsewhere" / "prices.csv", 1)
     monkeypatch.chdir(tmp_path / "elsewhere")
     words = ["--profile", "../empty.yaml", "--outputs", "../far/out", "-p", "data=prices.csv"]
     assert main(["run", *words, "--only", "01"]) == 0
@@ -152,8 +171,8 @@ def test_own_forecasts_count_by_their_content_from_where_the_command_was_typed(
 
 
 def test_data_count_by_their_content(three: Path, tmp_path: Path):
-    for name, text in (("a.csv", "1\n"), ("same.csv", "1\n"), ("other.csv", "2\n")):
-        (tmp_path / name).write_text(text)
+    for name, seed in (("a.csv", 1), ("same.csv", 1), ("other.csv", 2)):
+        write_market(tmp_path / name, seed)
     assert call("--only", "01", "-p", "data=a.csv") == 0
     assert call("--only", "01", "-p", "data=same.csv") == 0
     assert call("--only", "01", "-p", "data=other.csv") == RunError.exit_code
