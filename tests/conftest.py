@@ -39,6 +39,7 @@ class Together(LoadScopeScheduling):
         return next((group for start, group in GROUPS.items() if path.startswith(start)), path)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together:
     """In place of the schedulers that ``--dist`` names."""
     return Together(config, log)
