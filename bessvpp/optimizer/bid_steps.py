@@ -20,7 +20,7 @@ SHORT_STEPS = 20
 
 
 def round_to_steps(problem: Problem, unit_dam_mw: np.ndarray, step_mw: float) -> np.ndarray:
-    """A schedule in whole steps, still deliverable, as near as can be to the one given.
+    """A schedule in whole steps, still deliverable, within a step in all of the nearest there is.
 
     It ends at its target or above. A unit whose target lies at the top of its window, where no
     whole steps may lead, ends at most one step of charging below.
@@ -83,6 +83,13 @@ class SteppedSchedule(Statement):
             self.add(f"schedule_balance_{t}", balance[t], "==", 0)
             self.add(f"away_up_{t}", {away[t]: 1, steps[t]: -step_mw}, ">=", -total[t])
             self.add(f"away_down_{t}", {away[t]: 1, steps[t]: step_mw}, ">=", total[t])
+            # between two steps no nearer than on the line between them: without it no bound is
+            # proved where many blocks lie between steps
+            below = math.floor(total[t] / step_mw)
+            rest = total[t] - below * step_mw
+            slope = step_mw - 2 * rest
+            terms = {away[t]: 1, steps[t]: -slope}
+            self.add(f"away_between_{t}", terms, ">=", rest - slope * below)
         self.lp.setObjective(pulp.lpSum(away + missed))
 
     def _end(self, i: int, end: pulp.LpVariable) -> list[pulp.LpAffineExpression]:
@@ -113,7 +120,7 @@ class SteppedSchedule(Statement):
 
     def solve(self) -> np.ndarray | None:
         """(U, T) net power of each unit; None where no whole steps keep the rules."""
-        if not is_optimal(self.lp, self.problem, gap_abs=0.5 * self.step_mw):
+        if not is_optimal(self.lp, self.problem, gap_abs=self.step_mw):
             return None
         return np.array(
             [solution(discharge) - solution(charge) for charge, discharge in self.flows]

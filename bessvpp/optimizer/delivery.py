@@ -29,7 +29,9 @@ from bessvpp.optimizer.structure import (
     unit_paths,
 )
 
-OFF_SCHEDULE_WEIGHT = 1e4
+OFF_SCHEDULE_WEIGHTS = 1e4, 1e8
+"""The second where the first is too light: with self-discharge of a millionth a block, a little
+energy off the schedule can save much flow."""
 OFF_SCHEDULE_TOLERANCE_MW = 1e-3
 
 
@@ -68,6 +70,9 @@ def deliver(problem: Problem, dam_mw: np.ndarray, bars: Collection[Bar] = ()) ->
     row_low[d.balance_rows] = row_high[d.balance_rows] = dam_mw
     model = Model(problem, d.matrix, d.cost, (row_low, row_high), (low, high))
     model.run()
+    if model.values[d.off_schedule].max() > OFF_SCHEDULE_TOLERANCE_MW:
+        model.set_costs(d.off_schedule, np.full(d.off_schedule.size, OFF_SCHEDULE_WEIGHTS[1]))
+        model.run()
     if model.values[d.off_schedule].max() > OFF_SCHEDULE_TOLERANCE_MW:
         raise InfeasibleError(
             f"{problem.called}: the DAM schedule cannot be delivered: the solver's tolerance is "
@@ -121,7 +126,7 @@ def delivery(shape: Shape) -> Delivery:
     balance_rows = rows.add(shape.n_blocks, balance, 0.0, 0.0)
     cost = np.zeros(columns.n_columns)
     off_schedule = np.concatenate([above, below])
-    cost[off_schedule] = OFF_SCHEDULE_WEIGHT
+    cost[off_schedule] = OFF_SCHEDULE_WEIGHTS[0]
     for k, flow in enumerate([*paths.charge, *paths.discharge]):
         cost[flow] = 1 + spread_out(k, shape.n_blocks)
     row_low, row_high = rows.limits()

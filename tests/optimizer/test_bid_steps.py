@@ -10,7 +10,7 @@ from edge_cases import edge_params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optimizer_cases import NARROW, with_values
-from small_cases import fleet, make_params, make_problem, price_scenarios
+from small_cases import SECOND_UNIT, UNIT, fleet, make_params, make_problem, price_scenarios
 
 from bessvpp import battery
 from bessvpp.errors import InfeasibleError
@@ -99,6 +99,25 @@ def test_a_battery_on_its_edges_is_bid_in_steps_that_it_can_deliver(params, n_bl
         for i, unit in enumerate(params.bess.units):
             end = battery.energy_path(unit, unit_mw[i], starts[i], h)[-1]
             assert end >= unit.e_target_mwh - 0.1 * h * unit.eta_charge - 1e-4
+
+
+@pytest.mark.parametrize("leaking", [0, 1])
+def test_units_of_which_one_leaks_a_little_are_delivered_and_bid_in_steps(leaking):
+    """Energy off the schedule would save much flow; and half the blocks lie between two steps."""
+    units = [UNIT | {"e_start_mwh": 20.0, "e_target_mwh": 20.0}]
+    units.append(SECOND_UNIT | {"e_start_mwh": 2.0, "e_target_mwh": 2.0})
+    lossless = {"eta_charge": 1.0, "eta_discharge": 1.0}
+    units[leaking] = units[leaking] | {"self_discharge_per_hour": 1e-4} | lossless
+    params = make_params(units=units, connection_limit_mw=70.0)
+    problem = make_problem(params, 96)
+    plan = plan_day(problem, price_scenarios(2, 96, seed=97))
+    np.testing.assert_allclose(plan.unit_dam_mw.sum(axis=0), plan.dam_mw, atol=1e-6)
+    unit_mw = bid_steps.round_to_steps(problem, plan.unit_dam_mw.round(6), 0.1)
+    total = unit_mw.sum(axis=0)
+    np.testing.assert_allclose(total, 0.1 * np.round(total / 0.1), atol=1e-6)
+    starts = problem.schedule_start_mwh
+    assert battery.schedule_violations(params.bess, unit_mw, starts, 0.25).max() < 1e-5
+    assert np.abs(total - plan.dam_mw).max() < 0.2 + 1e-6
 
 
 @pytest.mark.parametrize("n_blocks", [24, 96])
