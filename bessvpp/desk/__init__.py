@@ -1,1 +1,1 @@
-"""Tomorrow's plan and bids, from a finished run."""
+"""A desk's day, from a finished run: plan and bids, the trade at each gate, the close."""

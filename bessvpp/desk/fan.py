@@ -6,7 +6,7 @@ import numpy as np
 
 from bessvpp.calibration.methods import AS_FORECAST
 from bessvpp.calibration.recalibration import recalibrate_day
-from bessvpp.desk.tomorrow import forecasts_of_day
+from bessvpp.desk.day_forecasts import forecasts_of_day
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.forecasting.quantiles import QuantileForecast
 from bessvpp.market.history import Market

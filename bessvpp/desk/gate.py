@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bessvpp.desk.tomorrow import refuse_other_blocks
+from bessvpp.desk.day_forecasts import refuse_blocks_unlike_the_runs
 from bessvpp.errors import DataError, ParameterError
 from bessvpp.forecasting.intraday import GateFans, expected_days, quantile_days
 from bessvpp.market.clock import blocks_behind, session_starts
@@ -102,7 +102,7 @@ def models_of_day(run: RunFolder, market: Market, params: Params, date: np.datet
             "the gate of a later day"
         )
     made = read_forecasts(run, "recalibrated", params.forecast.levels)["rtm"]
-    refuse_other_blocks(run, market, made)
+    refuse_blocks_unlike_the_runs(run, market, made)
     model = load_intraday(run)
     taught = law_days(market, first_out, made.dates, date - 1)
     past = expected_days(model, market, taught, rules)

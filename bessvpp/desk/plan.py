@@ -132,9 +132,7 @@ def plan_day_ahead(
     forecasts, scenarios, told = fan_of_day(run, known, params, date, fan)
     if e_start_mwh is None:
         e_start_mwh = start_energy(params.bess)
-    problem = day_problem(params, known.block_hours, e_start_mwh).on(date)
-    problem = with_warranty_prices(replace(problem, name=str(date)), whole_days(known))
-    problem = with_energy_value(problem, week_mean(known))
+    problem = problem_at_gate(known, params, date, e_start_mwh)
     problem, notes = accommodated(problem, Start(e_start_mwh), rules.bid_step_mw)
     risk, expected = params.risk.risk, foreseen(scenarios, params.backtest.foresight)
     plan = dispatch.plan_day(problem, expected, risk)
@@ -163,6 +161,21 @@ def plan_day_ahead(
         notes=(*told_of_prices(params.bess, problem.bess), *notes),
         worth_sheet=_at_worth(date, problem, scenarios, followed_mw, rules, bid_mw),
     )
+
+
+def problem_at_gate(
+    known: Market, params: Params, date: np.datetime64, e_start_mwh: np.ndarray
+) -> Problem:
+    """A day's problem with the prices of its warranties and V(e), as the DAM's gate knows them.
+
+    Parameters
+    ----------
+    known : the market as known at that gate
+    e_start_mwh : (U,) energy planned for the midnight before
+    """
+    problem = day_problem(params, known.block_hours, e_start_mwh).on(date)
+    problem = with_warranty_prices(replace(problem, name=str(date)), whole_days(known))
+    return with_energy_value(problem, week_mean(known))
 
 
 def _at_worth(

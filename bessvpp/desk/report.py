@@ -32,18 +32,18 @@ def write_plan(run: RunFolder, planned: DayAheadPlan, units: Sequence[UnitParams
     for name in MARKETS:
         for k, level in enumerate(planned.levels):
             forecast[f"{name}_{level_name(level)}"] = planned.quantiles[name][:, k].round(2)
-    run.write_text(f"bids/forecast_{planned.date}.csv", _csv(forecast))
+    run.write_csv(f"bids/forecast_{planned.date}.csv", forecast)
     if planned.unit_mw is not None:
         schedule = pd.DataFrame({"delivery_start": starts.tz_localize(None)})
         for unit, mw in zip(units, planned.unit_mw, strict=True):
             schedule[f"{unit.name}_mw"] = mw.round(4)
-        run.write_text(f"bids/schedule_{planned.date}.csv", _csv(schedule))
-    return run.write_text(f"bids/dam_{planned.date}.csv", _csv(planned.sheet))
+        run.write_csv(f"bids/schedule_{planned.date}.csv", schedule)
+    return run.write_csv(f"bids/dam_{planned.date}.csv", planned.sheet)
 
 
 def write_worth(run: RunFolder, planned: DayAheadPlan) -> Path:
     """Write ``bids/dam_worth_<date>.csv``, the sheet of bids at what they are worth; its path."""
-    return run.write_text(f"bids/dam_worth_{planned.date}.csv", _csv(planned.worth_sheet))
+    return run.write_csv(f"bids/dam_worth_{planned.date}.csv", planned.worth_sheet)
 
 
 def describe_plan(planned: DayAheadPlan, market: Market, params: Params) -> str:
@@ -193,7 +193,3 @@ def _promise_kept(run: RunFolder, fan: FanName, rules: Mapping[str, Any]) -> str
         f"\nThere its fan promised {point['fan_mean_rs']:,.0f} a day and "
         f"{point['realised_mean_rs']:,.0f} came of it (lambda {point['lambda']:g})."
     )
-
-
-def _csv(frame: pd.DataFrame) -> str:
-    return frame.to_csv(index=False, lineterminator="\n")

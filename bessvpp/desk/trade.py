@@ -16,12 +16,12 @@ from bessvpp.battery import start_energy
 from bessvpp.desk.bids import session_sheet
 from bessvpp.desk.gate import DayModels, Outlook, models_of_day, session_of
 from bessvpp.desk.own_outlook import OwnFile, with_own_rtm
+from bessvpp.desk.plan import problem_at_gate
 from bessvpp.desk.promised import promise_file, read_desk_json, read_promise
 from bessvpp.desk.report import listed
 from bessvpp.errors import DataError, ParameterError
-from bessvpp.market.history import Market, week_mean, whole_days
-from bessvpp.optimizer.energy_value import with_energy_value
-from bessvpp.optimizer.problem import Problem, day_problem
+from bessvpp.market.history import Market
+from bessvpp.optimizer.problem import Problem
 from bessvpp.params.fields import block_clock
 from bessvpp.params.load import Params
 from bessvpp.params.study import RecourseName
@@ -33,7 +33,7 @@ from bessvpp.settlement.session import (
     session_on_bids,
     session_on_expectations,
 )
-from bessvpp.settlement.warranty import told_of_prices, with_warranty_prices
+from bessvpp.settlement.warranty import told_of_prices
 
 IDLE = (
     *("alpha", "risk_aversion", "foresight", "unbacked_max_mwh_per_day", "hurdle_dam_rs_per_mwh"),
@@ -124,7 +124,8 @@ def trade_session(
     if energy_mwh is not None:
         at = _block_at(gate, date, known.block_minutes)
         done = replace(done, measured_mwh=energy_mwh, measured_at=at)
-    problem = _problem(market, params, date, midnight_mwh)
+    at_dam_gate = market.known_at_dam_gate(date, rules)
+    problem = problem_at_gate(at_dam_gate, params, date, midnight_mwh)
     _note_energy(problem, unit_dam_mw, done, gate, notes)
     if params.backtest.recourse == "expected":
         session = session_on_expectations(problem, view, unit_dam_mw, done)
@@ -142,17 +143,6 @@ def trade_session(
         sheet=session_sheet(date, session, rules),
         notes=(*session.notes, *told_of_prices(params.bess, problem.bess), *notes),
     )
-
-
-def _problem(
-    market: Market, params: Params, date: np.datetime64, midnight_mwh: np.ndarray
-) -> Problem:
-    """The day's problem, with V(e) as the gate of its DAM knew it."""
-    rules = params.market
-    problem = day_problem(params, market.block_hours, midnight_mwh).on(date)
-    known = market.known_at_dam_gate(date, rules)
-    problem = with_warranty_prices(replace(problem, name=str(date)), whole_days(known))
-    return with_energy_value(problem, week_mean(known))
 
 
 def _planned_midnight(

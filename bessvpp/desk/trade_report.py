@@ -32,9 +32,9 @@ def write_session(run: RunFolder, trade: SessionTrade, bess: BessParams) -> Path
     """
     first, n_blocks = trade.view.first, trade.n_blocks
     rest = session_file(trade.date, first, n_blocks, "csv").replace("/rtm_", "/rest_")
-    run.write_text(rest, _csv(rest_of_day(trade, bess)))
+    run.write_csv(rest, rest_of_day(trade, bess))
     run.write_json(session_file(trade.date, first, n_blocks), _as_json(trade, bess))
-    return run.write_text(session_file(trade.date, first, n_blocks, "csv"), _csv(trade.sheet))
+    return run.write_csv(session_file(trade.date, first, n_blocks, "csv"), trade.sheet)
 
 
 def rest_of_day(trade: SessionTrade, bess: BessParams) -> pd.DataFrame:
@@ -199,7 +199,3 @@ def _as_json(trade: SessionTrade, bess: BessParams) -> dict[str, Any]:
             "transition": law.transition,
         },
     }
-
-
-def _csv(frame: pd.DataFrame) -> str:
-    return frame.to_csv(index=False, lineterminator="\n")

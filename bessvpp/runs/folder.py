@@ -111,6 +111,10 @@ class RunFolder:
         """Write a data frame as parquet, without its index."""
         return self._write(name, lambda handle: frame.to_parquet(handle, index=False))
 
+    def write_csv(self, name: str, frame: pd.DataFrame) -> Path:
+        """Write a data frame as CSV, without its index; lines end alike on every system."""
+        return self.write_text(name, frame.to_csv(index=False, lineterminator="\n"))
+
     def write_json(self, name: str, content: dict[str, Any]) -> Path:
         """Write JSON; a number that is not finite is an error."""
         text = json.dumps(content, indent=2, allow_nan=False, default=_plain) + "\n"

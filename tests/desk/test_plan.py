@@ -16,7 +16,7 @@ from small_cases import CAP, fleet, make_market, make_params, make_problem, make
 from bessvpp import battery
 from bessvpp.backtest import policies, simulate
 from bessvpp.commands.typed import parse_date, parse_energy
-from bessvpp.desk import tomorrow
+from bessvpp.desk import day_forecasts
 from bessvpp.desk.bids import bid_sheet, in_bid_steps, worth_sheet
 from bessvpp.desk.plan import next_delivery_day, plan_day_ahead
 from bessvpp.desk.report import describe_plan, track_record, write_plan, write_worth
@@ -79,7 +79,7 @@ def test_a_plan_is_told_beside_what_such_plans_came_to(tmp_path):
     told = track_record(run, "recalibrated")
     assert "400,000 with causal recourse, 600,000 with hindsight recourse" in told
     assert "-100,000 with no RTM trade" in told
-    assert "yesterday with 500,000" in told
+    assert "was 'Yesterday's prices' with 500,000" in told
     assert "no two-stage policy on the original fan" in track_record(run, "original")
     assert "promised" not in told
     points = [
@@ -372,7 +372,7 @@ def test_no_day_is_forecast_by_models_that_were_trained_on_it(refitted, tmp_path
         made[name] = dates
         return walk_forward.forecast_days(models, features, name, dates, *rest)
 
-    monkeypatch.setattr(tomorrow, "forecast_days", watched)
+    monkeypatch.setattr(day_forecasts, "forecast_days", watched)
     plan_day_ahead(run, study.market, study.params)
     for name in ("dam", "rtm"):
         trained = study.models[name][0].last_train_day

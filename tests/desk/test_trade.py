@@ -26,10 +26,10 @@ from bessvpp import battery, ledger
 from bessvpp.__main__ import main
 from bessvpp.backtest import policies, simulate
 from bessvpp.backtest.window import load_window, with_expected_rtm
-from bessvpp.desk import trade
 from bessvpp.desk.bids import price_steps
 from bessvpp.desk.gate import models_of_day, session_of
 from bessvpp.desk.own_outlook import OwnFile, mean_of_quantiles
+from bessvpp.desk.plan import problem_at_gate
 from bessvpp.desk.position import read_position, read_trades, schedule_of_plan
 from bessvpp.desk.trade import trade_session
 from bessvpp.desk.trade_report import describe_session, rest_of_day, write_session
@@ -195,7 +195,7 @@ def test_a_warranty_has_the_backtests_price_at_a_gate(study, desk):
     params = make_params({"warranty_cycles_per_year": 60.0})
     window = load_window(desk, params)
     of_backtest = window.problem(np.array([100.0]), 1).bess
-    found = trade._problem(study.market, params, window.days[1], np.array([100.0]))
+    found = problem_at_gate(window.known_at_gate(1), params, window.days[1], np.array([100.0]))
     assert found.bess == of_backtest
     assert found.bess.units[0].warranty_price_rs_per_mwh > 0
 

@@ -28,11 +28,11 @@ def forecasts_of_day(
     its last refit, were trained on many of them. Only days after both are forecast here.
     """
     whole = read_forecasts(run, "original", params.forecast.levels)
-    refuse_other_blocks(run, known, whole["dam"])
+    refuse_blocks_unlike_the_runs(run, known, whole["dam"])
     return {name: _forecast(run, whole[name], known, date, params) for name in MARKETS}
 
 
-def refuse_other_blocks(run: RunFolder, known: Market, made: QuantileForecast) -> None:
+def refuse_blocks_unlike_the_runs(run: RunFolder, known: Market, made: QuantileForecast) -> None:
     """Refuse prices in blocks of another length than those of a run's forecasts."""
     of_run = MINUTES_PER_DAY // made.values.shape[1]
     if of_run != known.block_minutes:
