@@ -245,12 +245,14 @@ def _validated(section: type[S], content: dict[str, Any], path: Path, origin: di
     except ValidationError as error:
         problems = []
         items = error.errors()
+        given = ", ".join(key for key in content if key in origin)
+        whole = f"{path}, with {given} as given" if given else str(path)
         deeper = {item["loc"][:n] for item in items for n in range(len(item["loc"]))}
         for item in items:
             if item["loc"] in deeper:
                 continue  # it only follows from a problem further inside
             keys = [str(part) for part in item["loc"]]
-            where = origin.get(keys[0], str(path)) if keys else str(path)
+            where = origin.get(keys[0], str(path)) if keys else whole
             problems.append(f"{where}: {'.'.join(keys) or 'this file'}: {_reason(item, section)}")
         raise ParameterError("\n".join(problems)) from None
 

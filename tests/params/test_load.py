@@ -268,6 +268,11 @@ def test_a_target_out_of_reach_is_refused(folder, change, connection_limit_mw, r
     assert reach in message
 
 
+def test_values_that_do_not_go_together_are_told_with_those_that_were_given():
+    told = refusal(PROJECT_ROOT / "params", recalibration="rolling_14", n_scenarios=9)
+    assert "forecast.yaml, with recalibration as given: this file: recalibration must be" in told
+
+
 def test_likely_slips_of_units_are_told_and_the_defaults_have_none(folder):
     assert load_params().doubts() == []
     edit(folder, "bess", lambda c: c["units"][0].update(wear_rs_per_mwh_discharged=0.65))
