@@ -34,7 +34,7 @@ def notebooks() -> tuple[list[dict], RunFolder]:
 
 
 def training(folder: RunFolder) -> dict:
-    """Training the models of one market, over the bare ``lightgbm.train`` calls in it."""
+    """Training a market's models of the levels, over the bare ``lightgbm.train`` calls in it."""
     params = load_params()
     features = folder.read_frame("features_dam.parquet")
     prices = folder.read_frame("market.parquet").set_index("delivery_start")["dam_mcp"]
@@ -42,7 +42,7 @@ def training(folder: RunFolder) -> dict:
     bare = Clock()
     began = time.perf_counter()
     with bare.of(lightgbm, "train"):
-        boosting.train_quantile_models("dam", features, target, params.forecast)
+        boosting.train_quantile_models("dam", features, target, {}, params.forecast)
     total = time.perf_counter() - began
     return {"step": "training, one market", "s": total, "over_bare": total / bare.seconds}
 

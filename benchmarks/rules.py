@@ -31,6 +31,7 @@ import bessvpp as bv
 from bessvpp.backtest import ideas, policies, simulate
 from bessvpp.backtest.bid_kinds import compare_bids, earned_by_bids
 from bessvpp.backtest.frontier import sweep_frontier
+from bessvpp.backtest.run import Run
 from bessvpp.backtest.summary import paired
 from bessvpp.backtest.window import Window
 from bessvpp.compute.workers import Workers
@@ -89,7 +90,7 @@ def daily_nets(window: Window, fan: str, workers: Workers) -> dict[str, np.ndarr
     return dict(zip(asked, nets, strict=True))
 
 
-def fan_figures(run: bv.backtest.Run, fan: str) -> dict[str, float]:
+def fan_figures(run: Run, fan: str) -> dict[str, float]:
     """How the fan's surprises hang together beside the days', and its exact promise."""
     window = run.window
     outcome = quality.outcomes(window.market, window.days)
