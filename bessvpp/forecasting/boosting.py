@@ -42,6 +42,7 @@ def train_quantile_models(
 
     Parameters
     ----------
+    market : "dam" or "rtm"
     features : (N, 1 + F) design matrix, ``delivery_start`` first
     target : (N,) prices; rows without a price or an anchor are left out
     at_atom : for each of ``ATOMS`` (N,) bool, whether the price sits on it; an atom met on

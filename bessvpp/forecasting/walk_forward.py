@@ -127,6 +127,7 @@ def forecast_days(
     Parameters
     ----------
     models : by training window
+    market : "dam" or "rtm"
     features : frame of ``feature_frame`` that holds all of ``dates``
     dates, split : (D,) days and the name of the split each is in
 

@@ -101,7 +101,7 @@ def planned_causal(
     scenarios : the fan of the day, as it was at the gate of the commitment
     unit_dam_mw : (U, T) DAM schedule of each unit, positive sells
     rules : which say when the RTM's gates are
-    recourse : the policy that settlement trades by
+    recourse : how settlement trades; by default not that of ``settle``, which is ``expected``
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """RTM trade session by session along many price paths at once, each on what its gates know.
 
-Two policies. *Expected*, here: at each gate the rest of the day is planned on expected prices as
+Two recourses. *Expected*, here: at each gate the rest of the day is planned on expected prices as
 if they were sure, and the session's trades are bid as quantities; for one unit that is what
 ``day.settle_causally`` does. *Dynamic*, in ``bids``: the rest of the day is uncertain, and the
 session's trades are bid as quantities by price.
