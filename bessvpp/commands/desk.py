@@ -116,8 +116,7 @@ def _plan(words: argparse.Namespace) -> int:
         planned = replace(planned, notes=(midnight.in_words(), *planned.notes))
     sheet = write_plan(run, planned, params.bess.units)
     write_promise(run, promise_of(planned, params))
-    picture = day_ahead(planned, params.risk.alpha, market.is_synthetic)
-    run.write_picture(f"bids/plan_{planned.date}.png", picture)
+    run.write_picture(f"bids/plan_{planned.date}.png", day_ahead(planned, market.is_synthetic))
     status = run.read_json("manifest.json")["status"]
     if status != "complete":
         print(f"note: the run in {outputs} is {status}", file=sys.stderr)

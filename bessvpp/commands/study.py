@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from bessvpp.commands.typed import add_run_folder, run_folder, tell_doubts
 from bessvpp.errors import ParameterError
 from bessvpp.files import user_path
-
-if TYPE_CHECKING:
-    from bessvpp.runs.profiles import RunParameters
 
 
 def add_run(commands: argparse._SubParsersAction) -> None:
@@ -67,7 +62,7 @@ def add_run(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(words: argparse.Namespace) -> int:
-    from bessvpp.runs.pipeline import run_notebooks, select
+    from bessvpp.runs.pipeline import refuse_prices, run_notebooks, select
     from bessvpp.runs.profiles import parse_assignments, resolve
 
     given = parse_assignments([word for group in words.given for word in group])
@@ -83,7 +78,7 @@ def _run(words: argparse.Namespace) -> int:
     for told in parameters.overruled:
         print(f"note: {told}", file=sys.stderr)
     chosen = select(list(parameters.declared), words.only, words.start)
-    _refuse_prices(parameters, chosen)
+    refuse_prices(parameters, chosen)
     if not words.quiet:
         print(f"profile {parameters.profile}, results in {outputs}", flush=True)
     manifest = run_notebooks(
@@ -98,17 +93,6 @@ def _run(words: argparse.Namespace) -> int:
         where = f"--outputs {words.outputs}" if words.outputs else f"--profile {words.profile}"
         print(f"finished; next: bessvpp book {where}, or bessvpp plan {where}")
     return 0
-
-
-def _refuse_prices(parameters: RunParameters, chosen: Sequence[str]) -> None:
-    """Refuse prices that the first two notebooks would refuse, before a kernel is started."""
-    from bessvpp.forecasting.splits import split_days
-    from bessvpp.market.read import read_market
-    from bessvpp.runs.folder import WRITTEN_BY
-
-    if parameters.knobs.get("data") and WRITTEN_BY["market.parquet"] in chosen:
-        rules, forecast = parameters.sections.market, parameters.sections.forecast
-        split_days(read_market(parameters.knobs["data"], rules).require_both(), forecast)
 
 
 def add_book(commands: argparse._SubParsersAction) -> None:

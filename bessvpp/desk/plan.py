@@ -54,6 +54,7 @@ class DayAheadPlan:
     expected_profit_rs: float
     cvar_rs: float
     causal: Traded  # of the rounded schedule, every RTM session traded at its gate
+    causal_cvar_rs: float
     alone_rs: np.ndarray  # (S,) of the rounded schedule, as committed, without any RTM trade
     hindsight_end_mwh: np.ndarray  # (U,) expected at the end with hindsight recourse
     alone_end_mwh: np.ndarray  # (U,) left by the schedule as committed
@@ -140,6 +141,7 @@ def plan_day_ahead(
     followed_mw = problem.share_by_power(bid_mw) if unit_mw is None else unit_mw
     final = dispatch.plan_day(replace(problem, fixed_dam_mw=bid_mw), expected, risk)
     alone = _as_committed(problem, scenarios, followed_mw)
+    causal = trade_along_fan(problem, scenarios, followed_mw, rules, params.backtest.recourse)
     return DayAheadPlan(
         date=date,
         fan=fan,
@@ -151,7 +153,8 @@ def plan_day_ahead(
         profit_rs=final.profit_rs,
         expected_profit_rs=final.mean_rs,
         cvar_rs=cvar(final.profit_rs, risk.alpha, scenarios.weights),
-        causal=trade_along_fan(problem, scenarios, followed_mw, rules, params.backtest.recourse),
+        causal=causal,
+        causal_cvar_rs=cvar(causal.ledger.net_rs, risk.alpha, scenarios.weights),
         alone_rs=nets_of(alone),
         hindsight_end_mwh=final.e_end_mwh,
         alone_end_mwh=alone[0].e_end_mwh,

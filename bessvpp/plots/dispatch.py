@@ -19,7 +19,6 @@ from bessvpp.plots.style import (
     new_figure,
 )
 from bessvpp.prices import PriceScenarios
-from bessvpp.risk import cvar
 
 # ---------------------------------------------------------------------- one day
 
@@ -51,7 +50,7 @@ def commitment(plan: Plan, scenarios: PriceScenarios, synthetic: bool) -> Figure
     return finished(figure, synthetic, says)
 
 
-def day_ahead(planned: DayAheadPlan, alpha: float, synthetic: bool) -> Figure:
+def day_ahead(planned: DayAheadPlan, synthetic: bool) -> Figure:
     """Tomorrow on one page: both fans, the bids, and the scenarios' profits without hindsight."""
     figure, axes = new_figure(2, 2, 6.2)
     n_blocks = len(planned.bid_mw)
@@ -67,8 +66,8 @@ def day_ahead(planned: DayAheadPlan, alpha: float, synthetic: bool) -> Figure:
     profit_rs, weights = planned.causal_rs, planned.scenarios.weights
     axes[1, 1].hist(profit_rs / LAKH, bins=20, color=COLOURS["recalibrated"], alpha=0.6)
     axes[1, 1].axvline(weights @ profit_rs / LAKH, color="black")
-    axes[1, 1].axvline(cvar(profit_rs, alpha, weights) / LAKH, color="black", ls=":")
-    axes[1, 1].set_title(f"Profit, RTM traded at its gates (dotted: CVaR {alpha:.0%})")
+    axes[1, 1].axvline(planned.causal_cvar_rs / LAKH, color="black", ls=":")
+    axes[1, 1].set_title("Profit, RTM traded at its gates (dotted: CVaR)")
     axes[1, 1].set_xlabel("lakh Rs")
     axes[1, 1].set_ylabel("scenarios")
     says = (

@@ -28,7 +28,9 @@ from papermill.exceptions import PapermillExecutionError
 from bessvpp import errors
 from bessvpp.compute.workers import PROGRESS_FILE
 from bessvpp.errors import BessvppError, ParameterError, RunError, StorageError
-from bessvpp.runs.folder import RunFolder
+from bessvpp.forecasting.splits import split_days
+from bessvpp.market.read import read_market
+from bessvpp.runs.folder import WRITTEN_BY, RunFolder
 from bessvpp.runs.lock import sole_user
 from bessvpp.runs.manifest import artefacts_of, new_manifest, now
 from bessvpp.runs.profiles import RunParameters, notebook_paths
@@ -61,6 +63,13 @@ def select(names: Sequence[str], only: Sequence[str] = (), start: str = "") -> l
     if not chosen:
         raise ParameterError(f"none of {', '.join(wanted)} comes after {start}")
     return chosen
+
+
+def refuse_prices(parameters: RunParameters, chosen: Sequence[str]) -> None:
+    """Refuse prices that the first two notebooks would refuse, before a kernel is started."""
+    if parameters.knobs.get("data") and WRITTEN_BY["market.parquet"] in chosen:
+        rules, forecast = parameters.sections.market, parameters.sections.forecast
+        split_days(read_market(parameters.knobs["data"], rules).require_both(), forecast)
 
 
 def run_notebooks(

@@ -550,7 +550,7 @@ def test_a_plan_in_words_says_its_rules_and_adds_up(planned, study):
 
 
 def test_the_picture_of_a_plan_shows_what_it_earns_without_hindsight(planned):
-    axis = dispatch_plots.day_ahead(planned, 0.4, synthetic=False).axes[3]
+    axis = dispatch_plots.day_ahead(planned, synthetic=False).axes[3]
     weights, profit = planned.scenarios.weights, planned.causal_rs / 1e5
     marks = sorted(line.get_xdata()[0] for line in axis.lines)
     assert marks == pytest.approx(sorted([cvar(profit, 0.4, weights), weights @ profit]))
