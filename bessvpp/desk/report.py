@@ -176,7 +176,7 @@ def track_record(run: RunFolder, fan: FanName) -> str:
     best, most = policy_name(lead["policy"]), policies[lead["policy"]][key] / n_days
     return (
         f"In the run's backtest of {n_days} days such plans earned, in Rs a day: {earned}.\n"
-        f"The best policy there, {lead['settlement']}, was '{best}' with {most:,.0f}."
+        f"The best policy there, {lead['settlement']}: {best}, {most:,.0f}."
         f"{_promise_kept(run, fan, summary['rules'])}"
     )
 

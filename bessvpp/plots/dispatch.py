@@ -67,7 +67,7 @@ def day_ahead(planned: DayAheadPlan, synthetic: bool) -> Figure:
     axes[1, 1].hist(profit_rs / LAKH, bins=20, color=COLOURS["recalibrated"], alpha=0.6)
     axes[1, 1].axvline(weights @ profit_rs / LAKH, color="black")
     axes[1, 1].axvline(planned.causal_cvar_rs / LAKH, color="black", ls=":")
-    axes[1, 1].set_title("Profit, RTM traded at its gates (dotted: CVaR)")
+    axes[1, 1].set_title("Profit at the gates (dotted: CVaR)")
     axes[1, 1].set_xlabel("lakh Rs")
     axes[1, 1].set_ylabel("scenarios")
     says = (

@@ -79,7 +79,7 @@ def test_a_plan_is_told_beside_what_such_plans_came_to(tmp_path):
     told = track_record(run, "recalibrated")
     assert "400,000 with causal recourse, 600,000 with hindsight recourse" in told
     assert "-100,000 with no RTM trade" in told
-    assert "was 'Yesterday's prices' with 500,000" in told
+    assert "The best policy there, with causal recourse: Yesterday's prices, 500,000." in told
     assert "no two-stage policy on the original fan" in track_record(run, "original")
     assert "promised" not in told
     points = [
@@ -556,7 +556,7 @@ def test_the_picture_of_a_plan_shows_what_it_earns_without_hindsight(planned):
     assert marks == pytest.approx(sorted([cvar(profit, 0.4, weights), weights @ profit]))
     bars = [bar.get_x() for bar in axis.patches]
     assert min(bars) == pytest.approx(profit.min())
-    assert "at its gates" in axis.get_title(loc="left")
+    assert "at the gates" in axis.get_title(loc="left")
 
 
 # ------------------------------------------------------------------------------ the sheet
