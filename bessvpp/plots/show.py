@@ -237,13 +237,18 @@ def show_interactive(figure: go.Figure, name: str, synthetic: bool) -> None:
         f'<div class="interactive" id="{name}" role="img" aria-label="{html.escape(says)}">'
         f'<script type="application/json">{for_page}</script></div>'
     )
-    points = [
-        pd.DataFrame({"series": trace.name, "x": list(trace.x), "y": list(trace.y)})
-        for trace in figure.data
-    ]
-    data = pd.concat(points, ignore_index=True).to_csv(index=False)
+    axes = {"x_is": figure.layout.xaxis.title.text, "y_is": figure.layout.yaxis.title.text}
+    data = pd.concat(map(_points, figure.data), ignore_index=True).assign(**axes)
+    data = data.dropna(axis="columns", how="all").to_csv(index=False)
     metadata = {"book": {"says": says, "name": name, "data": data}}
     display({FOR_LAB: drawn, "text/html": page}, raw=True, metadata=metadata)
+
+
+def _points(trace: go.Scatter) -> pd.DataFrame:
+    """What a curve shows, and what the pointer says beside it under the names in ``meta``."""
+    beside = zip(trace.meta or (), np.transpose(trace.customdata or ()), strict=True)
+    points = {"series": trace.name, "x": list(trace.x), "y": list(trace.y)}
+    return pd.DataFrame(points | dict(beside))
 
 
 class Claims:
