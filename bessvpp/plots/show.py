@@ -96,7 +96,13 @@ def show_table(
     index : heading of the rows; "" shows no names of rows
     rows : row to the name that is shown in its place, where ``HEADINGS`` has none or another
     """
-    display(table_bundle(table, columns, index, rows), raw=True)
+    columns = _with_headings(columns)
+    named = pd.DataFrame(
+        {_in_one(heading): table[column].to_numpy() for column, (heading, _) in columns.items()},
+        index=_names_of_rows(table, index, rows or {}),
+    )
+    book = {"data": named.to_csv(index=bool(index))}
+    display(table_bundle(table, columns, index, rows), raw=True, metadata={"book": book})
 
 
 def table_bundle(
@@ -106,10 +112,30 @@ def table_bundle(
     rows: Mapping[Hashable, str] | None = None,
 ) -> dict[str, str]:
     """What ``show_table`` shows, by kind: HTML for a page, plain text for all else."""
-    if not isinstance(columns, Mapping):
-        columns = {column: HEADINGS[column] for column in columns}
-    shown = _readable(table, columns, index, rows or {})
+    shown = _readable(table, _with_headings(columns), index, rows or {})
     return {"text/html": _as_html(shown, bool(index)), "text/plain": shown.to_string()}
+
+
+def _with_headings(columns: Columns | Sequence[str]) -> Columns:
+    if isinstance(columns, Mapping):
+        return columns
+    return {column: HEADINGS[column] for column in columns}
+
+
+def _in_one(heading: str | tuple[str, ...]) -> str:
+    return heading if isinstance(heading, str) else ", ".join(heading)
+
+
+def _names_of_rows(table: pd.DataFrame, index: str, rows: Mapping[Hashable, str]) -> pd.Index:
+    known = {row: heading for row, (heading, _) in HEADINGS.items()} | dict(rows)
+    names = [known.get(row, row) for row in table.index]
+    words = [
+        ", ".join(str(known.get(part, part)) for part in name)
+        if isinstance(name, tuple)
+        else str(name)
+        for name in names
+    ]
+    return pd.Index(words, name=index or None)
 
 
 def _readable(
@@ -120,15 +146,7 @@ def _readable(
         heading: [_cell(value, form) for value in table[column]]
         for column, (heading, form) in columns.items()
     }
-    known = {row: heading for row, (heading, _) in HEADINGS.items()} | dict(rows)
-    names = [known.get(row, row) for row in table.index]
-    words = [
-        ", ".join(str(known.get(part, part)) for part in name)
-        if isinstance(name, tuple)
-        else str(name)
-        for name in names
-    ]
-    return pd.DataFrame(cells, index=pd.Index(words, name=index or None))
+    return pd.DataFrame(cells, index=_names_of_rows(table, index, rows))
 
 
 def _cell(value: object, form: str) -> str:

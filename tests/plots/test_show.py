@@ -36,6 +36,12 @@ def test_a_table_has_names_units_and_digits():
     assert "<td>yes</td>" in html
 
 
+def test_a_table_hands_over_its_figures_as_they_were_before_rounding():
+    table = pd.DataFrame({("dam", "net"): [1234.56]}, index=[("dam", "x")])
+    _, told = shown(show.show_table, table, {("dam", "net"): (("DAM", "Net, Rs"), ",.0f")}, "Row")
+    assert told["book"]["data"] == 'Row,"DAM, Net, Rs"\n"DAM, x",1234.56\n'
+
+
 def test_a_figure_that_is_not_there_is_a_dash():
     table = pd.DataFrame({"a": [float("nan"), 1.0], "b": [None, "x"]})
     data, _ = shown(show.show_table, table, {"a": ("A", ".0f"), "b": ("B", "")})
