@@ -114,7 +114,9 @@ def _all_series(axis: Axes) -> Iterator[_Series]:
         x, y, width, height = np.array(boxes).T
         upright = getattr(bars, "orientation", "vertical") == "vertical"
         ends = (x + width / 2, y + height) if upright else (x + width, y + height / 2)
-        yield _Series(str(bars.get_label()), *ends, value=height if upright else width)
+        labels = [str(one.get_label()) for one in (bars, bars[0])]  # a histogram's is on its first
+        label = next((label for label in labels if not _is_unnamed(label)), "")
+        yield _Series(label, *ends, value=height if upright else width)
     for drawn in axis.collections:
         name = str(drawn.get_label())
         if isinstance(drawn, QuadMesh):

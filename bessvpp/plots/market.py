@@ -118,7 +118,7 @@ def daily_shape(market: Market) -> Figure:
         axis.yaxis.set_major_formatter(RUPEES)
     says = (
         "Left: the mean of each block of the day, its 10 to 90 % range shaded. Right: by how much "
-        "real time is dearer (above zero) or cheaper, whose range dwarfs its mean."
+        "real time is dearer (above zero) or cheaper, its range shaded, too."
     )
     return finished(figure, market.is_synthetic, says)
 
@@ -193,9 +193,10 @@ def week_of_prices(market: Market) -> Figure:
     axis.yaxis.set_major_formatter(RUPEES)
     axis.set_title(f"A week of prices, from {week.dates[0]} (Sunday shaded)")
     axis.legend(loc="upper left", ncols=2, fontsize=9)
+    by_hour = np.nanmean(week.dam_mcp.reshape(len(week.dates), 24, -1), axis=(0, 2))
     says = (
-        "The last seven days of both markets, block by block: cheap at noon, dear after sunset, "
-        "and hours in which the two part."
+        "The last seven days of both markets, block by block. On average the day-ahead price is "
+        f"lowest from {np.nanargmin(by_hour)} and highest from {np.nanargmax(by_hour)} o'clock."
     )
     return finished(figure, market.is_synthetic, says)
 
@@ -232,7 +233,7 @@ def price_levels(market: Market) -> Figure:
     axes[0, 1].legend(loc="upper center", ncols=3, fontsize=8)
     clock_axis(axes[0, 1])
     says = (
-        "Left: the share of time that a price is reached; the flat top is the cap. Right: how "
+        "Left: the share of time that a price is reached; a flat top is the cap. Right: how "
         "the day-ahead price spreads around its median at each hour."
     )
     return finished(figure, market.is_synthetic, says)

@@ -132,7 +132,6 @@ def correlation_matrix(correlation: np.ndarray, synthetic: bool) -> Figure:
     figure, axes = new_figure(1, 1, 4.6)
     axis, n = axes[0, 0], len(correlation)
     image = axis.imshow(correlation, cmap="RdBu_r", vmin=-1, vmax=1)
-    image.set_label("_correlation; x and y count blocks, the DAM's and then the RTM's")
     axis.set_xticks([n / 4, 3 * n / 4], ["DAM, 00 to 24 h", "RTM, 00 to 24 h"])
     axis.set_yticks([n / 4, 3 * n / 4], ["DAM", "RTM"], rotation=90, va="center")
     axis.axhline(n / 2 - 0.5, color="black", lw=0.8)
@@ -143,4 +142,7 @@ def correlation_matrix(correlation: np.ndarray, synthetic: bool) -> Figure:
         "How the surprises of any two blocks move together, within each market and, off the "
         "diagonal, between the two."
     )
-    return finished(figure, synthetic, says)
+    names = [f"{market}_block_{block + 1}" for market in ("dam", "rtm") for block in range(n // 2)]
+    data = pd.DataFrame(correlation, columns=names)
+    data.insert(0, "block", names)
+    return finished(figure, synthetic, says, data)

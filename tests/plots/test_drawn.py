@@ -89,6 +89,11 @@ def test_what_is_in_no_legend_can_have_a_name_and_what_has_none_a_number(axis):
     assert axis.get_legend_handles_labels() == ([], [])
 
 
+def test_a_histogram_keeps_its_name(axis):
+    axis.hist([1, 1, 2], bins=[0.5, 1.5, 2.5], label="_scenarios")
+    assert rows(axis, "series", "x", "y") == [["scenarios", 1, 2], ["scenarios", 2, 1]]
+
+
 def test_units_come_from_the_axes_shared_ones_included():
     figure, axes = plt.subplots(1, 2, sharey=True)
     axes[0].set(xlabel="hour", ylabel="Rs/MWh")
