@@ -124,6 +124,17 @@ def test_every_work_that_a_chapter_cites_is_in_the_bibliography(path):
             assert re.findall(r"[A-Z][\w-]+(?:, | et al\., | \()(?:19|20)\d\d\b", told) == []
 
 
+def test_every_work_of_the_bibliography_is_cited_in_a_chapter():
+    links = Links.of(PROJECT_ROOT / "docs")
+    told = "".join(
+        links.into(cell.source, set(links.terms))
+        for path in notebook_paths().values()
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.cell_type == "markdown"
+    )
+    assert set(re.findall(r"\{cite:\w+\}`(\w+)`", told)) == set(links.works.values())
+
+
 def test_controls_that_need_a_kernel_are_on_no_page_and_in_no_download(tmp_path):
     kind = "application/vnd.jupyter.widget-view+json"
     sliders = output({kind: {"model_id": "a"}, "text/plain": "VBox()"})
