@@ -31,6 +31,10 @@ RULES = {
     "wear_rs_per_mwh_discharged": [650.0],
 }
 WRITES = {
+    "01_features": """
+import pandas as pd
+folder.write_frame("market.parquet", pd.DataFrame({"dam_mcp": [1.0]}))
+""",
     "03_recalibration": """
 level = {"nominal": 0.1, "promised": 0.09, "below": 0.08, "at_or_below": 0.12}
 level |= {"n_blocks": 960, "n_days": 10}

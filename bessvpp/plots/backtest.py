@@ -52,7 +52,9 @@ def traded_day(
     trade.legend(ncols=3, loc="upper left")
     trade.set_ylim(*np.array(trade.get_ylim()) * [1.05, 1.35])
     stored = np.append(day.e_start_mwh.sum(), _stored(bess, day))
-    energy.plot(np.append(0, hours + width), stored, color=COLOURS["recalibrated"], lw=2)
+    energy.plot(
+        np.append(0, hours + width), stored, color=COLOURS["recalibrated"], lw=2, label="_stored"
+    )
     limits = [sum(getattr(u, name) for u in bess.units) for name in ("e_min_mwh", "e_max_mwh")]
     for limit in limits:
         energy.axhline(limit, color="black", lw=1, ls=":")
@@ -106,8 +108,8 @@ def waterfall(ledger_rs: Mapping[str, float], synthetic: bool) -> Figure:
     values = np.array(list(steps.values())) / LAKH
     ends = np.cumsum(values)
     colour = np.where(values > 0, COLOURS["recalibrated"], COLOURS["discharge"])
-    axis.bar(range(len(values)), values, bottom=ends - values, color=colour)
-    axis.bar(len(values), ends[-1], color="black")
+    axis.bar(range(len(values)), values, bottom=ends - values, color=colour, label="_entry")
+    axis.bar(len(values), ends[-1], color="black", label="_net")
     for place, (value, end) in enumerate(zip(values, ends, strict=True)):
         axis.text(place, max(end, end - value), f"{value:+,.1f}", ha="center", va="bottom", size=9)
     axis.text(len(values), max(ends[-1], 0), f"{ends[-1]:,.1f}", ha="center", va="bottom", size=9)
@@ -138,8 +140,8 @@ def staircase(nets: pd.DataFrame, steps: Mapping[str, str], synthetic: bool) -> 
     before = np.append(0, totals[:-1])
     low, high = np.minimum(before, totals), np.maximum(before, totals)
     colour = np.where(totals >= before, COLOURS["recalibrated"], COLOURS["discharge"])
-    axis.barh(range(len(totals)), totals, color="#dfe4e6")
-    axis.barh(range(len(totals)), high - low, left=low, color=colour)
+    axis.barh(range(len(totals)), totals, color="#dfe4e6", label="_net")
+    axis.barh(range(len(totals)), high - low, left=low, color=colour, label="_size of the step")
     for place, (total, added) in enumerate(zip(totals, totals - before, strict=True)):
         added_text = "" if place == 0 else f"  ({added:+,.1f})"
         axis.text(high[place], place, f" {total:,.1f}{added_text}", va="center", size=9)
@@ -168,8 +170,9 @@ def worth_of_ideas(worth: pd.DataFrame, synthetic: bool) -> Figure:
     for place, row in enumerate(worth.itertuples()):
         colour = COLOURS["recalibrated"] if row.gain_rs > 0 else COLOURS["discharge"]
         colour = colour if row.beyond else COLOURS["original"]
-        axis.plot([row.low_rs / LAKH, row.high_rs / LAKH], [place] * 2, color=colour, lw=3)
-        axis.plot(row.gain_rs / LAKH, place, "o", color=colour, ms=7)
+        band = row.low_rs / LAKH, row.high_rs / LAKH
+        axis.plot(band, [place] * 2, color=colour, lw=3, label="_90 % band")
+        axis.plot(row.gain_rs / LAKH, place, "o", color=colour, ms=7, label="_gain")
     axis.axvline(0, color="black", lw=0.8)
     axis.set_yticks(range(len(worth)), worth["idea"])
     axis.invert_yaxis()

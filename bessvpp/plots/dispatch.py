@@ -29,7 +29,8 @@ def commitment(plan: Plan, scenarios: PriceScenarios, synthetic: bool) -> Figure
     n_blocks = len(plan.dam_mw)
     hours, width = hours_of_blocks(n_blocks), 24 / n_blocks
     colour = np.where(plan.dam_mw >= 0, COLOURS["discharge"], COLOURS["charge"])
-    axes[0, 0].bar(hours, plan.dam_mw, width=width, align="edge", color=colour)
+    shown = {"width": width, "align": "edge", "color": colour, "label": "_committed, DAM"}
+    axes[0, 0].bar(hours, plan.dam_mw, **shown)
     axes[0, 0].axhline(0, color="black", lw=0.8)
     axes[0, 0].set_ylabel("MW")
     axes[0, 0].set_title("DAM commitment: sale above, purchase below")
@@ -85,14 +86,17 @@ def recourse_and_energy(
     n_blocks = len(plan.dam_mw)
     hours = hours_of_blocks(n_blocks)
     low, middle, high = np.quantile(plan.rtm_mw, [0.1, 0.5, 0.9], axis=0)
-    axes[0, 0].fill_between(hours, low, high, step="post", color=COLOURS["rtm"], alpha=0.25, lw=0)
-    axes[0, 0].step(hours, middle, where="post", color=COLOURS["rtm"], lw=1.5)
+    look = {"color": COLOURS["rtm"]}
+    band = {"step": "post", "alpha": 0.25, "lw": 0, "label": "_10 to 90 % of the scenarios"}
+    axes[0, 0].fill_between(hours, low, high, **band, **look)
+    axes[0, 0].step(hours, middle, where="post", lw=1.5, label="_median", **look)
     axes[0, 0].axhline(0, color="black", lw=0.8)
     axes[0, 0].set_title("RTM trade: median, 10 to 90 %")
     axes[0, 0].set_ylabel("MW, sale above")
     energy = plan.energy_mwh.sum(axis=1)
     ends = hours + 24 / n_blocks
-    axes[0, 1].plot(ends, energy.T, color=COLOURS["dam"], lw=0.5, alpha=0.4)
+    names = [f"_scenario {k}" for k in range(1, len(energy) + 1)]
+    axes[0, 1].plot(ends, energy.T, color=COLOURS["dam"], lw=0.5, alpha=0.4, label=names)
     for limit in e_limits_mwh:
         axes[0, 1].axhline(limit, color="black", lw=1)
     axes[0, 1].axhline(e_target_mwh, color="black", lw=1, ls=":")
@@ -114,7 +118,8 @@ def profit_distribution(
     """Histogram of a day's planned profits with mean, VaR and CVaR."""
     figure, axes = new_figure(1, 1, 3.2)
     axis = axes[0, 0]
-    axis.hist(profit_rs / LAKH, bins=24, color=COLOURS["recalibrated"], alpha=0.6)
+    look = {"color": COLOURS["recalibrated"], "alpha": 0.6, "label": "_scenarios"}
+    axis.hist(profit_rs / LAKH, bins=24, **look)
     marks = {
         f"CVaR {alpha:.0%}": (cvar_rs, COLOURS["discharge"]),
         f"VaR {alpha:.0%}": (var_rs, COLOURS["rtm"]),

@@ -12,6 +12,7 @@ from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from bessvpp.params.forecast import level_name
 from bessvpp.plots.style import (
     COLOURS,
     NAMES,
@@ -53,7 +54,9 @@ def shade_fan(axis: Axes, values: np.ndarray, levels: Sequence[float], market: s
     """Bands that pair the levels from the outside in, and the median."""
     hours, colour = hours_of_blocks(len(values)), COLOURS[market]
     for k in range(len(levels) // 2):
-        axis.fill_between(hours, values[:, k], values[:, -1 - k], color=colour, alpha=0.14, lw=0)
+        label = f"_{level_name(levels[k])} to {level_name(levels[-1 - k])}"
+        look = {"color": colour, "alpha": 0.14, "lw": 0, "label": label}
+        axis.fill_between(hours, values[:, k], values[:, -1 - k], **look)
     axis.plot(hours, values[:, list(levels).index(0.5)], color=colour, lw=2, label="median")
     axis.yaxis.set_major_formatter(RUPEES)
     axis.set_ylabel("Rs/MWh")
@@ -65,7 +68,7 @@ def feature_importance(shares: Mapping[str, pd.Series], synthetic: bool) -> Figu
     figure, axes = new_figure(1, 2, 3.8)
     for axis, (name, share) in zip(axes[0], shares.items(), strict=True):
         top = share.sort_values(kind="stable").tail(10)
-        axis.barh(top.index, top, color=COLOURS[name])
+        axis.barh(top.index, top, color=COLOURS[name], label="_gain")
         axis.set_title(NAMES[name])
         axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axis.set_xlabel("share of the gain")
@@ -133,16 +136,19 @@ def reliability(
             )
             x, colour = np.arange(len(nominal)) + shift, COLOURS[fan]
             span = 100 * (below - nominal), 100 * (at_or_below - nominal)
-            axis.vlines(x, *span, color=colour, lw=6, alpha=0.2)
-            axis.vlines(x, *100 * bands[market][fan], color=colour, lw=1)
+            look = {"color": colour, "lw": 6, "alpha": 0.2}
+            axis.vlines(x, *span, label=f"_{fan}, below to at or below, less the level", **look)
+            chance = 100 * bands[market][fan]
+            axis.vlines(x, *chance, color=colour, lw=1, label=f"_{fan}, 90 % band of the miss")
             axis.plot(x, 100 * (below - promised), "o", color=colour, ms=4, label=fan)
         axis.set_xticks(range(len(by_level)), list(by_level), rotation=60)
         axis.set_title(NAMES[market])
     axes[0, 0].set_ylabel("observed minus promised [points]")
     axes[0, 0].legend(loc="lower left")
     says = (
-        "Observed minus promised coverage at each level, before and after recalibration. A thick "
-        "bar that touches zero is a promise kept; thin lines are what chance could do."
+        "Observed minus promised coverage at each level, before and after recalibration. A point "
+        "on the dashed line is a promise kept; thin lines are what chance could do, pale bars "
+        "what a price on the cap leaves open."
     )
     return finished(figure, synthetic, says)
 
@@ -162,6 +168,7 @@ def coverage_by_hour_and_month(
     for row, (market, fans) in zip(axes, errors.items(), strict=True):
         for axis, (fan, error) in zip(row, fans.items(), strict=True):
             image = axis.imshow(error, aspect="auto", cmap=colours, vmin=0, vmax=0.2)
+            image.set_label("_miss of the promise, a share")
             axis.set_yticks(range(len(months)), months)
             axis.set_title(f"{market.upper()}, {fan}")
             axis.grid(False)
@@ -244,7 +251,7 @@ def sharpness_against_coverage(
             mine = name == chosen[market]
             colour = COLOURS["recalibrated"] if mine else COLOURS["original"]
             place = row["pinball"], 100 * row["promise"]
-            axis.plot(*place, "o", color=colour, ms=9 if mine else 6)
+            axis.plot(*place, "o", color=colour, ms=9 if mine else 6, label=f"_{name}")
             if mine or name in labelled:
                 axis.annotate(
                     name.replace("_", " "),
@@ -275,10 +282,11 @@ def cap_reliability(points: Mapping[str, Mapping[str, pd.DataFrame]], synthetic:
     """
     figure, axes = new_figure(1, 2, 3.6, sharey=True)
     for axis, (market, fans) in zip(axes[0], points.items(), strict=True):
-        axis.plot([0, 1], [0, 1], color="black", lw=0.8, ls="--")
+        axis.plot([0, 1], [0, 1], color="black", lw=0.8, ls="--", label="_right")
         for fan, table in fans.items():
             size = 12 + 120 * np.sqrt(table["n"] / table["n"].sum())
-            axis.plot(table["forecast"], table["observed"], color=COLOURS[fan], lw=1)
+            look = {"color": COLOURS[fan], "lw": 1, "label": f"_{fan}, line"}
+            axis.plot(table["forecast"], table["observed"], **look)
             axis.scatter(table["forecast"], table["observed"], size, COLOURS[fan], label=fan)
         axis.set_title(NAMES[market])
         axis.set_xlabel("forecast chance of the cap")
@@ -326,7 +334,7 @@ def fan_at_gate(
             color=COLOURS["rtm"],
             alpha=0.14,
             lw=0,
-            label="" if k else f"RTM fan, {levels[0]:.0%} to {levels[-1]:.0%}",
+            label="_" * bool(k) + f"RTM fan, {levels[k]:.0%} to {levels[-1 - k]:.0%}",
         )
     median, dam, rtm = values[first:, list(levels).index(0.5)], prices["dam"], prices["rtm"]
     for name, price, start, look in (

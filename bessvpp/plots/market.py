@@ -48,8 +48,10 @@ def price_history(market: Market) -> Figure:
         low, mean, high = (
             statistic(prices[whole], axis=1) for statistic in (np.nanmin, np.nanmean, np.nanmax)
         )
-        axis.fill_between(days[whole], low, high, color=COLOURS[name], alpha=0.18, lw=0)
-        axis.plot(days[whole], mean, color=COLOURS[name], lw=1.4)
+        axis.fill_between(
+            days[whole], low, high, color=COLOURS[name], alpha=0.18, lw=0, label="_range"
+        )
+        axis.plot(days[whole], mean, color=COLOURS[name], lw=1.4, label="_daily mean")
         axis.set_title(f"{NAMES[name]}: daily mean, and range from lowest to highest block")
         axis.xaxis.set_major_formatter(ConciseDateFormatter(axis.xaxis.get_major_locator()))
         axis.set_ylim(0, None)
@@ -94,7 +96,10 @@ def daily_shape(market: Market) -> Figure:
     hours = hours_of_blocks(market.n_blocks)
     for name, prices in (("dam", market.dam_mcp), ("rtm", market.rtm_mcp)):
         low, high = np.nanquantile(prices, [0.1, 0.9], axis=0)
-        axes[0, 0].fill_between(hours, low, high, color=COLOURS[name], alpha=0.12, lw=0)
+        label = f"_{NAMES[name]}, 10 to 90 %"
+        axes[0, 0].fill_between(
+            hours, low, high, color=COLOURS[name], alpha=0.12, lw=0, label=label
+        )
         mean = np.nanmean(prices, axis=0)
         axes[0, 0].plot(hours, mean, color=COLOURS[name], lw=2, label=NAMES[name])
     axes[0, 0].set_title("Mean price, and the 10 to 90 % range")
@@ -102,8 +107,9 @@ def daily_shape(market: Market) -> Figure:
     axes[0, 0].legend(loc="upper left")
     spread = market.rtm_mcp - market.dam_mcp
     low, high = np.nanquantile(spread, [0.1, 0.9], axis=0)
-    axes[0, 1].fill_between(hours, low, high, color=COLOURS["rtm"], alpha=0.15, lw=0)
-    axes[0, 1].plot(hours, np.nanmean(spread, axis=0), color=COLOURS["rtm"], lw=2)
+    look = {"color": COLOURS["rtm"]}
+    axes[0, 1].fill_between(hours, low, high, alpha=0.15, lw=0, label="_10 to 90 %", **look)
+    axes[0, 1].plot(hours, np.nanmean(spread, axis=0), lw=2, label="_mean", **look)
     axes[0, 1].axhline(0, color="black", lw=0.8)
     axes[0, 1].set_title("Spread RTM minus DAM")
     for axis in axes[0]:
@@ -112,7 +118,7 @@ def daily_shape(market: Market) -> Figure:
         axis.yaxis.set_major_formatter(RUPEES)
     says = (
         "Left: the mean of each block of the day, its 10 to 90 % range shaded. Right: by how much "
-        "real time is dearer (above zero) or cheaper, whose range dwarfs its mean."
+        "real time is dearer (above zero) or cheaper, its range shaded, too."
     )
     return finished(figure, market.is_synthetic, says)
 
@@ -142,6 +148,7 @@ def data_health(market: Market) -> Figure:
             vmax=len(HEALTH) + 0.5,
             edgecolors="white",
             lw=0.6,
+            label="_" + ", ".join(f"{k} {state}" for k, state in enumerate(HEALTH, 1)),
         )
         axis.grid(False)
         axis.set_title(NAMES[name])
@@ -184,11 +191,12 @@ def week_of_prices(market: Market) -> Figure:
     axis.set_ylim(0, ROOM * np.nanmax([week.dam_mcp, week.rtm_mcp]))
     axis.set_ylabel("Rs/MWh")
     axis.yaxis.set_major_formatter(RUPEES)
-    axis.set_title("A week of prices (Sunday shaded)")
+    axis.set_title(f"A week of prices, from {week.dates[0]} (Sunday shaded)")
     axis.legend(loc="upper left", ncols=2, fontsize=9)
+    by_hour = np.nanmean(week.dam_mcp.reshape(len(week.dates), 24, -1), axis=(0, 2))
     says = (
-        "The last seven days of both markets, block by block: cheap at noon, dear after sunset, "
-        "and hours in which the two part."
+        "The last seven days of both markets, block by block. On average the day-ahead price is "
+        f"lowest from {np.nanargmin(by_hour)} and highest from {np.nanargmax(by_hour)} o'clock."
     )
     return finished(figure, market.is_synthetic, says)
 
@@ -225,7 +233,7 @@ def price_levels(market: Market) -> Figure:
     axes[0, 1].legend(loc="upper center", ncols=3, fontsize=8)
     clock_axis(axes[0, 1])
     says = (
-        "Left: the share of time that a price is reached; the flat top is the cap. Right: how "
+        "Left: the share of time that a price is reached; a flat top is the cap. Right: how "
         "the day-ahead price spreads around its median at each hour."
     )
     return finished(figure, market.is_synthetic, says)
@@ -239,6 +247,7 @@ def cap_calendar(shares: Mapping[str, pd.DataFrame], synthetic: bool) -> Figure:
         image = axis.pcolormesh(
             np.arange(25), np.arange(rows + 1) - 0.5, share, cmap="YlOrRd", vmin=0, vmax=1
         )
+        image.set_label("_share of blocks at the cap")
         axis.set_yticks(range(0, rows, -(-rows // 18)), share.index[:: -(-rows // 18)])
         axis.grid(False)
         axis.set_title(NAMES[name])

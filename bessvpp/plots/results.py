@@ -29,7 +29,7 @@ def policy_bars(policies: Mapping[str, Mapping[str, float]], synthetic: bool) ->
     ):
         values = np.array([policies[name][key] for name in names], dtype=float) / LAKH
         colours = [_policy_colour(name) for name in names]
-        axis.barh(labels, values, color=colours)
+        axis.barh(labels, values, color=colours, label="_net")
         for place, value in enumerate(values):
             if not np.isfinite(value):  # the ceiling has no causal figure
                 continue
@@ -95,7 +95,7 @@ def frontier(points: pd.DataFrame, synthetic: bool) -> Figure:
         "line a fan: up is more on average, right is a better worst case. Whiskers are 90 % bands "
         "of the mean; hollow points are dominated."
     )
-    return finished(figure, synthetic, says)
+    return finished(figure, synthetic, says, points)
 
 
 def _frontier_line(axis: Axes, rows: pd.DataFrame, kind: str, fan: str) -> None:
@@ -151,7 +151,7 @@ def promise(daily: pd.DataFrame, synthetic: bool) -> Figure:
         "Left: were the promise right, the curves would follow the diagonal; above it days fall "
         "short of their plan. Right: realised profit against the planned mean, a point a day."
     )
-    return finished(figure, synthetic, says)
+    return finished(figure, synthetic, says, daily)
 
 
 def interactive_frontier(points: pd.DataFrame) -> go.Figure:
@@ -169,6 +169,7 @@ def interactive_frontier(points: pd.DataFrame) -> go.Figure:
                 customdata=np.column_stack(
                     [rows["lambda"], rows["realised_worst_day_rs"] / LAKH]
                 ).tolist(),
+                meta=["lambda", "realised worst day, lakh Rs"],
                 hovertemplate=(
                     "lambda %{customdata[0]:g}<br>CVaR %{x:,.2f} lakh Rs<br>"
                     "mean %{y:,.2f} lakh Rs<br>worst day %{customdata[1]:,.2f} lakh Rs"

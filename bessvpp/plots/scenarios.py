@@ -31,9 +31,11 @@ def scenario_paths(
         for axis, market in zip(row, ("dam", "rtm"), strict=True):
             paths = getattr(scenarios, market)
             hours = hours_of_blocks(paths.shape[1])
-            axis.plot(hours, paths.T, color=COLOURS[market], lw=0.5, alpha=0.35)
+            names = [f"_path {k}" for k in range(1, len(paths) + 1)]
+            axis.plot(hours, paths.T, color=COLOURS[market], lw=0.5, alpha=0.35, label=names)
             if realised is not None:
-                axis.plot(hours, getattr(realised, market)[0], color="black", lw=1.6)
+                look = {"color": "black", "lw": 1.6, "label": "_realised"}
+                axis.plot(hours, getattr(realised, market)[0], **look)
             axis.set_title(f"{NAMES[market]}, {fan}")
             axis.yaxis.set_major_formatter(RUPEES)
             clock_axis(axis)
@@ -53,12 +55,13 @@ def spread_fan(
         low, quarter, middle, three, high = np.quantile(
             day.rtm - day.dam, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0
         )
-        hours = hours_of_blocks(len(low))
-        colour = COLOURS[fan]
-        axis.fill_between(hours, low, high, step="post", color=colour, alpha=0.2, lw=0)
-        axis.fill_between(hours, quarter, three, step="post", color=colour, alpha=0.45, lw=0)
-        axis.step(hours, middle, where="post", color=colour, lw=1.2)
-        axis.step(hours, (realised.rtm - realised.dam)[0], where="post", color="black", lw=1.4)
+        hours, look = hours_of_blocks(len(low)), {"color": COLOURS[fan]}
+        band = {"step": "post", "lw": 0, **look}
+        axis.fill_between(hours, low, high, alpha=0.2, label="_5 to 95 % of the paths", **band)
+        axis.fill_between(hours, quarter, three, alpha=0.45, label="_25 to 75 %", **band)
+        axis.step(hours, middle, where="post", lw=1.2, label="_median of the paths", **look)
+        came = (realised.rtm - realised.dam)[0]
+        axis.step(hours, came, where="post", color="black", lw=1.4, label="_realised")
         axis.axhline(0, color="black", lw=0.6)
         axis.set_title(f"RTM minus DAM, {fan}")
         axis.yaxis.set_major_formatter(RUPEES)
@@ -75,7 +78,8 @@ def rank_histograms(ranks: Mapping[str, np.ndarray], synthetic: bool) -> Figure:
     """Ranks of outcomes among their scenarios, a panel each; the line is what is right."""
     figure, axes = new_figure(1, len(ranks), 2.6, sharey=True)
     for axis, (name, values) in zip(axes[0], ranks.items(), strict=True):
-        axis.hist(values, bins=10, range=(0, 1), density=True, color=COLOURS["recalibrated"])
+        look = {"color": COLOURS["recalibrated"], "label": "_density"}
+        axis.hist(values, bins=10, range=(0, 1), density=True, **look)
         axis.axhline(1, color="black", lw=1)
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("rank, 0 lowest")
@@ -104,8 +108,10 @@ def surprises(table: pd.DataFrame, synthetic: bool) -> Figure:
     for axis, (figure_of, title) in zip(axes[0], titles.items(), strict=True):
         for place, fan in enumerate(fans):
             days, paths = (table.loc[(fan, by), figure_of] for by in ("days", "fan"))
-            axis.plot([days, paths], [place] * 2, color=COLOURS[fan], lw=1.2)
-            axis.plot(days, place, "o", color=COLOURS["realised"], label="" if place else "days")
+            line = {"color": COLOURS[fan], "lw": 1.2, "label": "_days to fan"}
+            axis.plot([days, paths], [place] * 2, **line)
+            label = "_" * bool(place) + "days"
+            axis.plot(days, place, "o", color=COLOURS["realised"], label=label)
             axis.plot(paths, place, "o", color=COLOURS[fan], label=f"{fan} fan")
         axis.set_yticks(range(len(fans)), fans if axis is axes[0, 0] else [""] * len(fans))
         axis.set_ylim(-0.6, len(fans) - 0.4)
@@ -136,4 +142,7 @@ def correlation_matrix(correlation: np.ndarray, synthetic: bool) -> Figure:
         "How the surprises of any two blocks move together, within each market and, off the "
         "diagonal, between the two."
     )
-    return finished(figure, synthetic, says)
+    names = [f"{market}_block_{block + 1}" for market in ("dam", "rtm") for block in range(n // 2)]
+    data = pd.DataFrame(correlation, columns=names)
+    data.insert(0, "block", names)
+    return finished(figure, synthetic, says, data)

@@ -96,7 +96,13 @@ def show_table(
     index : heading of the rows; "" shows no names of rows
     rows : row to the name that is shown in its place, where ``HEADINGS`` has none or another
     """
-    display(table_bundle(table, columns, index, rows), raw=True)
+    columns = _with_headings(columns)
+    named = pd.DataFrame(
+        {_in_one(heading): table[column].to_numpy() for column, (heading, _) in columns.items()},
+        index=_names_of_rows(table, index, rows or {}),
+    )
+    book = {"data": named.to_csv(index=bool(index))}
+    display(table_bundle(table, columns, index, rows), raw=True, metadata={"book": book})
 
 
 def table_bundle(
@@ -106,10 +112,30 @@ def table_bundle(
     rows: Mapping[Hashable, str] | None = None,
 ) -> dict[str, str]:
     """What ``show_table`` shows, by kind: HTML for a page, plain text for all else."""
-    if not isinstance(columns, Mapping):
-        columns = {column: HEADINGS[column] for column in columns}
-    shown = _readable(table, columns, index, rows or {})
+    shown = _readable(table, _with_headings(columns), index, rows or {})
     return {"text/html": _as_html(shown, bool(index)), "text/plain": shown.to_string()}
+
+
+def _with_headings(columns: Columns | Sequence[str]) -> Columns:
+    if isinstance(columns, Mapping):
+        return columns
+    return {column: HEADINGS[column] for column in columns}
+
+
+def _in_one(heading: str | tuple[str, ...]) -> str:
+    return heading if isinstance(heading, str) else ", ".join(heading)
+
+
+def _names_of_rows(table: pd.DataFrame, index: str, rows: Mapping[Hashable, str]) -> pd.Index:
+    known = {row: heading for row, (heading, _) in HEADINGS.items()} | dict(rows)
+    names = [known.get(row, row) for row in table.index]
+    words = [
+        ", ".join(str(known.get(part, part)) for part in name)
+        if isinstance(name, tuple)
+        else str(name)
+        for name in names
+    ]
+    return pd.Index(words, name=index or None)
 
 
 def _readable(
@@ -120,15 +146,7 @@ def _readable(
         heading: [_cell(value, form) for value in table[column]]
         for column, (heading, form) in columns.items()
     }
-    known = {row: heading for row, (heading, _) in HEADINGS.items()} | dict(rows)
-    names = [known.get(row, row) for row in table.index]
-    words = [
-        ", ".join(str(known.get(part, part)) for part in name)
-        if isinstance(name, tuple)
-        else str(name)
-        for name in names
-    ]
-    return pd.DataFrame(cells, index=pd.Index(words, name=index or None))
+    return pd.DataFrame(cells, index=_names_of_rows(table, index, rows))
 
 
 def _cell(value: object, form: str) -> str:
@@ -237,13 +255,18 @@ def show_interactive(figure: go.Figure, name: str, synthetic: bool) -> None:
         f'<div class="interactive" id="{name}" role="img" aria-label="{html.escape(says)}">'
         f'<script type="application/json">{for_page}</script></div>'
     )
-    points = [
-        pd.DataFrame({"series": trace.name, "x": list(trace.x), "y": list(trace.y)})
-        for trace in figure.data
-    ]
-    data = pd.concat(points, ignore_index=True).to_csv(index=False)
+    axes = {"x_is": figure.layout.xaxis.title.text, "y_is": figure.layout.yaxis.title.text}
+    data = pd.concat(map(_points, figure.data), ignore_index=True).assign(**axes)
+    data = data.dropna(axis="columns", how="all").to_csv(index=False)
     metadata = {"book": {"says": says, "name": name, "data": data}}
     display({FOR_LAB: drawn, "text/html": page}, raw=True, metadata=metadata)
+
+
+def _points(trace: go.Scatter) -> pd.DataFrame:
+    """What a curve shows, and what the pointer says beside it under the names in ``meta``."""
+    beside = zip(trace.meta or (), np.transpose(trace.customdata or ()), strict=True)
+    points = {"series": trace.name, "x": list(trace.x), "y": list(trace.y)}
+    return pd.DataFrame(points | dict(beside))
 
 
 class Claims:

@@ -13,6 +13,7 @@ import io
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
@@ -54,13 +55,15 @@ WIDTH, PIXELS_PER_INCH = 8.4, 144  # of a picture, in inches
 
 
 class Picture(Figure):
-    """A static picture with what a page says of it, its drawn data, and its shape on a phone.
+    """A static picture with what a page says of it, its data, and its shape on a phone.
 
     says : what is seen, in a sentence: the caption, and the text in place of the picture
+    data : what it was drawn from, to download beside it; None: read back from the picture
     grid : (rows, columns) axes as they were laid out
     """
 
     says: str = ""
+    data: pd.DataFrame | None = None
     grid: np.ndarray
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple:
@@ -68,11 +71,12 @@ class Picture(Figure):
         wide = self.png()
         with narrow(self, self.grid):
             phone = self.png()
+        data = drawn_data(self) if self.data is None else self.data
         width, height = (round(inches * 96) for inches in self.get_size_inches())
         book = {
             "says": self.says,
             "phone": phone,
-            "data": drawn_data(self).to_csv(index=False, float_format="%.6g"),
+            "data": data.to_csv(index=False, float_format="%.9g"),
         }
         metadata = {"image/png": {"width": width, "height": height}, "book": book}
         return {"image/png": wide, "text/plain": self.says or repr(self)}, metadata
@@ -97,14 +101,17 @@ def new_figure(
     return figure, axes
 
 
-def finished(figure: Picture, synthetic: bool, says: str = "") -> Picture:
+def finished(
+    figure: Picture, synthetic: bool, says: str = "", data: pd.DataFrame | None = None
+) -> Picture:
     """Mark a synthetic picture, and hand it to the notebook to show once.
 
-    ``says`` is what is seen, in a sentence: the caption, and the text for who cannot see it.
+    ``says`` is what is seen, in a sentence: the caption, and the text for who cannot see it;
+    ``data`` what was drawn, where a table says it better than the picture does.
     """
     if synthetic:
         figure.supxlabel("synthetic market", x=0.995, ha="right", color="#b03a2e", size=9)
-    figure.says = says
+    figure.says, figure.data = says, data
     plt.close(figure)
     return figure
 

@@ -48,6 +48,7 @@ FIXED = (
     "docs/references.bib",
 )
 README_BLOCK = re.compile(r"(<!-- headline:[^\n]*-->\n).*?(<!-- /headline -->)", re.DOTALL)
+FIRST = "01_features"
 BUILD = "from jupyter_book.cli.main import main; main()"
 
 
@@ -168,6 +169,7 @@ def _assemble(outputs: Path, source: Path, manifest: dict[str, Any], project: Pa
     links = Links.of(project / "docs")
     downloads = source / "_extra" / "downloads"
     downloads.mkdir(parents=True)
+    shutil.copyfile(outputs / "manifest.json", downloads / "manifest.json")
     for name in manifest["notebooks"]:
         notebook = nbformat.read(outputs / "notebooks" / f"{name}.ipynb", as_version=4)
         nbformat.write(executed_copy(notebook), downloads / f"{name}.ipynb")
@@ -200,6 +202,7 @@ def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
         "finished": str(manifest["finished"]),
         "commit": str(git.get("commit") or "unknown")[:12] + (" (edited)" * bool(git.get("dirty"))),
         "parameters_sha256": manifest["parameters"]["sha256"][:12],
+        "prices_sha256": manifest["notebooks"][FIRST]["artefacts"]["market.parquet"][:12],
     }
     return {
         **run,
@@ -223,11 +226,13 @@ def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
 def _citation(run: Mapping[str, str]) -> str:
     """How a figure of this run is cited, in BibTeX."""
     note = (
-        f"market {run['market']}, profile {run['profile']}, parameters {run['parameters_sha256']}"
+        f"market {run['market']}, prices {run['prices_sha256']} (market.parquet), profile "
+        f"{run['profile']}, parameters {run['parameters_sha256']}"
     )
     return (
         "```bibtex\n@software{bessvpp,\n  author = {The bessvpp maintainers},\n"
         "  title = {BESS VPP: a battery on the Indian Energy Exchange},\n"
         f"  version = {{{__version__}, commit {run['commit']}}},\n"
-        f"  year = {{{run['finished'][:4]}}},\n  note = {{{note}}},\n}}\n```"
+        f"  year = {{{run['finished'][:4]}}},\n  license = {{BSD-3-Clause}},\n"
+        f"  note = {{{note}}},\n}}\n```"
     )

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bessvpp.calibration.coverage import miscoverage
 from bessvpp.errors import DataError
 from bessvpp.risk import bootstrap_band, cvars
 from bessvpp.runs.folder import RunFolder
+from bessvpp.runs.headline import promise_misses
 from bessvpp.runs.names import policy_name, rule_in_words
 
 LAKH = 1e5
@@ -126,8 +126,7 @@ def trust(outputs: Path, answer: Answer) -> str:
     parts = []
     for market, fans in RunFolder(outputs).read_json("coverage.json").items():
         missed = {
-            fan: np.mean([miscoverage(**level) for level in levels.values()])
-            for fan, levels in fans.items()
+            fan: np.mean(list(promise_misses(levels).values())) for fan, levels in fans.items()
         }
         told = ", ".join(f"{share:.1%} with the {fan} fan" for fan, share in missed.items())
         parts.append(f"in the {{term}}`{market.upper()}` by {told}")

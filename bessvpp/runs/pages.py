@@ -7,6 +7,8 @@ a shape for phones and their data to download; works and terms are linked to the
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -91,7 +93,7 @@ def page_of(notebook: NotebookNode, name: str, source: Path, links: Links) -> No
     """The page of an executed notebook; its pictures and downloads go into ``source``."""
     cells: list[NotebookNode] = []
     linked: set[str] = set()
-    n_figures = n_formulas = 0
+    n_figures = n_formulas = n_tables = 0
     for cell in _merged(notebook.cells):
         cells.append(cell)
         if cell.cell_type == "markdown":
@@ -113,6 +115,11 @@ def page_of(notebook: NotebookNode, name: str, source: Path, links: Links) -> No
                 continue
             if "table" in told:
                 data["text/html"] = told["table"]
+            if rows := told.get("data") or _unrounded(output):
+                n_tables += 1
+                file = f"table-{name[:2]}-{n_tables}.csv"
+                _written(source / "_extra" / "downloads" / file, rows)
+                data["text/html"] += f'<p class="table-data">{_data_link(file)}</p>'
             kept.append(output)
         cell.outputs = kept
     download = f'<a href="../downloads/{name}.ipynb" download>This chapter as a notebook</a>'
@@ -130,6 +137,15 @@ def _numbered(text: str, chapter: str, n_before: int) -> tuple[int, str]:
         n_formulas += 1
         parts[place] += f" (formula-{chapter}-{n_formulas})"
     return n_formulas, "".join(parts)
+
+
+def _unrounded(output: NotebookNode) -> str:
+    """The figures of a table that a test compares, before they were rounded; "" for another."""
+    figures = output.get("metadata", {}).get("unrounded", [])
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerows([("row", "column", "value"), *(figure[:3] for figure in figures)])
+    return lines.getvalue() if figures else ""
 
 
 def executed_copy(notebook: NotebookNode) -> NotebookNode:
@@ -180,11 +196,11 @@ def _fold(cell: NotebookNode) -> None:
 def _figure(data: Mapping[str, Any], told: Mapping[str, str], place: str, source: Path) -> str:
     """The directive of a figure, whose files are written for it."""
     figures, extra = source / "figures", source / "_extra"
-    for folder in (figures, extra / "_images", extra / "downloads"):
+    for folder in (figures, extra / "_images"):
         folder.mkdir(parents=True, exist_ok=True)
-    csv = f"figure-{place}.csv"
-    (extra / "downloads" / csv).write_text(told["data"], encoding="utf-8")
-    caption = f'{told["says"]} <a href="../downloads/{csv}" download>Data (CSV)</a>'
+    name = f"figure-{place}.csv"
+    _written(extra / "downloads" / name, told["data"])
+    caption = f"{told['says']} {_data_link(name)}"
     named = f":name: figure-{place}\n"
     if "name" in told:
         (figures / f"{told['name']}.html").write_text(data["text/html"], encoding="utf-8")
@@ -194,3 +210,12 @@ def _figure(data: Mapping[str, Any], told: Mapping[str, str], place: str, source
     phone.write_bytes(base64.b64decode(told["phone"]))
     alt = f":alt: {told['says']}\n"
     return f"```{{figure}} ../figures/{place}.png\n{named}{alt}\n{caption}\n```"
+
+
+def _written(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _data_link(name: str) -> str:
+    return f'<a href="../downloads/{name}" download>Data (CSV)</a>'

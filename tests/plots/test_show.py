@@ -36,6 +36,12 @@ def test_a_table_has_names_units_and_digits():
     assert "<td>yes</td>" in html
 
 
+def test_a_table_hands_over_its_figures_as_they_were_before_rounding():
+    table = pd.DataFrame({("dam", "net"): [1234.56]}, index=[("dam", "x")])
+    _, told = shown(show.show_table, table, {("dam", "net"): (("DAM", "Net, Rs"), ",.0f")}, "Row")
+    assert told["book"]["data"] == 'Row,"DAM, Net, Rs"\n"DAM, x",1234.56\n'
+
+
 def test_a_figure_that_is_not_there_is_a_dash():
     table = pd.DataFrame({"a": [float("nan"), 1.0], "b": [None, "x"]})
     data, _ = shown(show.show_table, table, {"a": ("A", ".0f"), "b": ("B", "")})
@@ -65,16 +71,23 @@ def test_the_book_gets_a_checked_table_rounded_alike_and_with_names():
 
 def test_an_interactive_figure_carries_its_words_its_data_and_no_script_of_its_own():
     figure = go.Figure(go.Scatter(x=[0, 1], y=[2.0, 3.0], name="</script>"))
-    figure.update_layout(meta={"says": "Two points."})
+    figure.update_layout(meta={"says": "Two points."}, yaxis={"title": "lakh Rs"})
     data, told = shown(show.show_interactive, figure, "prices", False)
     assert told["book"] == {
         "says": "Two points.",
         "name": "prices",
-        "data": "series,x,y\n</script>,0,2.0\n</script>,1,3.0\n",
+        "data": "series,x,y,y_is\n</script>,0,2.0,lakh Rs\n</script>,1,3.0,lakh Rs\n",
     }
     assert data["text/html"].count("</script>") == 1
     assert 'id="prices"' in data["text/html"]
     assert "http" not in data["text/html"].split('json">')[0]
+
+
+def test_what_the_pointer_says_of_a_point_is_in_the_data_too():
+    figure = go.Figure(go.Scatter(x=[0], y=[2], name="a", customdata=[[0.1, 7]]))
+    figure.data[0].meta = ["lambda", "worst day"]
+    _, told = shown(show.show_interactive, figure, "frontier", False)
+    assert told["book"]["data"] == "series,x,y,lambda,worst day\na,0,2,0.1,7.0\n"
 
 
 def test_notes_name_files_without_their_folders():

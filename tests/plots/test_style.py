@@ -2,6 +2,7 @@
 
 import itertools
 
+import pandas as pd
 import pytest
 
 from bessvpp.plots.style import COLOURS, finished, new_figure
@@ -24,6 +25,12 @@ def test_a_notebook_gets_the_picture_its_words_and_its_data(picture):
     assert shown["text/plain"] == told["book"]["says"] == "A line, and one that is flat."
     assert told["book"]["phone"] != shown["image/png"]
     assert "a line,0,1" in told["book"]["data"]
+
+
+def test_what_a_picture_was_drawn_from_goes_in_place_of_what_is_read_back(picture):
+    drawn_from = pd.DataFrame({"lambda": [0.1], "mean_rs": [1234567.891]})
+    told = finished(picture, True, "Words.", drawn_from)._repr_mimebundle_()[1]
+    assert told["book"]["data"] == "lambda,mean_rs\n0.1,1234567.89\n"
 
 
 def luminance(colour):

@@ -82,6 +82,14 @@ def test_the_landing_page_shows_three_figures_the_frontier_and_where_prices_come
         )
 
 
+def test_the_citation_names_the_licence_the_prices_and_the_whole_run(book: Path):
+    manifest = read_manifest(book / "downloads") or {}
+    prices = manifest["notebooks"]["01_features"]["artefacts"]["market.parquet"]
+    text = re.sub(r"<[^>]*>", "", read_page(book / "docs/cite.html").text)
+    for told in ("BSD-3-Clause", f"prices {prices[:12]}", manifest["parameters"]["sha256"][:12]):
+        assert told in text
+
+
 def test_the_plotting_script_is_there_once(book: Path):
     assert (book / "_static" / "plotly.min.js").stat().st_size > 1_000_000
     for path in pages_of(book):

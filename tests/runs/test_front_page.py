@@ -46,7 +46,8 @@ def run(tmp_path):
         "lead": {"settlement": "with causal recourse"},
     }
     folder.write_json("backtest_summary.json", summary)
-    level = {"nominal": 0.1, "below": 0.2, "at_or_below": 0.2, "n_blocks": 9, "n_days": 9}
+    level = {"nominal": 0.9, "promised": 0.7, "below": 0.75, "at_or_below": 1.0}  # on the cap
+    level |= {"n_blocks": 9, "n_days": 9}
     folder.write_json("coverage.json", {"dam": {"original": {"q10": level}}})
     return folder
 
@@ -98,7 +99,7 @@ def test_own_forecasts_are_named_on_the_front_page(run):
 
 def test_trust_says_how_far_the_promise_was_missed_and_how_few_the_days_are(run):
     told = trust(run.path, Answer(run.path))
-    assert "10.0% with the original fan" in told
+    assert "5.0% with the original fan" in told  # and by nothing of the band, 0.75 to 1
     assert "rest on 4 days, and their worst share on 2.0" in told
 
 

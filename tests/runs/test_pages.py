@@ -69,6 +69,21 @@ def test_a_checked_table_is_shown_as_the_book_has_it(tmp_path):
     assert code.outputs[0]["data"]["text/html"] == "<table>Pinball loss</table>"
 
 
+def test_a_table_has_its_figures_to_download_as_they_were_before_rounding(tmp_path):
+    plain = output({"text/html": "<table>a</table>"}, data="Row,Net\nx,1.25\n")
+    checked = output({"text/plain": "1.2"}, table="<table>b</table>")
+    checked.metadata["unrounded"] = [["dam, original", "pinball", 1.23, 1]]
+    words = output({"text/html": "<p>No table.</p>"})
+    _, code = page(tmp_path, new_code_cell("show", outputs=[plain, checked, words])).cells
+    shown = [one["data"]["text/html"] for one in code.outputs]
+    assert ["Data (CSV)" in html for html in shown] == [True, True, False]
+    assert "../downloads/table-03-2.csv" in shown[1]
+    kept = tmp_path / "_extra/downloads"
+    assert (kept / "table-03-1.csv").read_text() == "Row,Net\nx,1.25\n"
+    told = (kept / "table-03-2.csv").read_text()
+    assert told == 'row,column,value\n"dam, original",pinball,1.23\n'
+
+
 def test_formulas_are_numbered_through_a_chapter(tmp_path):
     cells = new_markdown_cell("$$ a $$\n\nand $b$\n\n$$ c $$"), new_markdown_cell("$$\nd\n$$")
     told = "\n".join(cell.source for cell in page(tmp_path, *cells).cells)
@@ -107,6 +122,17 @@ def test_every_work_that_a_chapter_cites_is_in_the_bibliography(path):
         if cell.cell_type == "markdown":
             told = links.into(cell.source, set(links.terms))
             assert re.findall(r"[A-Z][\w-]+(?:, | et al\., | \()(?:19|20)\d\d\b", told) == []
+
+
+def test_every_work_of_the_bibliography_is_cited_in_a_chapter():
+    links = Links.of(PROJECT_ROOT / "docs")
+    told = "".join(
+        links.into(cell.source, set(links.terms))
+        for path in notebook_paths().values()
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.cell_type == "markdown"
+    )
+    assert set(re.findall(r"\{cite:\w+\}`(\w+)`", told)) == set(links.works.values())
 
 
 def test_controls_that_need_a_kernel_are_on_no_page_and_in_no_download(tmp_path):
