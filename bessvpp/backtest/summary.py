@@ -137,6 +137,7 @@ def rules(window: Window) -> dict[str, object]:
         "first_day": str(window.days[0]),
         "last_day": str(window.days[-1]),
         "n_days": len(window.days),
+        "battery": params.bess.in_words(),
         "block_minutes": window.market.block_minutes,
         "synthetic_market": window.market.is_synthetic,
         "commitment": params.backtest.commitment,
@@ -154,9 +155,9 @@ def rules(window: Window) -> dict[str, object]:
         "fee_rtm_rs_per_mwh_traded": params.market.fee_rtm_rs_per_mwh,
         "fee_flow_rs_per_mwh": params.market.fee_flow_rs_per_mwh,
         "scheduling_rs_per_day": params.market.scheduling_rs_per_day,
+        "scheduling_rs_per_mwh_flow": params.market.scheduling_rs_per_mwh,
         "hurdle_dam_rs_per_mwh": params.market.hurdle_dam_rs_per_mwh,
         "hurdle_rtm_rs_per_mwh": params.market.hurdle_rtm_rs_per_mwh,
-        "scheduling_rs_per_mwh_flow": params.market.scheduling_rs_per_mwh,
         "dsm_share_of_flow": params.market.dsm_share_of_flow,
         "wear_rs_per_mwh_discharged": [u.wear_rs_per_mwh_discharged for u in params.bess.units],
     }

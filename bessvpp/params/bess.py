@@ -260,6 +260,19 @@ class BessParams(Section):
         """Nameplate energy of all units."""
         return sum(unit.e_nameplate_mwh for unit in self.units)
 
+    def in_words(self) -> str:
+        """What a reader asks first: power, energy, and how much of that is used.
+
+        Examples
+        --------
+        >>> bv.load_params().bess.in_words()
+        '50 MW and 200 MWh, of which 160 are used'
+        """
+        power = min(sum(unit.p_max_mw for unit in self.units), self.connection_limit_mw)
+        used = sum(unit.e_max_mwh - unit.e_min_mwh for unit in self.units)
+        units = f", in {len(self.units)} units" if len(self.units) > 1 else ""
+        return f"{power:g} MW and {self.e_nameplate_mwh:g} MWh, of which {used:g} are used{units}"
+
     def with_energy(self, e_nameplate_mwh: float) -> BessParams:
         """The same powers with this nameplate energy in all; every energy grows alike.
 

@@ -23,6 +23,7 @@ RULES = {  # key: name, form
     "first_day": ("First day", "{}"),
     "last_day": ("Last day", "{}"),
     "n_days": ("Days", "{}"),
+    "battery": ("Battery", "{}"),
     "block_minutes": ("Block", "{} minutes"),
     "synthetic_market": ("Synthetic market", "{}"),
     "commitment": ("Commitment", "{}"),
@@ -38,9 +39,9 @@ RULES = {  # key: name, form
     "fee_rtm_rs_per_mwh_traded": ("Exchange fee, RTM", "Rs {:,.0f} per MWh traded"),
     "fee_flow_rs_per_mwh": ("Fee on physical flow", "Rs {:,.0f} per MWh"),
     "scheduling_rs_per_day": ("Scheduling", "Rs {:,.0f} a day"),
+    "scheduling_rs_per_mwh_flow": ("Scheduling, by flow", "Rs {:,.2f} per MWh"),
     "hurdle_dam_rs_per_mwh": ("Hurdle in planning, DAM", "Rs {:,.0f} per MWh"),
     "hurdle_rtm_rs_per_mwh": ("Hurdle in planning, RTM", "Rs {:,.0f} per MWh"),
-    "scheduling_rs_per_mwh_flow": ("Scheduling, by flow", "Rs {:,.2f} per MWh"),
     "dsm_share_of_flow": ("Deviation expected", "{:.1%} of flow"),
     "wear_rs_per_mwh_discharged": ("Wear", "Rs {:,.0f} per MWh discharged"),
 }
