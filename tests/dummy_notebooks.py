@@ -63,7 +63,8 @@ days = [
     for name, net in nets.items()
     for day in (1, 2)
 ]
-folder.write_frame("backtest_daily.parquet", pd.DataFrame(days))
+daily = pd.DataFrame(days)
+folder.write_frame("backtest_daily.parquet", daily.assign(dispatch_rs=daily["net_rs"] / 2))
 """,
     "07_efficient_frontier": """
 point = {"lambda": 0.1, "planned_mean_rs": 1e5, "planned_cvar_rs": 5e4}

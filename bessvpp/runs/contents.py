@@ -93,6 +93,8 @@ written by ``06_backtest``
                                       ``warranty`` where a unit has one, the ``wear`` by depth
                                       of cycle where that is asked for; a key that does not say
                                       ``causal`` or ``dam_only`` is with hindsight recourse
+``limits.json``                       net of all days over a limit on DAM trade that is not run: its
+                                      dispatch, its position, and the band of what it loses
 ``ideas_daily.parquet``               net of each day with and without each idea of the plan
 ``ideas.json``                        what each idea earns over all days, with its band
 ------------------------------------  -----------------------------------------------------------

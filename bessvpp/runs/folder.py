@@ -46,6 +46,7 @@ WRITTEN_BY = {
     "own_paths.json": "04_scenarios",
     "backtest_daily.parquet": "06_backtest",
     "backtest_summary.json": "06_backtest",
+    "limits.json": "06_backtest",
     "ideas.json": "06_backtest",
     "ideas_daily.parquet": "06_backtest",
     "frontier.parquet": "07_efficient_frontier",

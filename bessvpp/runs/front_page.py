@@ -20,7 +20,7 @@ PLAN, NOTHING, CEILING = "two_stage", "nothing_committed", "ceiling"
 TREADS = {
     "plan": "var(--pst-color-success)",
     "rule": "#8a94a3",
-    "ceiling": "var(--pst-color-text-muted)",
+    "ceiling": "var(--pst-color-text-base)",
 }
 
 
@@ -42,14 +42,18 @@ class Answer:
             self.way = str(summary["lead"]["settlement"])
             policies = list(summary["policies"])
             self.ceiling_rs = float(summary["policies"][CEILING]["net_rs"])
+            self.lead: Mapping[str, Any] = summary["lead"]
             net = daily[daily["settlement"] == self.way]
             self.net = net.pivot(index="date", columns="policy", values="net_rs")
+            self.n_days = len(self.net)
             self.plan = str(summary["plan"])
+            of_plan = net[net["policy"] == self.plan]
+            self.dispatch_rs = float(of_plan["dispatch_rs"].mean())
+            self.backed_rs = self._backed(run)
             ruled_out = (NOTHING, CEILING)
             simple = [n for n in policies if n not in ruled_out and not n.startswith(PLAN)]
             self.best_simple = max(simple, key=lambda name: self.net[name].sum())
             self.alpha = float(self.rules["alpha"])
-            self.n_days = len(self.net)
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise DataError(
                 f"{outputs / 'backtest_summary.json'}: not as expected ({error!r}); "
@@ -61,29 +65,83 @@ class Answer:
         plan = self.net[self.plan].to_numpy()
         ahead = plan - self.net[self.best_simple].to_numpy()
         name = escape(policy_name(self.best_simple))
-        worst = f"the worst {self.alpha:.0%} of days"
-        if self.alpha * self.n_days < 1:
-            worst = f"the worst of {self.n_days} days"
+        words = "a day {} the best simpler rule (" + name + ")"
+        if ahead.mean() >= 0:
+            lead = _figure(ahead, _mean, "+", words.format("ahead of"))
+        else:
+            lead = _figure(-ahead, _mean, "", words.format("behind"))
         parts = [
             _figure(plan, _mean, "", "earned a day on average, all costs paid"),
-            _figure(ahead, _mean, "+", f"a day ahead of the best simpler rule ({name})"),
-            _figure(plan, lambda days: cvars(days, self.alpha), "", f"a day on {worst} (CVaR)"),
+            lead,
+            self._worst(plan),
         ]
         return f'<div class="answer">{"".join(parts)}</div>'
+
+    def _worst(self, plan: np.ndarray) -> str:
+        """The bad day; where that is a single one, no draw of the days has a worse, and no band."""
+        if self.alpha * self.n_days < 1:
+            words = f"on the worst of the {self.n_days} days"
+            return _shown(float(plan.min()), "one day alone, so no band", "", words)
+        words = f"a day on the worst {self.alpha:.0%} of days (CVaR)"
+        return _figure(plan, lambda days: cvars(days, self.alpha), "", words)
 
     def rules_in_words(self) -> str:
         """The rules that the three figures rest on, in a sentence."""
         rule = {key: rule_in_words(key, value) for key, value in self.rules.items()}
         days = f"{rule['first_day']} to {rule['last_day']}"
         own = rule.get("own_forecasts")
-        return (f"**Planned on own forecasts: {own}.** " if own else "") + (
-            f"*{policy_name(self.plan)}* over {self.n_days} days, {days}, settled {self.way}. "
-            f"Commitment {rule['commitment']}; end of a day {rule['terminal']}; "
-            f"λ {rule['risk_aversion']}; fees {rule['fee_dam_rs_per_mwh_traded']} (DAM) and "
-            f"{rule['fee_rtm_rs_per_mwh_traded']} (RTM); wear "
-            f"{rule['wear_rs_per_mwh_discharged']}. Money in {{term}}`lakh` Rs; in brackets, where "
-            "nine of ten draws of these days with replacement lie."
+        battery = rule.get("battery")
+        return (
+            (f"**Planned on own forecasts: {own}.** " if own else "")
+            + (f"A battery of **{battery}**. " if battery else "")
+            + f"Planned by *{policy_name(self.plan)}*, {self.n_days} days, {days}, settled with "
+            f"{{term}}`{self.way.removeprefix('with ')}`. {{term}}`Commitment <commitment>` "
+            f"{rule['commitment']}; end of a day, {rule['terminal']}; weight λ of risk "
+            f"{rule['risk_aversion']}; fees {rule['fee_dam_rs_per_mwh_traded']} (day-ahead) and "
+            f"{rule['fee_rtm_rs_per_mwh_traded']} (real-time); wear "
+            f"{rule['wear_rs_per_mwh_discharged']}. Money in {{term}}`lakh` Rs (Rs 100,000); in "
+            "brackets, where nine of ten draws of these days with replacement lie."
         )
+
+    def split_in_words(self) -> str:
+        """Which part is the battery's, and which hangs on trades that it never runs."""
+        mean = float(self.net[self.plan].mean())
+        told = (
+            f"Of the {_lakh(mean)} lakh Rs a day, {_lakh(self.dispatch_rs)} are "
+            "{term}`dispatch`: what the battery's flow would have earned in the real-time market "
+            f"alone. The other {_lakh(mean - self.dispatch_rs)} are a {{term}}`position`: "
+            "what committing day ahead added to that."
+        )
+        if self.backed_rs is not None:
+            told += (
+                " A plan that sells and buys nothing day ahead but what it means to run earns "
+                f"{_lakh(self.backed_rs)}"
+            )
+            gap = mean - self.backed_rs
+            told += f"; the other {_lakh(gap)} are trade, not storage." if gap > 0 else "."
+        return told
+
+    def lead_in_words(self) -> str:
+        """Who came first, by how much a day, and whether these days bear that out."""
+        parts = []
+        for name, over in self.lead["over"].items():
+            ahead, low, high = (
+                over[key] / self.n_days for key in ("ahead_rs", "low_rs", "high_rs")
+            )
+            band = f"{_lakh(low)} to {_lakh(high)}"
+            sure = "beyond chance" if low > 0 else "which may be chance"
+            parts.append(f"{_lakh(ahead)} a day ahead of {policy_name(name)} ({band}, {sure})")
+        told = f"The largest net is that of **{policy_name(self.lead['policy'])}**"
+        return f"{told}: {'; '.join(parts)}." if parts else f"{told}."
+
+    def _backed(self, run: RunFolder) -> float | None:
+        """Net a day where nothing is traded day ahead that is not run; None where unknown."""
+        if not (run.path / "limits.json").is_file():  # a run from before it was kept
+            return None
+        for row in run.read_json("limits.json")["limits"]:
+            if row["limit_mwh_per_day"] == 0:
+                return float(row["net_rs"]) / self.n_days
+        return None
 
     def stairs(self) -> str:
         """Net of every policy a day, from the least to the ceiling, as bars from zero."""
@@ -93,12 +151,12 @@ class Answer:
         rows.append(self._step(CEILING, ceiling, ceiling))
         way = self.way.removeprefix("with ")
         return (
-            f'<table class="stairs"><caption>Net a day in lakh Rs, {escape(way)}; the ceiling '
-            f"knows both markets in advance</caption>{''.join(rows)}</table>"
+            f'<table class="stairs"><caption>Net a day in lakh Rs, {escape(way)}, and its share of '
+            f"the ceiling; in green the plan of this run</caption>{''.join(rows)}</table>"
         )
 
     def _step(self, policy: str, value: float, ceiling: float) -> str:
-        kind = "plan" if policy.startswith(PLAN) else CEILING if policy == CEILING else "rule"
+        kind = {self.plan: "plan", CEILING: CEILING}.get(policy, "rule")
         share = max(value, 0.0) / ceiling if ceiling > 0 else 0.0
         bar = f'<span class="bar" style="--share:{share:.3f};--tread:{TREADS[kind]}"></span>'
         of_ceiling = f" ({share:.0%})" if policy != CEILING else ""
@@ -114,11 +172,19 @@ def _figure(
     days: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], sign: str, words: str
 ) -> str:
     low, high = bootstrap_band(days, statistic, np.random.default_rng(0))
-    value, low, high = (f"{x / LAKH:{sign},.2f}" for x in (float(statistic(days)), low, high))
+    value = float(statistic(days))
+    return _shown(value, f"[{_lakh(low)} to {_lakh(high)}]", sign, words)
+
+
+def _shown(value: float, band: str, sign: str, words: str) -> str:
     return (
-        f'<div><span class="figure">{value} lakh Rs</span>'
-        f'<span class="band">[{low} to {high}]</span><p>{words}</p></div>'
+        f'<div><span class="figure">{_lakh(value, sign)} lakh Rs</span>'
+        f'<span class="band">{band}</span><p>{words}</p></div>'
     )
+
+
+def _lakh(rupees: float, sign: str = "") -> str:
+    return f"{rupees / LAKH:{sign},.2f}".replace("-", "−")
 
 
 def trust(outputs: Path, answer: Answer) -> str:
@@ -128,13 +194,15 @@ def trust(outputs: Path, answer: Answer) -> str:
         missed = {
             fan: np.mean(list(promise_misses(levels).values())) for fan, levels in fans.items()
         }
-        told = ", ".join(f"{share:.1%} with the {fan} fan" for fan, share in missed.items())
+        told = " and ".join(f"{share:.1%} with the {fan} fan" for fan, share in missed.items())
         parts.append(f"in the {{term}}`{market.upper()}` by {told}")
-    tail = answer.alpha * answer.n_days
+    few = answer.alpha * answer.n_days < 1
     return (
-        f"On days that no fit saw, a level missed its promised share on average {'; '.join(parts)} "
+        "A forecast's level of 10 % says that one price in ten will lie below it. On days that no "
+        f"fit saw, levels were off on average {'; '.join(parts)} "
         "([chapter 3](notebooks/03_recalibration.ipynb)). "
-        f"All figures of money rest on {answer.n_days} days, and their worst share on {tail:.1f}."
+        f"All figures of money rest on {answer.n_days} days"
+        + (", and what is said of bad days on the worst one of them." if few else ".")
     )
 
 
