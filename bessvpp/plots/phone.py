@@ -16,6 +16,7 @@ from matplotlib.ticker import FixedLocator
 
 PHONE_WIDTH = 4.3  # inches, which a phone shows on about 360 pixels
 TITLE, LABEL = 34, 24  # letters of a line
+TWO_LINES = 1.25  # times as high, where names of rows take two lines
 Undo = list[Callable[[], object]]
 
 
@@ -32,7 +33,7 @@ def narrow(picture: Figure, grid: np.ndarray) -> Iterator[None]:
         _stack(picture, grid, undo)
         for row in grid:
             for axis in row:
-                _wrap_words(axis, row[0], undo)
+                _wrap_words(picture, axis, row[0], undo)
                 _shrink_legend(axis, undo)
         _shrink_legend(picture, undo)
         yield
@@ -56,19 +57,26 @@ def _stack(picture: Figure, grid: np.ndarray, undo: Undo) -> None:
     picture.set_size_inches(PHONE_WIDTH, factor * height)
 
 
-def _wrap_words(axis: Axes, first: Axes, undo: Undo) -> None:
-    """Title, unit and names over several lines; the unit of the row's first panel on each."""
+def _wrap_words(picture: Figure, axis: Axes, first: Axes, undo: Undo) -> None:
+    """Title, unit and names over several lines; the unit of the row's first panel on each.
+
+    A title begins where its axis does, so names of rows beside that leave it less room.
+    """
     title, label = axis.get_title(loc="left"), axis.get_ylabel()
     undo.append(lambda: (axis.set_title(title), axis.set_ylabel(label)))
-    axis.set_title(_wrapped(title, TITLE))
+    names = [name.get_text() for name in axis.get_yticklabels()]
+    named = isinstance(axis.yaxis.get_major_locator(), FixedLocator)
+    beside = min(max(map(len, names), default=0), LABEL) if named else 0
+    axis.set_title(_wrapped(title, TITLE - beside // 2))
     axis.set_ylabel(_wrapped(label or first.get_ylabel(), LABEL))
     shown = axis.yaxis.get_tick_params().get("labelleft", True)
     undo.append(lambda: axis.tick_params(labelleft=shown))
     axis.tick_params(labelleft=first.yaxis.get_tick_params().get("labelleft", True))
-    names = [name.get_text() for name in axis.get_yticklabels()]
-    if isinstance(axis.yaxis.get_major_locator(), FixedLocator) and max(map(len, names)) > LABEL:
+    if named and max(map(len, names)) > LABEL:
         undo.append(lambda: axis.set_yticklabels(names))
         axis.set_yticklabels([_wrapped(name, LABEL) for name in names])
+        height = picture.get_size_inches()[1]
+        picture.set_size_inches(PHONE_WIDTH, height * TWO_LINES)
 
 
 def _wrapped(text: str, width: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -114,6 +115,43 @@ def finished(
     figure.says, figure.data = says, data
     plt.close(figure)
     return figure
+
+
+def figure_text(value: float, form: str = ",.2f") -> str:
+    """A figure beside a bar, its minus as long as that of the axis."""
+    return format(value, form).replace("-", "−")
+
+
+def end_labels(axis: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Name lines at their right end, in their colours, one above the other where they meet.
+
+    Parameters
+    ----------
+    ends : name to where its line ends, and its colour
+    """
+    low, high = axis.get_ylim()
+    apart = 0.066 * (high - low)
+    names = sorted(ends, key=lambda name: ends[name][0])
+    places = [ends[name][0] for name in names]
+    for k in range(1, len(places)):
+        places[k] = max(places[k], places[k - 1] + apart)
+    room = high
+    for k in reversed(range(len(places))):
+        places[k] = min(places[k], room)
+        room = places[k] - apart
+    for name, place in zip(names, places, strict=True):
+        end, colour = ends[name]
+        axis.annotate(
+            name,
+            (1, end),
+            xytext=(1.04, place),
+            xycoords=axis.get_yaxis_transform(),
+            textcoords=axis.get_yaxis_transform(),
+            color=colour,
+            size=8.5,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "relpos": (0, 0.5)},
+        )
 
 
 def hours_of_blocks(n_blocks: int) -> np.ndarray:

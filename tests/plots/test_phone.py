@@ -72,3 +72,17 @@ def test_panels_one_below_the_other_keep_their_heights():
         picture.draw_without_rendering()
         heights = [axis.get_position().height for axis in axes[:, 0]]
         assert np.isclose(heights[0], 3 * heights[1], rtol=0.1)
+
+
+def test_beside_names_of_rows_a_title_has_less_room_and_their_lines_more():
+    figure, axes = new_figure(1, 1, 3.0)
+    axes[0, 0].barh([0, 1], [1, 2])
+    axes[0, 0].set_yticks([0, 1], ["short", "a name of a row that is longer than a phone is wide"])
+    axes[0, 0].set_title("A title of thirty-four letters, so")
+    picture = finished(figure, False)
+    with narrow(picture, picture.grid):
+        picture.draw_without_rendering()
+        assert picture.get_size_inches()[1] > 3.0
+        title = axes[0, 0]._left_title.get_window_extent()
+        assert title.x1 <= picture.bbox.x1
+    assert picture.get_size_inches()[1] == 3.0

@@ -5,7 +5,7 @@ import itertools
 import pandas as pd
 import pytest
 
-from bessvpp.plots.style import COLOURS, finished, new_figure
+from bessvpp.plots.style import COLOURS, end_labels, figure_text, finished, new_figure
 
 
 @pytest.fixture
@@ -62,3 +62,20 @@ def test_what_stands_side_by_side_is_told_apart_without_red_and_green(pair):
 
 def test_no_two_things_have_one_colour():
     assert all(a != b for a, b in itertools.combinations(COLOURS.values(), 2))
+
+
+def test_names_at_the_ends_of_lines_stand_apart_in_their_order_and_below_the_title():
+    _, axes = new_figure(1, 1, 3.0)
+    axis = axes[0, 0]
+    axis.set_ylim(0, 100)
+    ends = {"low": (5, "black"), "c": (98, "black"), "a": (97, "black"), "b": (97.5, "black")}
+    end_labels(axis, ends)
+    places = {text.get_text(): text.xyann[1] for text in axis.texts}
+    assert places["low"] == 5
+    assert sorted(places, key=places.get) == ["low", "a", "b", "c"]
+    assert places["c"] <= 100
+    assert min(places["c"] - places["b"], places["b"] - places["a"]) > 6
+
+
+def test_the_minus_of_a_figure_is_that_of_an_axis():
+    assert figure_text(-1234.5, "+,.1f") == "−1,234.5"
