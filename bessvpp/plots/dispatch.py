@@ -34,19 +34,19 @@ def commitment(plan: Plan, scenarios: PriceScenarios, synthetic: bool) -> Figure
     axes[0, 0].axhline(0, color="black", lw=0.8)
     axes[0, 0].set_ylabel("MW")
     axes[0, 0].set_title("DAM commitment: sale above, purchase below")
-    weights = scenarios.weights
-    for market in ("dam", "rtm"):
-        mean = weights @ getattr(scenarios, market)
+    means = {name: scenarios.weights @ getattr(scenarios, name) for name in ("dam", "rtm")}
+    for market, mean in means.items():
         axes[1, 0].plot(hours, mean, color=COLOURS[market], lw=1.8, label=NAMES[market])
     axes[1, 0].set_title("Mean price of the scenarios")
     axes[1, 0].set_ylabel("Rs/MWh")
     axes[1, 0].yaxis.set_major_formatter(RUPEES)
-    axes[1, 0].legend(loc="upper left")
+    axes[1, 0].set_ylim(0, 1.35 * max(mean.max() for mean in means.values()))
+    axes[1, 0].legend(ncols=2, loc="upper left")
     clock_axis(axes[1, 0])
     says = (
-        f"What is committed day-ahead: up to {max(plan.dam_mw.max(), 0):,.0f} MW sold in the dear "
-        f"hours and up to {max(-plan.dam_mw.min(), 0):,.0f} MW bought in the cheap ones, above the "
-        "mean prices it was planned on."
+        f"What is committed day-ahead: up to {max(plan.dam_mw.max(), 0):,.0f} MW sold and up to "
+        f"{max(-plan.dam_mw.min(), 0):,.0f} MW bought in a block, above the mean prices it was "
+        "planned on."
     )
     return finished(figure, synthetic, says)
 
@@ -106,8 +106,9 @@ def recourse_and_energy(
     for axis in axes[0]:
         clock_axis(axis)
     says = (
-        "Left: what the second stage would trade in real time, over the scenarios. Right: the "
-        "stored energy of each scenario, between its limits."
+        "What the second stage would trade in real time, the line its median and the band 80 % of "
+        "the scenarios; and the stored energy, a line a scenario, between its limits and about the "
+        "target (dotted)."
     )
     return finished(figure, synthetic, says)
 
@@ -130,7 +131,7 @@ def profit_distribution(
         axis.axvline(value / LAKH, color=colour, lw=2, label=text)
     axis.set_xlabel("profit of the day, lakh Rs")
     axis.set_ylabel("scenarios")
-    axis.legend()
+    figure.legend(ncols=3, loc="outside upper center")
     says = (
         f"Planned profits of the scenarios: {profit_rs.mean() / LAKH:,.2f} lakh Rs on average, "
         f"{cvar_rs / LAKH:,.2f} in the worst {alpha:.0%} of them."
