@@ -64,30 +64,32 @@ class Idea:
 
 
 IDEAS = (
-    Idea("the RTM", PLAN, "DAM alone, as committed"),
-    Idea("the DAM", PLAN, "RTM alone"),
+    Idea("trading the RTM, too", PLAN, "DAM alone, as committed"),
+    Idea("trading the DAM, too", PLAN, "RTM alone"),
     Idea("scenarios in place of mean prices", PLAN, "mean prices"),
-    Idea("how blocks and markets hang together", PLAN, "each block by itself"),
-    Idea("CVaR in the objective", PLAN, "lambda 0"),
-    Idea("a schedule bound by the connection alone", "financial commitment", PLAN),
+    Idea("whole days in place of single blocks", PLAN, "each block by itself"),
+    Idea("minding bad days (CVaR)", PLAN, "lambda 0"),
+    Idea("a financial schedule, not a physical one", "financial commitment", PLAN),
     Idea("midnight by the whole plan", "hard target, midnight by plan", "hard target"),
-    Idea("V of the energy kept at midnight", "without hurdles", "hard target, midnight by plan"),
+    Idea(
+        "a worth V for energy kept at midnight", "without hurdles", "hard target, midnight by plan"
+    ),
     Idea("hurdles", PLAN, "without hurdles"),
-    Idea("bids at what a block is worth", "bids at their worth", PLAN),
+    Idea("bids with a limit price", "bids at their worth", PLAN),
     Idea("knowing the DAM", "DAM known", PLAN),
-    Idea("knowing the RTM in recourse", "RTM known in recourse", PLAN),
+    Idea("knowing the RTM after the DAM", "RTM known in recourse", PLAN),
     Idea("knowing both markets", CEILING, PLAN),
 )
 """What is compared; a gain may be a loss."""
 
 STAIRCASE = {
-    "RTM alone": "RTM alone",
-    "simple rule": "a simple rule",
+    "RTM alone": "RTM alone, nothing committed",
+    "simple rule": "a simple rule (typical day)",
     "hard target": "two-stage plan, each midnight its own",
     "hard target, midnight by plan": "midnight by the whole plan",
     "without hurdles": "energy kept at its worth V",
     PLAN: "a hurdle",
-    "RTM known in recourse": "RTM known in recourse",
+    "RTM known in recourse": "RTM known after the DAM",
     CEILING: "ceiling: all prices known",
 }
 """From nothing committed to the ceiling, an idea a step: each variant with what it adds."""

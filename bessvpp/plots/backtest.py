@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 from bessvpp import battery
 from bessvpp.ledger import signed
 from bessvpp.params.bess import BessParams
+from bessvpp.plots.show import HEADINGS
 from bessvpp.plots.style import (
     COLOURS,
     LAKH,
     NAMES,
     RUPEES,
     clock_axis,
+    figure_text,
     finished,
     hours_of_blocks,
     new_figure,
@@ -94,40 +96,41 @@ def _stored(bess: BessParams, day: SettledDay) -> np.ndarray:
 
 
 def waterfall(ledger_rs: Mapping[str, float], synthetic: bool) -> Figure:
-    """From revenue to net, an entry of the ledger a step.
+    """From revenue to net of a day, an entry of the ledger a step; none that rounds to nothing.
 
     Parameters
     ----------
     ledger_rs : revenues, positive when received, then costs, positive when paid
     """
-    figure, axes = new_figure(1, 1, 3.6)
+    steps = {name: signed(name, value) / LAKH for name, value in ledger_rs.items()}
+    steps = {name: value for name, value in steps.items() if abs(value) >= 0.005}
+    figure, axes = new_figure(1, 1, 1.0 + 0.36 * len(steps))
     axis = axes[0, 0]
-    steps = {name: signed(name, value) for name, value in ledger_rs.items() if abs(value) > 0}
-    names = [name.removesuffix("_rs").replace("_", " ").replace("dam", "DAM") for name in steps]
-    names = [name.replace("rtm", "RTM") for name in names]
-    values = np.array(list(steps.values())) / LAKH
+    values = np.array(list(steps.values()))
     ends = np.cumsum(values)
     colour = np.where(values > 0, COLOURS["recalibrated"], COLOURS["discharge"])
-    axis.bar(range(len(values)), values, bottom=ends - values, color=colour, label="_entry")
-    axis.bar(len(values), ends[-1], color="black", label="_net")
+    axis.barh(range(len(values)), values, left=ends - values, color=colour, label="_entry")
+    axis.barh(len(values), ends[-1], color="black", label="_net")
     for place, (value, end) in enumerate(zip(values, ends, strict=True)):
-        axis.text(place, max(end, end - value), f"{value:+,.1f}", ha="center", va="bottom", size=9)
-    axis.text(len(values), max(ends[-1], 0), f"{ends[-1]:,.1f}", ha="center", va="bottom", size=9)
-    axis.set_xticks(range(len(values) + 1), [*names, "net"], rotation=20, ha="right")
-    axis.axhline(0, color="black", lw=0.8)
+        axis.text(max(end, end - value), place, f" {figure_text(value, '+,.2f')}", va="center")
+    axis.text(max(ends[-1], 0), len(values), f" {figure_text(ends[-1])}", va="center")
+    names = [HEADINGS[name][0] for name in steps]
+    axis.set_yticks(range(len(values) + 1), [*names, "Net"])
+    axis.invert_yaxis()
+    axis.axvline(0, color="black", lw=0.8)
     axis.set_title("From revenue to net")
-    axis.set_ylabel("lakh Rs")
-    axis.set_ylim(min(0, ends.min()) * 1.1, ends.max() * 1.12)
-    axis.grid(axis="x", visible=False)
+    axis.set_xlabel("lakh Rs a day")
+    axis.set_xlim(min(0, ends.min()) * 1.1, ends.max() * 1.18)
+    axis.grid(axis="y", visible=False)
     says = (
-        "From revenue down to net, an entry of the ledger a bar: "
-        f"{ends[-1]:,.1f} lakh Rs are left of {values[values > 0].sum():,.1f}."
+        f"From revenue down to net, an entry of the ledger a bar: {ends[-1]:,.2f} lakh Rs a day "
+        f"are left of {values[values > 0].sum():,.2f}."
     )
     return finished(figure, synthetic, says)
 
 
 def staircase(nets: pd.DataFrame, steps: Mapping[str, str], synthetic: bool) -> Figure:
-    """Net of all days from one step to the next, each with what it adds to the one below it.
+    """Net of a day from one step to the next, each with what it adds to the one above it.
 
     Parameters
     ----------
@@ -136,30 +139,30 @@ def staircase(nets: pd.DataFrame, steps: Mapping[str, str], synthetic: bool) -> 
     """
     figure, axes = new_figure(1, 1, 4.2)
     axis = axes[0, 0]
-    totals = nets[list(steps)].sum().to_numpy() / LAKH
+    totals = nets[list(steps)].mean().to_numpy() / LAKH
     before = np.append(0, totals[:-1])
     low, high = np.minimum(before, totals), np.maximum(before, totals)
     colour = np.where(totals >= before, COLOURS["recalibrated"], COLOURS["discharge"])
     axis.barh(range(len(totals)), totals, color="#dfe4e6", label="_net")
     axis.barh(range(len(totals)), high - low, left=low, color=colour, label="_size of the step")
     for place, (total, added) in enumerate(zip(totals, totals - before, strict=True)):
-        added_text = "" if place == 0 else f"  ({added:+,.1f})"
-        axis.text(high[place], place, f" {total:,.1f}{added_text}", va="center", size=9)
+        added_text = "" if place == 0 else f"  ({figure_text(added, '+,.2f')})"
+        axis.text(high[place], place, f" {figure_text(total)}{added_text}", va="center", size=9)
     axis.set_yticks(range(len(totals)), list(steps.values()))
     axis.invert_yaxis()
     axis.set_title("Net, and what each step adds")
-    axis.set_xlabel("lakh Rs, with V of what is left")
-    axis.set_xlim(min(0, totals.min()), totals.max() * 1.22)
+    axis.set_xlabel("lakh Rs a day, with V of what is left")
+    axis.set_xlim(min(0, totals.min()), totals.max() * 1.3)
     axis.grid(axis="y", visible=False)
     says = (
-        f"Net of all days, a step an idea, from {totals[0]:,.1f} lakh Rs to {totals[-1]:,.1f}; the "
-        "coloured end of a bar is what the step adds."
+        f"Net of a day, a step an idea, from {totals[0]:,.2f} lakh Rs to {totals[-1]:,.2f}; the "
+        "coloured end of a bar is what the step adds, or takes where it is purple."
     )
     return finished(figure, synthetic, says)
 
 
-def worth_of_ideas(worth: pd.DataFrame, synthetic: bool) -> Figure:
-    """What each idea earns over all days, with its paired band; grey where that contains zero.
+def worth_of_ideas(worth: pd.DataFrame, n_days: int, synthetic: bool) -> Figure:
+    """What each idea earns a day, with its paired band; grey where that contains zero.
 
     Parameters
     ----------
@@ -167,21 +170,22 @@ def worth_of_ideas(worth: pd.DataFrame, synthetic: bool) -> Figure:
     """
     figure, axes = new_figure(1, 1, 0.8 + 0.34 * len(worth))
     axis = axes[0, 0]
+    unit = n_days * LAKH
     for place, row in enumerate(worth.itertuples()):
         colour = COLOURS["recalibrated"] if row.gain_rs > 0 else COLOURS["discharge"]
         colour = colour if row.beyond else COLOURS["original"]
-        band = row.low_rs / LAKH, row.high_rs / LAKH
+        band = row.low_rs / unit, row.high_rs / unit
         axis.plot(band, [place] * 2, color=colour, lw=3, label="_90 % band")
-        axis.plot(row.gain_rs / LAKH, place, "o", color=colour, ms=7, label="_gain")
+        axis.plot(row.gain_rs / unit, place, "o", color=colour, ms=7, label="_gain")
     axis.axvline(0, color="black", lw=0.8)
     axis.set_yticks(range(len(worth)), worth["idea"])
     axis.invert_yaxis()
-    axis.set_title("What it earns on the same days, 90 % band")
-    axis.set_xlabel("lakh Rs")
+    axis.set_title("What each idea earns, 90 % band")
+    axis.set_xlabel("lakh Rs a day")
     axis.grid(axis="y", visible=False)
     says = (
-        "What each idea earns on the same days: a dot, and the band in which nine of ten draws of "
-        "the days lie. Grey bands contain zero."
+        "What each idea earns a day on the same days: a dot, and the band in which nine of ten "
+        "draws of the days lie. Green earns, purple costs, grey bands contain zero."
     )
     return finished(figure, synthetic, says)
 
@@ -225,32 +229,34 @@ def closed_days(journal: pd.DataFrame, synthetic: bool) -> Figure:
     return finished(figure, synthetic, says)
 
 
-def net_by_limit(limits: pd.DataFrame, synthetic: bool) -> Figure:
-    """Net of all days over a limit on DAM trade that is not run: its dispatch and its position.
+def net_by_limit(limits: pd.DataFrame, n_days: int, synthetic: bool) -> Figure:
+    """Net of a day over a limit on DAM trade that is not run: its dispatch and its position.
 
     Parameters
     ----------
     limits : as of ``backtest.unbacked.net_by_limit``
     """
-    figure, axes = new_figure(1, 1, 0.9 + 0.42 * len(limits))
-    axis, places = axes[0, 0], np.arange(len(limits))
-    own, rest = (limits[f"{name}_rs"] / LAKH for name in ("dispatch", "position"))
-    axis.barh(places, own, color=COLOURS["original"], height=0.6, label="dispatch")
-    axis.barh(places, rest, left=own, color=COLOURS["dam"], height=0.6, label="position")
-    for place, net in zip(places, limits["net_rs"] / LAKH, strict=True):
+    figure, axes = new_figure(1, 1, 1.2 + 0.42 * len(limits))
+    axis, places, unit = axes[0, 0], np.arange(len(limits)), n_days * LAKH
+    own, rest = (limits[f"{name}_rs"] / unit for name in ("dispatch", "position"))
+    named = {"height": 0.6, "label": "dispatch: the battery's flow at RTM prices"}
+    axis.barh(places, own, color=COLOURS["original"], **named)
+    named["label"] = "position: what committing day ahead adds"
+    axis.barh(places, rest, left=own, color=COLOURS["dam"], **named)
+    for place, net in zip(places, limits["net_rs"] / unit, strict=True):
         axis.annotate(
-            f"{net:,.1f}", (net, place), xytext=(4, 0), textcoords="offset points", va="center"
+            figure_text(net), (net, place), xytext=(4, 0), textcoords="offset points", va="center"
         )
     names = ["no limit" if np.isnan(x) else f"{x:,.0f} MWh" for x in limits["limit_mwh_per_day"]]
     axis.set_yticks(places, names)
     axis.invert_yaxis()
     axis.margins(x=0.12)
     axis.set_title("Net, by how much may be traded a day without being run")
-    axis.set_xlabel("lakh Rs")
+    axis.set_xlabel("lakh Rs a day")
     axis.grid(axis="y", visible=False)
-    axis.legend(ncols=2, loc="upper left", bbox_to_anchor=(0, -0.25))
+    figure.legend(ncols=2, loc="outside upper center")
     says = (
-        "Net of all days in lakh Rs, split into the battery's own dispatch and a position between "
-        "the markets, for several limits on what is sold or bought in the DAM without being run."
+        "Net of a day, split into the battery's own dispatch and a position between the markets, "
+        "for several limits on what a plan sells or buys in the DAM without meaning to run it."
     )
     return finished(figure, synthetic, says)

@@ -161,11 +161,11 @@ def _cell(value: object, form: str) -> str:
     return text.replace("-", "−", 1) if number else text
 
 
-def _as_html(shown: pd.DataFrame, named: bool) -> str:
+def _as_html(shown: pd.DataFrame, named: bool, classes: str = "figures") -> str:
     """Headings as cells of the first row; a box that scrolls where the page is too narrow."""
     if named and shown.columns.nlevels == 1:
         shown = shown.rename_axis(columns=shown.index.name).rename_axis(index=None)
-    table = shown.to_html(index=named, border=0, justify="unset", classes="figures")
+    table = shown.to_html(index=named, border=0, justify="unset", classes=classes)
     return f'<div class="table-box" tabindex="0" role="region" aria-label="table">{table}</div>'
 
 
@@ -187,8 +187,9 @@ def show_figures(table: pd.DataFrame) -> None:
 
 def show_rules(rules: Mapping[str, object]) -> None:
     """Show what the figures of a backtest rest on."""
-    rows = pd.DataFrame(rule_rows(rules))
-    show_table(rows, {"Rule": ("Rule", ""), "In this run": ("In this run", "")})
+    shown = pd.DataFrame(rule_rows(rules))
+    page = _as_html(shown, False, "figures words")
+    display({"text/html": page, "text/plain": shown.to_string()}, raw=True)
 
 
 def show_checked(

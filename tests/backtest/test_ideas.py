@@ -106,10 +106,11 @@ def test_the_worth_of_an_idea_by_hand():
     nets["RTM alone"] = [9.0, 10.0, 8.0, 9.0]
     nets["lambda 0"] = [12.0, 11.0, 10.0, 11.0]
     found = ideas.worth(nets).set_index("idea")
-    assert found.loc["the DAM", ["gain_rs", "low_rs", "high_rs"]].tolist() == [8.0, 8.0, 8.0]
-    assert found.loc["the DAM", "beyond"]
-    assert found.loc["CVaR in the objective", "gain_rs"] == 0.0
-    assert not found.loc["CVaR in the objective", "beyond"]
+    gain = found.loc["trading the DAM, too"]
+    assert gain[["gain_rs", "low_rs", "high_rs"]].tolist() == [8.0, 8.0, 8.0]
+    assert gain["beyond"]
+    assert found.loc["minding bad days (CVaR)", "gain_rs"] == 0.0
+    assert not found.loc["minding bad days (CVaR)", "beyond"]
     assert found.loc["knowing both markets", "gain_rs"] == 40.0 - 44.0
 
 
