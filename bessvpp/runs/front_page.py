@@ -91,12 +91,13 @@ class Answer:
         days = f"{rule['first_day']} to {rule['last_day']}"
         own = rule.get("own_forecasts")
         battery = rule.get("battery")
+        kept = rule["terminal"].partition(": ")[2] or rule["terminal"]
         return (
             (f"**Planned on own forecasts: {own}.** " if own else "")
             + (f"A battery of **{battery}**. " if battery else "")
             + f"Planned by *{policy_name(self.plan)}*, {self.n_days} days, {days}, settled with "
             f"{{term}}`{self.way.removeprefix('with ')}`. {{term}}`Commitment <commitment>` "
-            f"{rule['commitment']}; end of a day, {rule['terminal']}; weight λ of risk "
+            f"{rule['commitment']}; at a day's end {kept}; weight λ of risk "
             f"{rule['risk_aversion']}; fees {rule['fee_dam_rs_per_mwh_traded']} (day-ahead) and "
             f"{rule['fee_rtm_rs_per_mwh_traded']} (real-time); wear "
             f"{rule['wear_rs_per_mwh_discharged']}. Money in {{term}}`lakh` Rs (Rs 100,000); in "
