@@ -136,11 +136,13 @@ def _frontier_line(axis: Axes, rows: pd.DataFrame, kind: str, fan: str) -> None:
 def _free_side(x: np.ndarray, y: np.ndarray, place: int, fan: str) -> tuple[bool, bool]:
     """Whether an end of a line is named to its right and above it, away from its neighbours.
 
-    The beginnings of two fans lie close to each other, so one is named above, one below.
+    The ends of two fans lie close to each other, so one is named above, the other below.
     """
-    near = x[1:4] if place == 0 else x[-4:-1]
-    right = len(near) == 0 or x[place] >= near.mean()
-    return bool(right), fan == "recalibrated" if place == 0 else bool(y[-1] >= y[-2])
+    if place == 0:
+        near = x[1:4]
+        return len(near) == 0 or bool(x[0] >= near.mean()), fan == "recalibrated"
+    right = bool(x[-1] >= x[-2])
+    return right, fan == "recalibrated" and not right
 
 
 def promise(daily: pd.DataFrame, synthetic: bool) -> Figure:
@@ -198,6 +200,7 @@ def interactive_frontier(points: pd.DataFrame) -> go.Figure:
                 text=_at_the_ends([f"λ {value:g}" for value in rows["lambda"]]),
                 textposition=[first, *[last] * (len(rows) - 1)],
                 textfont={"color": COLOURS[fan]},
+                cliponaxis=False,
                 line={"color": COLOURS[fan], "dash": dash},
                 marker={"size": 9, "symbol": "circle" if kind == "planned" else "diamond"},
                 customdata=np.column_stack(
@@ -214,7 +217,10 @@ def interactive_frontier(points: pd.DataFrame) -> go.Figure:
         "was planned, dotted ones what the days gave. Point at one for its figures."
     )
     figure.update_layout(title="Risk and return of a day", meta={"says": says})
-    figure.update_xaxes(title="CVaR of a day, lakh Rs")
+    tails = points[["planned_cvar_rs", "realised_cvar_rs"]] / LAKH
+    low, high = tails.min(axis=None), tails.max(axis=None)
+    room = 0.1 * (high - low)  # for the names of ends
+    figure.update_xaxes(title="CVaR of a day, lakh Rs", range=[low - room, high + room])
     figure.update_yaxes(title="mean of a day, lakh Rs")
     return figure
 
