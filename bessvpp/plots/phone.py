@@ -66,13 +66,13 @@ def _wrap_words(picture: Figure, axis: Axes, first: Axes, undo: Undo) -> None:
     undo.append(lambda: (axis.set_title(title), axis.set_ylabel(label)))
     names = [name.get_text() for name in axis.get_yticklabels()]
     named = isinstance(axis.yaxis.get_major_locator(), FixedLocator)
-    beside = min(max(map(len, names), default=0), LABEL) if named else 0
-    axis.set_title(_wrapped(title, TITLE - beside // 2))
+    longest = max(map(len, names), default=0) if named else 0
+    axis.set_title(_wrapped(title, TITLE - min(longest, LABEL) // 2))
     axis.set_ylabel(_wrapped(label or first.get_ylabel(), LABEL))
     shown = axis.yaxis.get_tick_params().get("labelleft", True)
     undo.append(lambda: axis.tick_params(labelleft=shown))
     axis.tick_params(labelleft=first.yaxis.get_tick_params().get("labelleft", True))
-    if named and max(map(len, names)) > LABEL:
+    if longest > LABEL:
         undo.append(lambda: axis.set_yticklabels(names))
         axis.set_yticklabels([_wrapped(name, LABEL) for name in names])
         height = picture.get_size_inches()[1]

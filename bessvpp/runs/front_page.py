@@ -119,7 +119,12 @@ class Answer:
                 f"{_lakh(self.backed_rs)}"
             )
             gap = mean - self.backed_rs
-            told += f"; the other {_lakh(gap)} are trade, not storage." if gap > 0 else "."
+            told += (
+                f"; the other {_lakh(gap)} are trade, not storage, and "
+                "`unbacked_max_mwh_per_day` limits it."
+                if gap > 0
+                else "."
+            )
         return told
 
     def lead_in_words(self) -> str:

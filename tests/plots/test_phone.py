@@ -86,3 +86,12 @@ def test_beside_names_of_rows_a_title_has_less_room_and_their_lines_more():
         title = axes[0, 0]._left_title.get_window_extent()
         assert title.x1 <= picture.bbox.x1
     assert picture.get_size_inches()[1] == 3.0
+
+
+def test_an_axis_without_ticks_keeps_its_title():
+    figure, axes = new_figure(1, 1, 3.0)
+    axes[0, 0].set_yticks([])
+    axes[0, 0].set_title("A title of thirty-four letters, so")
+    picture = finished(figure, False)
+    with narrow(picture, picture.grid):
+        assert axes[0, 0].get_title(loc="left") == "A title of thirty-four letters, so"

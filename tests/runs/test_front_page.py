@@ -106,7 +106,7 @@ def test_what_the_battery_earns_is_told_from_what_trade_adds(run):
     ]
     run.write_json("limits.json", {"limits": rows})
     told = Answer(run.path).split_in_words()
-    assert "earns 4.00; the other 1.00 are trade, not storage." in told
+    assert "earns 4.00; the other 1.00 are trade, not storage, and" in told
 
 
 def test_who_leads_is_told_a_day_and_whether_it_may_be_chance(run):
