@@ -64,14 +64,14 @@ def _wrap_words(picture: Figure, axis: Axes, first: Axes, undo: Undo) -> None:
     """
     title, label = axis.get_title(loc="left"), axis.get_ylabel()
     undo.append(lambda: (axis.set_title(title), axis.set_ylabel(label)))
+    shown = axis.yaxis.get_tick_params().get("labelleft", True)
+    undo.append(lambda: axis.tick_params(labelleft=shown))
+    axis.tick_params(labelleft=first.yaxis.get_tick_params().get("labelleft", True))
     names = [name.get_text() for name in axis.get_yticklabels()]
     named = isinstance(axis.yaxis.get_major_locator(), FixedLocator)
     longest = max(map(len, names), default=0) if named else 0
     axis.set_title(_wrapped(title, TITLE - min(longest, LABEL) // 2))
     axis.set_ylabel(_wrapped(label or first.get_ylabel(), LABEL))
-    shown = axis.yaxis.get_tick_params().get("labelleft", True)
-    undo.append(lambda: axis.tick_params(labelleft=shown))
-    axis.tick_params(labelleft=first.yaxis.get_tick_params().get("labelleft", True))
     if longest > LABEL:
         undo.append(lambda: axis.set_yticklabels(names))
         axis.set_yticklabels([_wrapped(name, LABEL) for name in names])

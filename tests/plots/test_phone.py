@@ -95,3 +95,12 @@ def test_an_axis_without_ticks_keeps_its_title():
     picture = finished(figure, False)
     with narrow(picture, picture.grid):
         assert axes[0, 0].get_title(loc="left") == "A title of thirty-four letters, so"
+
+
+def test_names_that_the_first_panel_has_stand_beside_each():
+    figure, axes = new_figure(1, 2, 3.0, sharey=True)
+    axes[0, 0].set_yticks([0, 1], ["short", "a name of a row that is longer than a phone is wide"])
+    picture = finished(figure, False)
+    with narrow(picture, picture.grid):
+        for axis in axes[0]:
+            assert "\n" in axis.get_yticklabels()[1].get_text()
