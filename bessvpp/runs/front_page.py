@@ -61,7 +61,7 @@ class Answer:
             ) from None
 
     def html(self) -> str:
-        """Three figures, each with the band that days drawn with replacement give it."""
+        """Three figures, each with the band that days drawn anew in runs give it."""
         plan = self.net[self.plan].to_numpy()
         ahead = plan - self.net[self.best_simple].to_numpy()
         name = escape(policy_name(self.best_simple))
@@ -101,7 +101,7 @@ class Answer:
             f"{rule['risk_aversion']}; fees {rule['fee_dam_rs_per_mwh_traded']} (day-ahead) and "
             f"{rule['fee_rtm_rs_per_mwh_traded']} (real-time); wear "
             f"{rule['wear_rs_per_mwh_discharged']}. Money in {{term}}`lakh` Rs (Rs 100,000); in "
-            "brackets, where nine of ten draws of these days with replacement lie."
+            "brackets, where nine of ten draws of runs of these days lie."
         )
 
     def split_in_words(self) -> str:

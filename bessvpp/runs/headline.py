@@ -61,7 +61,7 @@ def verdict(outputs: Path) -> str:
         total, low, high = (ahead[key] / LAKH for key in ("ahead_rs", "low_rs", "high_rs"))
         parts.append(
             f"Over all days it lies {total:.1f} lakh Rs ahead of {policy_name(name)}; days drawn "
-            f"with replacement give {low:.1f} to {high:.1f} (5 to 95 %)."
+            f"anew in runs give {low:.1f} to {high:.1f} (5 to 95 %)."
         )
     return " ".join(parts)
 
