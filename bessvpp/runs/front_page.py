@@ -17,11 +17,6 @@ from bessvpp.runs.names import policy_name, rule_in_words
 
 LAKH = 1e5
 PLAN, NOTHING, CEILING = "two_stage", "nothing_committed", "ceiling"
-TREADS = {
-    "plan": "var(--pst-color-success)",
-    "rule": "#8a94a3",
-    "ceiling": "var(--pst-color-text-base)",
-}
 
 
 class Answer:
@@ -164,7 +159,7 @@ class Answer:
     def _step(self, policy: str, value: float, ceiling: float) -> str:
         kind = {self.plan: "plan", CEILING: CEILING}.get(policy, "rule")
         share = max(value, 0.0) / ceiling if ceiling > 0 else 0.0
-        bar = f'<span class="bar" style="--share:{share:.3f};--tread:{TREADS[kind]}"></span>'
+        bar = f'<span class="bar {kind}" style="--share:{share:.3f}"></span>'
         of_ceiling = f" ({share:.0%})" if policy != CEILING else ""
         name = escape(policy_name(policy))
         return f'<tr><th scope="row">{name}</th><td>{bar}{value:,.2f}{of_ceiling}</td></tr>'
