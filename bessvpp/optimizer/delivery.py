@@ -30,8 +30,8 @@ from bessvpp.optimizer.structure import (
 )
 
 OFF_SCHEDULE_WEIGHTS = 1e4, 1e8
-"""The second where the first is too light: with self-discharge of a millionth a block, a little
-energy off the schedule can save much flow."""
+"""The second where the first is too light: where a unit leaks a hundred-thousandth a block or so, a
+little energy off the schedule can save much flow."""
 OFF_SCHEDULE_TOLERANCE_MW = 1e-3
 
 

@@ -87,11 +87,15 @@ class RunFolder:
             raise MissingArtefactError(f"{told} is not there: run {first} first")
         return path
 
+    def has_any_of(self, notebook: str) -> bool:
+        """Whether a notebook left a file here."""
+        written = [name for name, by in WRITTEN_BY.items() if by == notebook]
+        return any((self.path / name).exists() for name in written)
+
     def _first_not_run(self, writer: str) -> str:
         """The first notebook that left nothing here, of those that the writer of a file needs."""
         for notebook in BUILT_ON:
-            written = [name for name, by in WRITTEN_BY.items() if by == notebook]
-            if notebook == writer or not any((self.path / name).exists() for name in written):
+            if notebook == writer or not self.has_any_of(notebook):
                 return notebook
         return writer
 

@@ -72,7 +72,8 @@ def new_manifest(
     }
     entries = {name: previous["notebooks"].get(name, {"status": "pending"}) for name in names}
     if previous["parameters"] and previous["parameters"]["sha256"] != parameters.sha256:
-        if not overwrite and _holds_results(folder, names):
+        # one that failed in its first notebook has nothing to lose
+        if not overwrite and any(folder.has_any_of(name) for name in names):
             raise RunError(
                 f"{folder.path} holds results of other parameters "
                 f"({_difference(previous, recorded, parameters.data)}); choose another folder "
@@ -103,15 +104,6 @@ def new_manifest(
         "git": _git(),
         "notebooks": entries,
     }
-
-
-def _holds_results(folder: RunFolder, names: Sequence[str]) -> bool:
-    """Whether any of these notebooks left a file; one that failed first leaves none to lose."""
-    return any(
-        (folder.path / artefact).exists()
-        for artefact, writer in WRITTEN_BY.items()
-        if writer in names
-    )
 
 
 def _outdated(
