@@ -18,12 +18,12 @@ from bessvpp.plots.style import (
     NAMES,
     RUPEES,
     clock_axis,
-    figure_text,
     finished,
     hours_of_blocks,
     new_figure,
 )
 from bessvpp.prices import PriceScenarios
+from bessvpp.runs.names import figure_text
 from bessvpp.settlement.day import SettledDay
 
 

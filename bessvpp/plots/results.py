@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from bessvpp.plots.style import COLOURS, LAKH, end_labels, figure_text, finished, new_figure
-from bessvpp.runs.names import policy_name
+from bessvpp.plots.style import COLOURS, LAKH, end_labels, finished, new_figure
+from bessvpp.runs.names import figure_text, policy_name
 
 RULE_LINE = "#8a94a3"  # of a simple rule: a line needs more contrast than a bar
 KINDS = {"planned": "Planned, as the gate could promise", "realised": "Realised on the days"}

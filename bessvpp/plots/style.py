@@ -117,11 +117,6 @@ def finished(
     return figure
 
 
-def figure_text(value: float, form: str = ",.2f") -> str:
-    """A figure beside a bar, its minus as long as that of the axis."""
-    return format(value, form).replace("-", "−")
-
-
 def end_labels(axis: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     """Name lines at their right end, in their colours, one above the other where they meet.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from bessvpp.runs.compare import Band, Comparison, Pair
 from bessvpp.runs.headline import LAKH, text_table
-from bessvpp.runs.names import policy_name
+from bessvpp.runs.names import figure_text, policy_name
 from bessvpp.runs.parameter_names import parameter_name, value_in_words
 
 Rows = Sequence[Mapping[str, str]]
@@ -84,8 +84,10 @@ def pair_in_words(pair: Pair) -> str:
 
 
 def _band_in_words(band: Band) -> str:
-    value, low, high = (x / LAKH for x in (band.difference_rs, band.low_rs, band.high_rs))
-    return f"{value:+,.2f} ({low:+,.2f} to {high:+,.2f})".replace("-", "−")
+    value, low, high = (
+        figure_text(x / LAKH, "+,.2f") for x in (band.difference_rs, band.low_rs, band.high_rs)
+    )
+    return f"{value} ({low} to {high})"
 
 
 def figure_rows(found: Comparison) -> Rows:

@@ -13,7 +13,7 @@ from bessvpp.errors import DataError
 from bessvpp.risk import bootstrap_band, cvars
 from bessvpp.runs.folder import RunFolder
 from bessvpp.runs.headline import promise_misses
-from bessvpp.runs.names import policy_name, rule_in_words
+from bessvpp.runs.names import figure_text, policy_name, rule_in_words
 
 LAKH = 1e5
 PLAN, NOTHING, CEILING = "two_stage", "nothing_committed", "ceiling"
@@ -185,7 +185,7 @@ def _shown(value: float, band: str, sign: str, words: str) -> str:
 
 
 def _lakh(rupees: float, sign: str = "") -> str:
-    return f"{rupees / LAKH:{sign},.2f}".replace("-", "−")
+    return figure_text(rupees / LAKH, f"{sign},.2f")
 
 
 def trust(outputs: Path, answer: Answer) -> str:

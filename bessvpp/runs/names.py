@@ -64,6 +64,11 @@ def policy_name(key: str) -> str:
     return POLICIES.get(key, key.replace("_", " ").capitalize())
 
 
+def figure_text(value: float, form: str = ",.2f") -> str:
+    """A figure in words or beside a bar, its minus as long as that of an axis."""
+    return format(value, form).replace("-", "−")
+
+
 def rule_rows(rules: Mapping[str, Any]) -> list[dict[str, str]]:
     """One row a rule, as a reader would write it."""
     return [

@@ -5,7 +5,8 @@ import itertools
 import pandas as pd
 import pytest
 
-from bessvpp.plots.style import COLOURS, end_labels, figure_text, finished, new_figure
+from bessvpp.plots.style import COLOURS, end_labels, finished, new_figure
+from bessvpp.runs.names import figure_text
 
 
 @pytest.fixture
