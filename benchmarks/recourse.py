@@ -43,10 +43,9 @@ COMMITTED = {
 def window_of(market: Market, params: Params) -> Window:
     """The test days of a market, with what each gate expects and the laws of its surprises."""
     splits, rules = split_days(market, params.forecast), params.market
-    spreads = intraday.spread_training_set(market, splits.train, rules)
-    model = intraday.train_spread_model(*spreads, params.forecast)
+    models = intraday.walk_forward_spreads(market, splits, params.forecast, rules)
     dates = splits.out_of_sample
-    expected = intraday.expected_days(model, market, dates, rules)
+    expected = intraday.expected_days(models, market, dates, rules)
     days = settled_days(market, splits.test)
     return Window(
         market,

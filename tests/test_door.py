@@ -44,8 +44,9 @@ def place(study: Study, study_run: RunFolder, tmp_path_factory):
     sections = study.params.model_dump(mode="json")
     recorded = {"folder": str(run.path / "params"), "knobs": {}, "sections": sections}
     run.write_json("manifest.json", {"parameters": recorded})
-    spreads = intraday.spread_training_set(study.market, study.splits.train, study.params.market)
-    contents.save_intraday(run, intraday.train_spread_model(*spreads, study.params.forecast))
+    rules = study.params.market
+    models = intraday.walk_forward_spreads(study.market, study.splits, study.params.forecast, rules)
+    contents.save_intraday(run, models)
     (folder / "data" / "raw").mkdir(parents=True)
     both_markets(folder / "data" / "raw", [DAY])
     starts = np.datetime64("2025-08-07T00:00") + np.arange(96) * np.timedelta64(15, "m")

@@ -223,8 +223,9 @@ def earlier(study, study_run, tmp_path_factory):
     run = RunFolder(tmp_path_factory.mktemp("earlier"))
     shutil.copytree(study_run.path, run.path, dirs_exist_ok=True)
     write_parameters(run, study.params)
-    training = intraday.spread_training_set(study.market, study.splits.train, study.params.market)
-    contents.save_intraday(run, intraday.train_spread_model(*training, study.params.forecast))
+    rules = study.params.market
+    models = intraday.walk_forward_spreads(study.market, study.splits, study.params.forecast, rules)
+    contents.save_intraday(run, models)
     run.write_json("fan_choice.json", {"fan": "recalibrated"})
     return run.path
 

@@ -31,7 +31,7 @@ class DayModels:
     """What a run says of a day's RTM before its first gate: models, and how they went astray."""
 
     date: np.datetime64
-    expected: Booster
+    expected: Mapping[np.datetime64, Booster]  # by the first day that each forecasts
     quantiles: Mapping[float, Booster]
     law: SurpriseLaw
 
@@ -103,8 +103,8 @@ def models_of_day(run: RunFolder, market: Market, params: Params, date: np.datet
         )
     made = read_forecasts(run, "recalibrated", params.forecast.levels)["rtm"]
     refuse_blocks_unlike_the_runs(run, market, made)
-    model = load_intraday(run)
+    models = load_intraday(run)
     taught = law_days(market, first_out, made.dates, date - 1)
-    past = expected_days(model, market, taught, rules)
+    past = expected_days(models, market, taught, rules)
     law = surprise_law(market, taught, past, rules, date)
-    return DayModels(date, model, load_intraday_quantiles(run, params.forecast.levels), law)
+    return DayModels(date, models, load_intraday_quantiles(run, params.forecast.levels), law)

@@ -1,10 +1,11 @@
 """What the RTM may pay for the rest of a day, at the gates of its sessions.
 
 At a session's gate the DAM of the day is published and the RTM is known until an hour or so
-before delivery. One LightGBM model expects the spread RTM - DAM of every later block from the
+before delivery. A LightGBM model expects the spread RTM - DAM of every later block from the
 spreads just seen, those of past days, the DAM around it and the distance ahead. Expected, not
-median: a sale is worth its mean. Further models, one a level, are fitted to the same days for
-its quantiles, which are recalibrated by what earlier gates missed.
+median: a sale is worth its mean. It is refitted as those of the DAM gate are. Further models, one
+a level, are fitted to the training days alone for its quantiles, which are recalibrated by what
+earlier gates missed.
 
 All sessions of a day stand at the same distance from what they know, so features are cut out
 of one long series; a test holds them against ``Market.known_at``.
@@ -21,8 +22,9 @@ import pandas as pd
 
 from bessvpp.errors import DataError
 from bessvpp.forecasting.boosting import fit
+from bessvpp.forecasting.splits import Splits, days_of_refits
 from bessvpp.market.clock import blocks_behind, is_sunday, session_starts
-from bessvpp.market.history import Market, mean_of_known
+from bessvpp.market.history import MARKETS, Market, complete_days, mean_of_known
 from bessvpp.params.forecast import ForecastParams
 from bessvpp.params.market import MarketParams
 from bessvpp.price_tick import on_price_tick
@@ -142,6 +144,38 @@ def train_spread_model(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -
     )
 
 
+def walk_forward_spreads(
+    market: Market, splits: Splits, params: ForecastParams, rules: MarketParams
+) -> dict[np.datetime64, Booster]:
+    """Models of the expected spread, refitted every ``retrain_every_days``.
+
+    Each sees the days from the first training day on that are wholly known at the DAM gate of
+    the first day that it forecasts, by which the models are listed.
+    """
+    models = {}
+    for days in days_of_refits(splits.out_of_sample, params):
+        known = market.known_at_dam_gate(days[0], rules)
+        whole = np.all([complete_days(known, name) for name in MARKETS], axis=0)
+        seen = known.dates[whole & (known.dates >= splits.train[0])]
+        spreads = spread_training_set(known, seen, rules)
+        models[days[0]] = train_spread_model(*spreads, params)
+    return models
+
+
+def model_for(models: Mapping[np.datetime64, Booster], date: np.datetime64) -> Booster:
+    """The latest model of the expected spread that was fitted before a day.
+
+    Raises
+    ------
+    DataError
+        where every model was fitted later.
+    """
+    fitted = [first for first in models if first <= date]
+    if not fitted:
+        raise DataError(f"no model of the spread within the day was fitted before {date}")
+    return models[max(fitted)]
+
+
 def train_quantiles(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -> dict[float, Booster]:
     """A model of the spread for each level, from a ``training_set``.
 
@@ -162,7 +196,7 @@ def train_quantiles(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -> d
 
 
 def expected_days(
-    model: Booster,
+    models: Mapping[np.datetime64, Booster],
     market: Market,
     dates: np.ndarray,
     rules: MarketParams,
@@ -170,13 +204,15 @@ def expected_days(
 ) -> np.ndarray:
     """(D, G, T) expected RTM prices at each gate of each day; NaN for blocks before the gate's.
 
-    ``n_gates`` asks for the first gates of a day alone.
+    Each day is forecast by the ``model_for`` it. ``n_gates`` asks for the first gates of a day
+    alone.
     """
     starts = session_starts(rules, market.n_blocks)[:n_gates]
     expected = np.full((len(dates), len(starts), market.n_blocks), np.nan)
     for d, date in enumerate(dates):
         cap, dam = rules.cap_rs_per_mwh(date.item()), market.dam_mcp[market.index_of(date)]
-        spread = model.predict(_rows_at(market, date, starts, rules), num_threads=1)
+        rows = _rows_at(market, date, starts, rules)
+        spread = model_for(models, date).predict(rows, num_threads=1)
         by_gate = np.split(spread, np.cumsum(market.n_blocks - starts)[:-1])
         for k, (first, ahead) in enumerate(zip(starts, by_gate, strict=True)):
             price = dam[first:] + ahead

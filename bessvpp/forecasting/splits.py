@@ -60,3 +60,13 @@ def split_days(market: Market, params: ForecastParams, markets: Sequence[str] = 
     return Splits(
         usable[:n_train], usable[n_train : -params.test_days], usable[-params.test_days :]
     )
+
+
+def days_of_refits(dates: np.ndarray, params: ForecastParams) -> list[np.ndarray]:
+    """Days (D,), rising, parted by which refit forecasts them, every ``retrain_every_days``.
+
+    The first fit is for the first day; with ``retrain_every_days`` 0 it is the only one.
+    """
+    age = (dates - dates[0]).astype(int)
+    refit = age // params.retrain_every_days if params.retrain_every_days else age * 0
+    return [dates[refit == k] for k in np.unique(refit)]

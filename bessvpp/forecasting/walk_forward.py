@@ -12,7 +12,7 @@ import pandas as pd
 from bessvpp.errors import DataError
 from bessvpp.forecasting.boosting import MarketModels, predict, predict_atoms, train_quantile_models
 from bessvpp.forecasting.quantiles import ATOMS, QuantileForecast, count_crossings, with_atoms
-from bessvpp.forecasting.splits import Splits
+from bessvpp.forecasting.splits import Splits, days_of_refits
 from bessvpp.market.clock import day_of
 from bessvpp.market.history import Market, complete_days, prices_of
 from bessvpp.params.forecast import ForecastParams
@@ -71,22 +71,19 @@ def walk_forward(
     """
     dates = splits.out_of_sample
     split = np.repeat(["calibration", "test"], [len(splits.calibration), len(splits.test)])
-    age = (dates - dates[0]).astype(int)
-    generation = age // params.retrain_every_days if params.retrain_every_days else age * 0
     parts, refits, crossings = [], [], 0
-    for k in np.unique(generation):
-        of_refit = generation == k
-        first = dates[of_refit][0]
+    for days in days_of_refits(dates, params):
+        first = days[0]
         known = market.known_at_dam_gate(first, rules)
         trainable = known.dates[complete_days(known, name) & (known.dates >= splits.train[0])]
         models = {}
         for window in params.train_window_days:
-            days = trainable[trainable >= first - window] if window else trainable
+            seen = trainable[trainable >= first - window] if window else trainable
             models[window] = train_quantile_models(
-                name, *training_set(name, features, known, days, rules), params, jobs
+                name, *training_set(name, features, known, seen, rules), params, jobs
             )
         part, n_crossed = forecast_days(
-            models, features, name, dates[of_refit], split[of_refit], rules
+            models, features, name, days, split[np.isin(dates, days)], rules
         )
         parts.append(part)
         crossings += n_crossed

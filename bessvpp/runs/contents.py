@@ -24,8 +24,9 @@ written by ``02_quantile_models``
 ``models/<market>/<level>.txt``       a model for each level, ``q10.txt`` and so on, and for the
                                       chance of an atom, ``cap.txt``; those of further training
                                       windows in ``last_<days>_days``
-``models/rtm/intraday.txt``           the expected RTM price within the day, from the DAM's
-``models/rtm/intraday_<level>.txt``   the same, a model for each level
+``models/rtm/intraday.json``          the first day that each refit of the next one forecasts
+``models/rtm/intraday_<day>.txt``     the expected RTM price within the day, from the DAM's
+``models/rtm/intraday_<level>.txt``   the same, a model for each level, fitted once
 ``forecasts_original.parquet``        a row a block of the days out of sample: ``delivery_start``,
                                       ``market``, ``split``, a column a level, ``p_floor``,
                                       ``p_cap``; a user's own where they are given
@@ -280,14 +281,21 @@ def _model(run: RunFolder, name: str) -> Booster:
     return model_from_text(run.existing(name).read_text(encoding="utf-8"))
 
 
-def save_intraday(run: RunFolder, model: Booster) -> None:
-    """Write ``models/rtm/intraday.txt``."""
-    run.write_text("models/rtm/intraday.txt", model.model_to_string())
+def save_intraday(run: RunFolder, models: Mapping[np.datetime64, Booster]) -> None:
+    """Write ``models/rtm/intraday_2025-03-01.txt`` and so on, and which they are."""
+    for first_day, model in models.items():
+        run.write_text(_spread_file(first_day), model.model_to_string())
+    run.write_json("models/rtm/intraday.json", {"first_days": [str(day) for day in models]})
 
 
-def load_intraday(run: RunFolder) -> Booster:
-    """Read ``models/rtm/intraday.txt``."""
-    return _model(run, "models/rtm/intraday.txt")
+def load_intraday(run: RunFolder) -> dict[np.datetime64, Booster]:
+    """Read the models of the expected spread back, by the first day that each forecasts."""
+    listed = run.read_json("models/rtm/intraday.json")["first_days"]
+    return {day: _model(run, _spread_file(day)) for day in map(np.datetime64, listed)}
+
+
+def _spread_file(first_day: np.datetime64) -> str:
+    return f"models/rtm/intraday_{first_day}.txt"
 
 
 def save_intraday_quantiles(run: RunFolder, models: Mapping[float, Booster]) -> None:

@@ -29,7 +29,7 @@ WRITTEN_BY = {
     "features_rtm.parquet": "01_features",
     "models": "02_quantile_models",
     "models/splits.json": "02_quantile_models",
-    "models/rtm/intraday.txt": "02_quantile_models",
+    "models/rtm/intraday.json": "02_quantile_models",
     "models/dam/models.json": "02_quantile_models",
     "models/rtm/models.json": "02_quantile_models",
     "forecasts_original.parquet": "02_quantile_models",

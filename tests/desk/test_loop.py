@@ -29,7 +29,10 @@ def make_run(folder) -> None:
     run = RunFolder(folder / "desk" / "run")
     write_study(run, study)
     spreads = intraday.spread_training_set(market, study.splits.train, study.params.market)
-    contents.save_intraday(run, intraday.train_spread_model(*spreads, study.params.forecast))
+    models = intraday.walk_forward_spreads(
+        market, study.splits, study.params.forecast, study.params.market
+    )
+    contents.save_intraday(run, models)
     quantiles = intraday.train_quantiles(*spreads, study.params.forecast)
     contents.save_intraday_quantiles(run, quantiles)
     run.write_json("fan_choice.json", {"fan": "recalibrated"})

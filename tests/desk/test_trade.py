@@ -49,7 +49,9 @@ def with_models(run: RunFolder, study) -> RunFolder:
     """A study's run with models of the RTM within the day, as chapter 2 makes them."""
     write_study(run, study)
     spreads = intraday.spread_training_set(study.market, study.splits.train, RULES)
-    contents.save_intraday(run, intraday.train_spread_model(*spreads, study.params.forecast))
+    often = study.params.forecast.model_copy(update={"retrain_every_days": 3})
+    models = intraday.walk_forward_spreads(study.market, study.splits, often, RULES)
+    contents.save_intraday(run, models)
     quantiles = intraday.train_quantiles(*spreads, study.params.forecast)
     contents.save_intraday_quantiles(run, quantiles)
     return run

@@ -14,6 +14,7 @@ from bessvpp.calibration.coverage import coverage, mean_pinball
 from bessvpp.calibration.intraday import recalibrated_days, score_by_distance
 from bessvpp.errors import DataError, MissingArtefactError
 from bessvpp.forecasting import intraday
+from bessvpp.forecasting.splits import split_days
 from bessvpp.market import clock
 from bessvpp.market.history import Market
 from bessvpp.runs import contents
@@ -121,9 +122,9 @@ def test_features_by_hand():
 
 def test_a_persistent_spread_is_expected_to_persist():
     market = a_market(60)
-    model = model_of(market, market.dates[8:45])
+    models = {market.dates[45]: model_of(market, market.dates[8:45])}
     miss, naive = [], []
-    expected = intraday.expected_days(model, market, market.dates[45:], RULES)
+    expected = intraday.expected_days(models, market, market.dates[45:], RULES)
     assert expected.shape == (15, 24, 24)
     for day in range(45, 60):
         for block in clock.session_starts(RULES, 24)[::4]:
@@ -139,31 +140,72 @@ def test_expected_prices_lie_within_floor_and_cap_of_their_own_day():
     market = a_market(40)
     dam = np.clip(market.dam_mcp * 2.4 - 4500, 0, CAP)  # touches both
     market = replace(market, dam_mcp=dam, rtm_mcp=np.clip(dam + 2 * market.rtm_mcp - 9000, 0, CAP))
-    model = model_of(market, market.dates[8:25])
+    models = {market.dates[26]: model_of(market, market.dates[8:25])}
     caps = [
         {"effective_from": "2012-01-01", "cap_rs_per_mwh": CAP},
         {"effective_from": str(market.dates[35]), "cap_rs_per_mwh": 5000.0},
     ]
     rules = make_params(price_caps=caps, price_floor_rs_per_mwh=50.0).market
     for days, cap in ((slice(26, 35), CAP), (slice(35, 40), 5000.0)):
-        expected = intraday.expected_days(model, market, market.dates[days], rules)
+        expected = intraday.expected_days(models, market, market.dates[days], rules)
         assert np.nanmin(expected) == 50.0
         assert np.nanmax(expected) == cap
 
 
-def test_the_model_is_kept_as_text_and_comes_back_the_same(tmp_path):
-    market = a_market()
-    model = model_of(market, market.dates[8:25])
-    run = RunFolder(tmp_path)
-    contents.save_intraday(run, model)
-    assert (tmp_path / "models" / "rtm" / "intraday.txt").read_text("utf-8").startswith("tree")
+def test_models_are_kept_as_text_and_come_back_the_same(tmp_path):
+    market, run = a_market(40), RunFolder(tmp_path)
+    splits = split_days(market, make_params(calibration_days=8, test_days=6).forecast)
+    every_week = make_params(retrain_every_days=7).forecast
+    models = intraday.walk_forward_spreads(market, splits, every_week, RULES)
+    contents.save_intraday(run, models)
+    texts = sorted((tmp_path / "models" / "rtm").glob("intraday_*.txt"))
+    assert [text.stem for text in texts] == [f"intraday_{day}" for day in models]
+    assert all(text.read_text("utf-8").startswith("tree") for text in texts)
     one, two = (
-        intraday.expected_days(m, market, market.dates[26:], RULES)
-        for m in (model, contents.load_intraday(run))
+        intraday.expected_days(m, market, splits.out_of_sample, RULES)
+        for m in (models, contents.load_intraday(run))
     )
     np.testing.assert_array_equal(one, two)
-    again = model_of(market, market.dates[8:25])
-    assert again.model_to_string() == model.model_to_string()
+    # a run anew in the same folder, with fewer refits, leaves no model of before behind
+    contents.save_intraday(run, {day: models[day] for day in list(models)[:1]})
+    assert list(contents.load_intraday(run)) == list(models)[:1]
+
+
+def test_each_refit_sees_what_its_gate_knows_whole_and_each_day_has_the_latest():
+    market = a_market(40)
+    splits = split_days(market, make_params(calibration_days=8, test_days=6).forecast)
+    days = splits.out_of_sample
+
+    def texts(seen: Market, every: int) -> dict:
+        forecast = make_params(retrain_every_days=every).forecast
+        models = intraday.walk_forward_spreads(seen, splits, forecast, RULES)
+        return {day: model.model_to_string() for day, model in models.items()}
+
+    assert list(texts(market, 0)) == [days[0]]
+    before = texts(market, 5)
+    assert list(before) == [days[0], days[5], days[10]]
+    assert len(set(before.values())) == 3
+    at = market.index_of(days[5])
+    for day, moves in ((at - 2, [False, True, True]), (at - 1, [False, False, True])):
+        rtm = market.rtm_mcp.copy()
+        rtm[day] += 500 * np.arange(24)
+        after = texts(with_rtm(market, rtm), 5)
+        assert [after[first] != before[first] for first in before] == moves
+
+    models = intraday.walk_forward_spreads(
+        market, splits, make_params(retrain_every_days=5).forecast, RULES
+    )
+    fitted = list(models.values())
+    used = [fitted.index(intraday.model_for(models, day)) for day in days]
+    assert used == [0] * 5 + [1] * 5 + [2] * 4
+    by_day = intraday.expected_days(models, market, days, RULES)
+    for k, model in enumerate(fitted):
+        alone = intraday.expected_days({days[0]: model}, market, days, RULES)
+        mine = np.array(used) == k
+        np.testing.assert_array_equal(by_day[mine], alone[mine])
+        assert not np.array_equal(by_day[~mine], alone[~mine], equal_nan=True)
+    with pytest.raises(DataError, match=f"fitted before {days[0] - 1}"):
+        intraday.expected_days(models, market, days[[0]] - 1, RULES)
 
 
 def test_without_any_spread_there_is_nothing_to_learn():
