@@ -96,13 +96,8 @@ def show_table(
     index : heading of the rows; "" shows no names of rows
     rows : row to the name that is shown in its place, where ``HEADINGS`` has none or another
     """
-    columns = _with_headings(columns)
-    named = pd.DataFrame(
-        {_in_one(heading): table[column].to_numpy() for column, (heading, _) in columns.items()},
-        index=_names_of_rows(table, index, rows or {}),
-    )
-    book = {"data": named.to_csv(index=bool(index))}
-    display(table_bundle(table, columns, index, rows), raw=True, metadata={"book": book})
+    bundle, metadata = table_bundle(table, columns, index, rows)
+    display(bundle, raw=True, metadata=metadata)
 
 
 def table_bundle(
@@ -110,10 +105,24 @@ def table_bundle(
     columns: Columns | Sequence[str],
     index: str = "",
     rows: Mapping[Hashable, str] | None = None,
-) -> dict[str, str]:
-    """What ``show_table`` shows, by kind: HTML for a page, plain text for all else."""
-    shown = _readable(table, _with_headings(columns), index, rows or {})
-    return {"text/html": _as_html(shown, bool(index)), "text/plain": shown.to_string()}
+) -> tuple[dict[str, str], dict[str, Mapping[str, str]]]:
+    """What ``show_table`` shows, HTML for a page and plain text for all else, and its metadata.
+
+    The metadata has the figures before they were rounded, which a page offers to download.
+    """
+    columns = _with_headings(columns)
+    shown = _readable(table, columns, index, rows or {})
+    named = pd.DataFrame(
+        {_in_one(heading): table[column].to_numpy() for column, (heading, _) in columns.items()},
+        index=_names_of_rows(table, index, rows or {}),
+    )
+    bundle = {"text/html": _as_html(shown, bool(index)), "text/plain": shown.to_string()}
+    return bundle, _to_download(named, bool(index))
+
+
+def _to_download(table: pd.DataFrame, named: bool) -> dict[str, Mapping[str, str]]:
+    """Metadata of an output with a table's figures; ``named`` where its rows have names."""
+    return {"book": {"data": table.to_csv(index=named)}}
 
 
 def _with_headings(columns: Columns | Sequence[str]) -> Columns:
@@ -182,7 +191,9 @@ def show_figures(table: pd.DataFrame) -> None:
             for column in table
         }
     )
-    display({"text/html": _as_html(shown, False), "text/plain": shown.to_string()}, raw=True)
+    named = table.rename(columns=lambda column: str(column).capitalize())
+    bundle = {"text/html": _as_html(shown, False), "text/plain": shown.to_string()}
+    display(bundle, raw=True, metadata=_to_download(named, False))
 
 
 def show_rules(rules: Mapping[str, object]) -> None:

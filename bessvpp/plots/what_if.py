@@ -52,7 +52,8 @@ def show_what_if(question: WhatIf) -> None:
     }
     button, told = widgets.Button(description="Plan anew"), widgets.Label()
     display(widgets.VBox([*chosen.values(), widgets.HBox([button, told])]))
-    table = display(_table(rows), raw=True, display_id=True)
+    shown, metadata = _table(rows)
+    table = display(shown, raw=True, metadata=metadata, display_id=True)
 
     def ask(_: object) -> None:
         values = {name: control.value for name, control in chosen.items()}
@@ -60,7 +61,8 @@ def show_what_if(question: WhatIf) -> None:
         try:
             (figures,) = question.answers([values])
             rows.append((_name(values, question.own), figures))
-            table.update(_table(rows), raw=True)
+            shown, metadata = _table(rows)
+            table.update(shown, raw=True, metadata=metadata)
             told.value = ""
         except BessvppError as error:
             told.value = str(error)
@@ -76,8 +78,10 @@ def _name(values: Values, own: Values) -> str:
     return ", ".join(VALUES[n][1].format(values[n], own[n]) for n in other) or "As run"
 
 
-def _table(rows: Sequence[tuple[str, Mapping[str, float]]]) -> dict[str, str]:
-    """The answers so far, each under what was asked."""
+def _table(
+    rows: Sequence[tuple[str, Mapping[str, float]]],
+) -> tuple[dict[str, str], dict[str, Mapping[str, str]]]:
+    """The answers so far, each under what was asked, and their figures to download."""
     table = pd.DataFrame([figures for _, figures in rows], index=[name for name, _ in rows])
     money = [name for name in table if name.endswith("_rs")]
     table[money] /= LAKH

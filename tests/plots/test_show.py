@@ -42,6 +42,13 @@ def test_a_table_hands_over_its_figures_as_they_were_before_rounding():
     assert told["book"]["data"] == 'Row,"DAM, Net, Rs"\n"DAM, x",1234.56\n'
 
 
+def test_a_table_of_figures_of_all_sizes_hands_them_over_too():
+    table = pd.DataFrame({"statistic": ["mean"], "published": [1234.56]})
+    data, told = shown(show.show_figures, table)
+    assert "<td>1,235</td>" in data["text/html"]
+    assert told["book"]["data"] == "Statistic,Published\nmean,1234.56\n"
+
+
 def test_a_figure_that_is_not_there_is_a_dash():
     table = pd.DataFrame({"a": [float("nan"), 1.0], "b": [None, "x"]})
     data, _ = shown(show.show_table, table, {"a": ("A", ".0f"), "b": ("B", "")})

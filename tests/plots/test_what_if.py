@@ -25,12 +25,14 @@ class Shown:
     def __init__(self):
         self.all = []
 
-    def __call__(self, shown, **_):
+    def __call__(self, shown, **options):
         self.all.append(shown)
+        self.told = options.get("metadata")
         return self
 
-    def update(self, shown, **_):
+    def update(self, shown, **options):
         self.all[-1] = shown
+        self.told = options.get("metadata")
 
     @property
     def table(self):
@@ -59,6 +61,16 @@ def test_what_was_tried_is_a_table_with_names_units_and_digits(shown):
     html = shown.all[-1]["text/html"]
     for heading in ("Lakh Rs a day", "Mean", "Kept, MWh"):
         assert f"<th>{heading}</th>" in html
+
+
+def test_the_answers_can_be_downloaded_those_to_come_among_them(shown):
+    heading = 'Lakh Rs a day,Mean,"Kept, MWh"'
+    rows = f"{heading}\nAs run,20.0,77.0\n100 for 200 MWh,10.0,77.0\n"
+    assert shown.told["book"]["data"] == rows
+    sliders, button, _ = controls(shown)
+    sliders[1].value = 400.0
+    button.click()
+    assert shown.told["book"]["data"] == rows + "400 for 200 MWh,40.0,77.0\n"
 
 
 def test_controls_start_at_the_run_and_an_answer_joins_the_table(shown):

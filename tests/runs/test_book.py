@@ -102,6 +102,13 @@ def test_the_citation_names_the_licence_the_prices_and_the_whole_run(book: Path)
         assert told in text
 
 
+def test_every_table_of_figures_has_them_to_download(book: Path):
+    for path in (book / "notebooks").glob("*.html"):
+        text = read_page(path).text
+        tables = re.findall(r'<table[^>]*class="[^"]*\bfigures(?! words)', text)
+        assert text.count('class="table-data"') == len(tables), path.name
+
+
 def test_the_plotting_script_is_there_once(book: Path):
     assert (book / "_static" / "plotly.min.js").stat().st_size > 1_000_000
     for path in pages_of(book):
