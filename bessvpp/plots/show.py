@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 from IPython.display import Markdown, display
 
 from bessvpp.market.history import Market
+from bessvpp.plots.style import AXIS, GRID
 from bessvpp.runs.names import rule_rows
 
 FOR_LAB = "application/vnd.plotly.v1+json"
@@ -256,6 +257,9 @@ def show_interactive(figure: go.Figure, name: str, synthetic: bool) -> None:
         margin={"l": 70, "r": 20, "t": 60, "b": 60},
         legend={"orientation": "h", "y": -0.2},
     )
+    lines = {"gridcolor": GRID, "zerolinecolor": AXIS, "linecolor": AXIS, "showline": True}
+    figure.update_xaxes(**lines)
+    figure.update_yaxes(**lines)
     if synthetic:
         figure.add_annotation(
             text="synthetic market", xref="paper", yref="paper", x=1, y=1.06, showarrow=False

@@ -9,6 +9,7 @@ import pytest
 from small_cases import make_market
 
 from bessvpp.plots import show
+from bessvpp.plots.style import AXIS, GRID
 
 
 def shown(function, *given, **named):
@@ -88,6 +89,14 @@ def test_an_interactive_figure_carries_its_words_its_data_and_no_script_of_its_o
     assert data["text/html"].count("</script>") == 1
     assert 'id="prices"' in data["text/html"]
     assert "http" not in data["text/html"].split('json">')[0]
+
+
+def test_an_interactive_figure_has_the_grid_and_the_axes_of_all_pictures():
+    figure = go.Figure(go.Scatter(x=[0, 1], y=[2.0, 3.0], name="a"))
+    drawn, _ = shown(show.show_interactive, figure, "prices", False)
+    layout = drawn[show.FOR_LAB]["layout"]
+    for axis in (layout["xaxis"], layout["yaxis"]):
+        assert (axis["gridcolor"], axis["linecolor"], axis["showline"]) == (GRID, AXIS, True)
 
 
 def test_what_the_pointer_says_of_a_point_is_in_the_data_too():
