@@ -290,6 +290,15 @@ def test_values_can_be_changed_in_place_and_all_cells_run_again(earlier, tmp_pat
     assert not any(np.allclose(planned[0], later) for later in planned[1:])
 
 
+def test_chapter_6_says_so_where_no_day_was_closed(tmp_path):
+    (source,) = (c.source for c in code_cells(PATHS["06_backtest"]) if "journal" in c.source)
+    told = []
+    bv = unittest.mock.Mock()
+    bv.plots.say = told.append
+    exec(source, {"run": RunFolder(tmp_path), "bv": bv})
+    assert told == ["**Closed days.** None yet in this run: `bessvpp close` books one."]
+
+
 def test_the_start_page_leads_to_all_seven_and_says_what_they_say():
     page = (PROJECT_ROOT / "start.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| \[.*?\]\(notebooks/(\w+)\.ipynb\) \|.*\| (.*) \| (.*) \|$", page, re.M)
