@@ -8,7 +8,7 @@ import pytest
 from bessvpp.plots.style import AXIS, COLOURS, GRID, end_labels, finished, new_figure
 from bessvpp.runs.names import figure_text
 
-DARK_PAGE = "#14181e"  # of the theme
+DARK_PAGE = "#121212"  # of the theme
 
 
 @pytest.fixture
