@@ -6,7 +6,9 @@ All of it works in JupyterLab and in the book, and in neither does it ask anothe
 from __future__ import annotations
 
 import html
+import itertools
 import json
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from bessvpp.plots.style import AXIS, GRID
 from bessvpp.runs.names import rule_rows
 
 FOR_LAB = "application/vnd.plotly.v1+json"
+ON_A_PHONE, LEAST_NAME = 50, 13  # letters that a table may be wide, that names of rows have
 Columns = Mapping[Hashable, tuple[str | tuple[str, ...], str]]
 """Column of a table to its heading, unit included, and the form of its figures, such as ",.0f"."""
 HEADINGS: Columns = {
@@ -172,11 +175,28 @@ def _cell(value: object, form: str) -> str:
 
 
 def _as_html(shown: pd.DataFrame, named: bool, classes: str = "figures") -> str:
-    """Headings as cells of the first row; a box that scrolls where the page is too narrow."""
+    """Headings as cells of the first row; on a phone, too wide a table has its rows apart.
+
+    There each figure stands below its heading, which its cell carries.
+    """
+    too_wide = _letters(shown, named) > ON_A_PHONE
+    heads = itertools.cycle(map(_in_one, shown.columns))
     if named and shown.columns.nlevels == 1:
         shown = shown.rename_axis(columns=shown.index.name).rename_axis(index=None)
+    classes += " apart" * too_wide
     table = shown.to_html(index=named, border=0, justify="unset", classes=classes)
+    if too_wide:
+        cell = '<td data-head="{}">'
+        table = re.sub("<td>", lambda _: cell.format(html.escape(next(heads))), table)
     return f'<div class="table-box" tabindex="0" role="region" aria-label="table">{table}</div>'
+
+
+def _letters(shown: pd.DataFrame, named: bool) -> int:
+    """Width of a table in letters: of each column its longest word, and the room beside it."""
+    columns = [[_in_one(heading), *shown[heading]] for heading in shown.columns]
+    if named:
+        columns.append(["x" * LEAST_NAME, *shown.index])
+    return sum(2 + max(map(len, " ".join(column).split())) for column in columns)
 
 
 def show_figures(table: pd.DataFrame) -> None:

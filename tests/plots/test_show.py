@@ -1,5 +1,7 @@
 """Tables, figures and claims as a notebook shows them."""
 
+import re
+from html import escape
 from unittest import mock
 
 import numpy as np
@@ -48,6 +50,31 @@ def test_a_table_of_figures_of_all_sizes_hands_them_over_too():
     data, told = shown(show.show_figures, table)
     assert "<td>1,235</td>" in data["text/html"]
     assert told["book"]["data"] == "Statistic,Published\nmean,1234.56\n"
+
+
+def test_each_figure_of_a_table_too_wide_for_a_phone_carries_its_heading():
+    names = [f"Column {k}, {unit}" for k, unit in enumerate(("Rs", "<MWh>") * 4)]
+    table = pd.DataFrame([range(8), range(10, 18)], index=["one", "two"])
+    columns = {k: (name, ",.1f") for k, name in enumerate(names)}
+    data, _ = shown(show.show_table, table, columns, "Policy")
+    told = re.findall(r'<td data-head="([^"]*)">([^<]*)</td>', data["text/html"])
+    assert 'class="dataframe figures apart"' in data["text/html"]
+    assert told == [
+        (escape(name), f"{value:.1f}")
+        for row in (range(8), range(10, 18))
+        for name, value in zip(names, row, strict=True)
+    ]
+    narrow, _ = shown(show.show_table, table, {k: columns[k] for k in (0, 1)}, "Policy")
+    assert "apart" not in narrow["text/html"]
+    assert "data-head" not in narrow["text/html"]
+
+
+def test_a_table_without_names_of_rows_and_one_of_two_headings_above_each_other_are_told_too():
+    table = pd.DataFrame({("dam", k): [1.0] for k in range(8)})
+    columns = {("dam", k): (("DAM", f"Figure {k}"), ",.0f") for k in range(8)}
+    data, _ = shown(show.show_table, table, columns)
+    heads = re.findall(r'data-head="([^"]*)"', data["text/html"])
+    assert heads == [f"DAM, Figure {k}" for k in range(8)]
 
 
 def test_a_figure_that_is_not_there_is_a_dash():
