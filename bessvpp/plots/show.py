@@ -22,7 +22,7 @@ from bessvpp.plots.style import AXIS, GRID
 from bessvpp.runs.names import rule_rows
 
 FOR_LAB = "application/vnd.plotly.v1+json"
-ON_A_PHONE, LEAST_NAME = 50, 13  # letters that a table may be wide, that names of rows have
+ON_A_PHONE, LEAST_NAME = 46, 13  # letters that a table may be wide, that names of rows have
 Columns = Mapping[Hashable, tuple[str | tuple[str, ...], str]]
 """Column of a table to its heading, unit included, and the form of its figures, such as ",.0f"."""
 HEADINGS: Columns = {
