@@ -299,6 +299,15 @@ def test_chapter_6_says_so_where_no_day_was_closed(tmp_path):
     assert told == ["**Closed days.** None yet in this run: `bessvpp close` books one."]
 
 
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+def test_each_thing_to_try_has_its_answer_folded_and_none_a_figure_of_a_run(path):
+    last = nbformat.read(path, as_version=4).cells[-1].source
+    asked, folded, answers = last.partition("<details ")
+    assert asked.count("\n- ") == answers.count("\n- ")
+    assert bool(folded) == last.startswith("## Things to try")
+    assert not re.search(r"\d[.,]\d|lakh|%", answers)
+
+
 def test_the_start_page_leads_to_all_seven_and_says_what_they_say():
     page = (PROJECT_ROOT / "start.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| \[.*?\]\(notebooks/(\w+)\.ipynb\) \|.*\| (.*) \| (.*) \|$", page, re.M)
