@@ -180,15 +180,26 @@ def _as_html(shown: pd.DataFrame, named: bool, classes: str = "figures") -> str:
     There each figure stands below its heading, which its cell carries.
     """
     too_wide = _letters(shown, named) > ON_A_PHONE
-    heads = itertools.cycle(map(_in_one, shown.columns))
+    cells = itertools.cycle(_cells_with_headings(shown.columns))
     if named and shown.columns.nlevels == 1:
         shown = shown.rename_axis(columns=shown.index.name).rename_axis(index=None)
     classes += " apart" * too_wide
     table = shown.to_html(index=named, border=0, justify="unset", classes=classes)
     if too_wide:
-        cell = '<td data-head="{}">'
-        table = re.sub("<td>", lambda _: cell.format(html.escape(next(heads))), table)
+        table = re.sub("<td>", lambda _: next(cells), table)
     return f'<div class="table-box" tabindex="0" role="region" aria-label="table">{table}</div>'
+
+
+def _cells_with_headings(columns: pd.Index) -> list[str]:
+    """How a cell of each column opens: with its heading, after that of a group that it begins."""
+    cells, group = [], [""]
+    for heading in columns:
+        *above, own = [heading] if isinstance(heading, str) else heading
+        begins = bool(above) and above != group
+        told = html.escape(", ".join([*above, own]) if begins else own)
+        cells.append(f'<td{" data-begins" if begins else ""} data-head="{told}">')
+        group = above
+    return cells
 
 
 def _letters(shown: pd.DataFrame, named: bool) -> int:

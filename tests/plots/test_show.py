@@ -70,11 +70,20 @@ def test_each_figure_of_a_table_too_wide_for_a_phone_carries_its_heading():
 
 
 def test_a_table_without_names_of_rows_and_one_of_two_headings_above_each_other_are_told_too():
-    table = pd.DataFrame({("dam", k): [1.0] for k in range(8)})
-    columns = {("dam", k): (("DAM", f"Figure {k}"), ",.0f") for k in range(8)}
+    columns = {
+        (market, k): ((market, f"Figure {k}"), ",.0f")
+        for market in ("DAM", "RTM")
+        for k in range(4)
+    }
+    table = pd.DataFrame({column: [1.0] for column in columns})
     data, _ = shown(show.show_table, table, columns)
-    heads = re.findall(r'data-head="([^"]*)"', data["text/html"])
-    assert heads == [f"DAM, Figure {k}" for k in range(8)]
+    heads = re.findall(r'<td( data-begins)? data-head="([^"]*)"', data["text/html"])
+    assert heads == [
+        (" data-begins", "DAM, Figure 0"),
+        *[("", f"Figure {k}") for k in (1, 2, 3)],
+        (" data-begins", "RTM, Figure 0"),
+        *[("", f"Figure {k}") for k in (1, 2, 3)],
+    ]
 
 
 def test_a_figure_that_is_not_there_is_a_dash():
