@@ -291,6 +291,24 @@ def test_values_can_be_changed_in_place_and_all_cells_run_again(earlier, tmp_pat
     assert not any(np.allclose(planned[0], later) for later in planned[1:])
 
 
+def test_chapter_6_says_so_where_no_day_was_closed(tmp_path):
+    (source,) = (c.source for c in code_cells(PATHS["06_backtest"]) if "journal" in c.source)
+    told = []
+    bv = unittest.mock.Mock()
+    bv.plots.say = told.append
+    exec(source, {"run": RunFolder(tmp_path), "bv": bv})
+    assert told == ["**Closed days.** None yet in this run: `bessvpp close` books one."]
+
+
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+def test_each_thing_to_try_has_its_answer_folded_and_none_a_figure_of_a_run(path):
+    last = nbformat.read(path, as_version=4).cells[-1].source
+    asked, folded, answers = last.partition("<details ")
+    assert asked.count("\n- ") == answers.count("\n- ")
+    assert bool(folded) == last.startswith("## Things to try")
+    assert not re.search(r"\d[.,]\d|lakh|%", answers)
+
+
 def test_the_start_page_leads_to_all_seven_and_says_what_they_say():
     page = (PROJECT_ROOT / "start.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| \[.*?\]\(notebooks/(\w+)\.ipynb\) \|.*\| (.*) \| (.*) \|$", page, re.M)

@@ -33,11 +33,13 @@ class WhatIf:
     own : the run's own values
     tried : those that a page answers without being asked, its own first
     answers : figures by name, for each of some values
+    alpha : tail share of the CVaR among them
     """
 
     own: Values
     tried: tuple[Values, ...]
     answers: Callable[[Sequence[Values]], list[dict[str, float]]]
+    alpha: float
 
     @property
     def options(self) -> dict[str, tuple[float, ...]]:
@@ -108,7 +110,8 @@ def of_day(window: Window, day: int, fan: str) -> WhatIf:
         "hurdle_dam_rs_per_mwh": 0.0 if own["hurdle_dam_rs_per_mwh"] else 100.0,
     }
     tried = (own, *({**own, name: value} for name, value in others.items()))
-    return WhatIf(own, tried, lambda asked: [answer(values) for values in asked])
+    alpha = window.params.risk.alpha
+    return WhatIf(own, tried, lambda asked: [answer(values) for values in asked], alpha)
 
 
 def of_frontier(window: Window, fan: str, workers: Workers = ONE) -> WhatIf:
@@ -125,7 +128,8 @@ def of_frontier(window: Window, fan: str, workers: Workers = ONE) -> WhatIf:
         return [{kind: float(one.points[kind].iloc[0]) for kind in kinds} for one in found]
 
     own = own_values(window.params)
-    return WhatIf(own, (own, {**own, "battery_mwh": own["battery_mwh"] / 2}), answers)
+    tried = (own, {**own, "battery_mwh": own["battery_mwh"] / 2})
+    return WhatIf(own, tried, answers, window.params.risk.alpha)
 
 
 def first_days(window: Window, n_days: int, fan: str) -> Window:

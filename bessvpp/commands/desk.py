@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bessvpp.commands.typed import (
     add_models,
+    add_outages,
     add_run_folder,
     parse_clock,
     parse_date,
@@ -16,6 +17,7 @@ from bessvpp.commands.typed import (
     parse_time,
     run_folder,
     tell_doubts,
+    with_outages,
 )
 from bessvpp.errors import ParameterError
 from bessvpp.files import user_path
@@ -39,6 +41,7 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
         epilog="example: bessvpp plan --profile iex --data data/raw",
     )
     add_models(parser, "prices up to this morning")
+    add_outages(parser)
     parser.add_argument("--date", metavar="YYYY-MM-DD", help="delivery day")
     parser.add_argument(
         "--fan",
@@ -97,6 +100,7 @@ def _plan(words: argparse.Namespace) -> int:
     tell_doubts(params)
     if words.params and (other := params.differing(run_parameters(run, None))):
         print(f"note: {words.params}: other than in the run: {', '.join(other)}", file=sys.stderr)
+    params = with_outages(params, words.outage)
     market, fan = (
         run_market(run, params, words.data),
         words.fan or recorded_fan(run, params.backtest),
@@ -167,6 +171,7 @@ def add_trade(commands: argparse._SubParsersAction) -> None:
         "--trades trades.csv --energy 84",
     )
     add_models(parser, "prices up to the gate, the day's DAM among them")
+    add_outages(parser)
     parser.add_argument(
         "--gate", required=True, metavar="TIME", help='when it closes: "YYYY-MM-DD HH:MM"'
     )
@@ -225,6 +230,7 @@ def _trade(words: argparse.Namespace) -> int:
             "bearing on a session",
             file=sys.stderr,
         )
+    params = with_outages(params, words.outage)
     market, gate, bess = run_market(run, params, words.data), parse_time(words.gate), params.bess
     date, _ = session_of(gate, params.market, market.n_blocks)
     schedule = user_path(words.schedule) if words.schedule else schedule_of_plan(run, date)
@@ -282,6 +288,7 @@ def add_close(commands: argparse._SubParsersAction) -> None:
         "(default: not measured, and said so)",
     )
     parser.add_argument("--params", metavar="DIR", help="parameter files that the plan was given")
+    add_outages(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the day's row in the journal"
     )
@@ -299,7 +306,8 @@ def _close(words: argparse.Namespace) -> int:
     from bessvpp.runs.inherited import run_parameters
 
     run = RunFolder(run_folder(words.outputs, words.profile))
-    params, promise = run_parameters(run, words.params), read_promise(run, parse_date(words.date))
+    params = with_outages(run_parameters(run, words.params), words.outage)
+    promise = read_promise(run, parse_date(words.date))
     files = {
         name: user_path(given)
         for name in ("schedule", "trades", "measured")

@@ -28,12 +28,12 @@ def parse_date(text: str) -> np.datetime64:
         raise ParameterError(f"--date {text}: write it as YYYY-MM-DD") from None
 
 
-def parse_time(text: str) -> dt.datetime:
-    """A gate that a user typed, naive IST."""
+def parse_time(text: str, word: str = "--gate") -> dt.datetime:
+    """A time that a user typed, naive IST."""
     try:
         return dt.datetime.strptime(text, "%Y-%m-%d %H:%M")
     except ValueError:
-        raise ParameterError(f'--gate {text}: write it as "YYYY-MM-DD HH:MM"') from None
+        raise ParameterError(f'{word} {text}: write it as "YYYY-MM-DD HH:MM"') from None
 
 
 def parse_clock(text: str) -> dt.time:
@@ -57,6 +57,35 @@ def parse_energy(energy_mwh: list[float], bess: BessParams, word: str = "--energ
                 f"{unit.e_nameplate_mwh:g} MWh, its e_nameplate_mwh"
             )
     return np.array(energy_mwh)
+
+
+def add_outages(parser: argparse.ArgumentParser) -> None:
+    """``--outage``, of any number of units and times."""
+    parser.add_argument(
+        "--outage",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("UNIT", "FROM", "TO"),
+        help="a unit without power between two times, beside the outages of the parameter files; "
+        'may be said more than once: --outage BESS-1 "2025-03-14 12:00" "2025-03-14 15:00"',
+    )
+
+
+def with_outages(params: Params, typed: list[list[str]]) -> Params:
+    """The same with outages that a user typed, each of a unit from one time to another."""
+    from bessvpp.params.bess import Outage
+    from bessvpp.params.load import suggestion
+
+    outages = {unit.name: unit.outages for unit in params.bess.units}
+    for name, *times in typed:
+        if name not in outages:
+            raise ParameterError(f"--outage {name}: no such unit{suggestion(name, list(outages))}")
+        start, end = (parse_time(text, f"--outage {name}") for text in times)
+        if start >= end:
+            raise ParameterError(f"--outage {name}: {times[0]} is not before {times[1]}")
+        outages[name] = (*outages[name], Outage(start=start, end=end))
+    return params.model_copy(update={"bess": params.bess.with_outages(outages)})
 
 
 def tell_doubts(params: Params) -> None:

@@ -235,9 +235,14 @@ def _booked(
 
 
 def _check_rules(promise: Promise, params: Params) -> None:
-    """The books are kept by what the day was planned with."""
+    """The books are kept by what the day was planned with; outages may have come since."""
     now, before = flat_parameters(rules_of(params)), flat_parameters(promise.rules)
     unlike = [key for key in now if now[key] != before.get(key)]
+    unlike = [
+        key
+        for key in unlike
+        if not (key.endswith(".outages") and all(o in now[key] for o in before.get(key, ())))
+    ]
     if unlike:
         raise ParameterError(
             f"{promise.date} was planned with other values of {', '.join(unlike)} than those "

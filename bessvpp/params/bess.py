@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field, NaiveDatetime, ValidationError, model_validator
@@ -296,6 +296,11 @@ class BessParams(Section):
                 item["msg"].removeprefix("Value error, ") for item in error.errors()
             )
             raise ParameterError(f"a battery of {e_nameplate_mwh:g} MWh: {reasons}") from None
+
+    def with_outages(self, outages: Mapping[str, tuple[Outage, ...]]) -> BessParams:
+        """The same with each unit's outages, by its name, in place of those that it has."""
+        units = tuple(u.model_copy(update={"outages": outages[u.name]}) for u in self.units)
+        return self.model_copy(update={"units": units})
 
     def with_warranty_prices(self, rs_per_mwh: Sequence[float | None]) -> BessParams:
         """The same with the price of each unit's warranty, (U,); None: it has none."""

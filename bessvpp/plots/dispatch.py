@@ -19,6 +19,7 @@ from bessvpp.plots.style import (
     new_figure,
 )
 from bessvpp.prices import PriceScenarios
+from bessvpp.runs.names import share_text, worst_share
 
 # ---------------------------------------------------------------------- one day
 
@@ -122,8 +123,8 @@ def profit_distribution(
     look = {"color": COLOURS["recalibrated"], "alpha": 0.6, "label": "_scenarios"}
     axis.hist(profit_rs / LAKH, bins=24, **look)
     marks = {
-        f"CVaR {alpha:.0%}": (cvar_rs, COLOURS["discharge"]),
-        f"VaR {alpha:.0%}": (var_rs, COLOURS["rtm"]),
+        f"CVaR {share_text(alpha)}": (cvar_rs, COLOURS["discharge"]),
+        f"VaR {share_text(alpha)}": (var_rs, COLOURS["rtm"]),
         "mean": (profit_rs.mean(), "black"),
     }
     for label, (value, colour) in marks.items():
@@ -134,6 +135,6 @@ def profit_distribution(
     figure.legend(ncols=3, loc="outside upper center")
     says = (
         f"Planned profits of the scenarios: {profit_rs.mean() / LAKH:,.2f} lakh Rs on average, "
-        f"{cvar_rs / LAKH:,.2f} in the worst {alpha:.0%} of them."
+        f"{cvar_rs / LAKH:,.2f} in {worst_share(alpha, 'them')}."
     )
     return finished(figure, synthetic, says)

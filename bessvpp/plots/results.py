@@ -12,7 +12,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from bessvpp.plots.style import COLOURS, LAKH, end_labels, finished, new_figure
-from bessvpp.runs.names import figure_text, policy_name
+from bessvpp.runs.names import figure_text, policy_name, worst_share
 
 RULE_LINE = "#8a94a3"  # of a simple rule: a line needs more contrast than a bar
 KINDS = {"planned": "Planned, as the gate could promise", "realised": "Realised on the days"}
@@ -86,27 +86,34 @@ def gain_over_nothing(daily: pd.DataFrame, names: Sequence[str], synthetic: bool
     return finished(figure, synthetic, says)
 
 
-def frontier(points: pd.DataFrame, synthetic: bool) -> Figure:
+def frontier(points: pd.DataFrame, alpha: float, synthetic: bool) -> Figure:
     """Planned and realised risk and return for every lambda, a line a fan; causal recourse.
 
-    Whiskers are the 90 % bands of the means; hollow points are dominated.
+    Whiskers are the 90 % bands of the means; hollow points are dominated. ``alpha`` is the tail
+    share of CVaR.
     """
     figure, axes = new_figure(1, 2, 4.4, sharex=True, sharey=True)
     for axis, (kind, title) in zip(axes[0], KINDS.items(), strict=True):
         for fan, rows in points.groupby("fan", sort=False):
             _frontier_line(axis, rows, kind, fan)
         axis.set_title(title)
-        axis.set_xlabel("CVaR of a day, lakh Rs")
+        axis.set_xlabel(_of_the_tail(alpha))
         axis.margins(0.14)
     axes[0, 0].set_ylabel("mean of a day, lakh Rs")
     named = axes[0, 0].get_legend_handles_labels()
     figure.legend(*named, ncols=2, loc="outside upper center")
     says = (
-        "Mean profit of a day against its CVaR, what its worst days earn, with causal recourse; a "
-        "point a risk aversion λ and a line a fan. Up is more on average, right is a better bad "
-        "day. Whiskers are 90 % bands of the mean; hollow points are beaten in both by another."
+        f"Mean profit of a day against its CVaR, the mean of {worst_share(alpha)}, with causal "
+        "recourse; a point a risk aversion λ and a line a fan. Up is more on average, right is a "
+        "better bad day. Whiskers are 90 % bands of the mean; hollow points are beaten in both by "
+        "another."
     )
     return finished(figure, synthetic, says, points)
+
+
+def _of_the_tail(alpha: float) -> str:
+    """Name of an axis of CVaR."""
+    return f"CVaR ({worst_share(alpha).removeprefix('the ')}), lakh Rs"
 
 
 def _frontier_line(axis: Axes, rows: pd.DataFrame, kind: str, fan: str) -> None:
@@ -181,7 +188,7 @@ def promise(daily: pd.DataFrame, synthetic: bool) -> Figure:
     return finished(figure, synthetic, says, daily)
 
 
-def interactive_frontier(points: pd.DataFrame) -> go.Figure:
+def interactive_frontier(points: pd.DataFrame, alpha: float) -> go.Figure:
     """The frontier with every point's figures under the pointer, all with causal recourse."""
     figure = go.Figure()
     for fan, rows in points.groupby("fan", sort=False):
@@ -213,14 +220,15 @@ def interactive_frontier(points: pd.DataFrame) -> go.Figure:
                 ),
             )
     says = (
-        "Mean profit of a day against its CVaR, a point a risk aversion λ: whole lines are what "
-        "was planned, dotted ones what the days gave. Point at one for its figures."
+        f"Mean profit of a day against its CVaR, the mean of {worst_share(alpha)}; a point a risk "
+        "aversion λ: whole lines are what was planned, dotted ones what the days gave. Point at "
+        "one for its figures."
     )
     figure.update_layout(title="Risk and return of a day", meta={"says": says})
     tails = points[["planned_cvar_rs", "realised_cvar_rs"]] / LAKH
     low, high = tails.min(axis=None), tails.max(axis=None)
     room = 0.1 * (high - low)  # for the names of ends
-    figure.update_xaxes(title="CVaR of a day, lakh Rs", range=[low - room, high + room])
+    figure.update_xaxes(title=_of_the_tail(alpha), range=[low - room, high + room])
     figure.update_yaxes(title="mean of a day, lakh Rs")
     return figure
 

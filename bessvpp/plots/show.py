@@ -6,7 +6,9 @@ All of it works in JupyterLab and in the book, and in neither does it ask anothe
 from __future__ import annotations
 
 import html
+import itertools
 import json
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,9 +18,11 @@ import plotly.graph_objects as go
 from IPython.display import Markdown, display
 
 from bessvpp.market.history import Market
+from bessvpp.plots.style import AXIS, GRID
 from bessvpp.runs.names import rule_rows
 
 FOR_LAB = "application/vnd.plotly.v1+json"
+ON_A_PHONE, LEAST_NAME = 46, 13  # letters that a table may be wide, that names of rows have
 Columns = Mapping[Hashable, tuple[str | tuple[str, ...], str]]
 """Column of a table to its heading, unit included, and the form of its figures, such as ",.0f"."""
 HEADINGS: Columns = {
@@ -96,13 +100,8 @@ def show_table(
     index : heading of the rows; "" shows no names of rows
     rows : row to the name that is shown in its place, where ``HEADINGS`` has none or another
     """
-    columns = _with_headings(columns)
-    named = pd.DataFrame(
-        {_in_one(heading): table[column].to_numpy() for column, (heading, _) in columns.items()},
-        index=_names_of_rows(table, index, rows or {}),
-    )
-    book = {"data": named.to_csv(index=bool(index))}
-    display(table_bundle(table, columns, index, rows), raw=True, metadata={"book": book})
+    bundle, metadata = table_bundle(table, columns, index, rows)
+    display(bundle, raw=True, metadata=metadata)
 
 
 def table_bundle(
@@ -110,10 +109,24 @@ def table_bundle(
     columns: Columns | Sequence[str],
     index: str = "",
     rows: Mapping[Hashable, str] | None = None,
-) -> dict[str, str]:
-    """What ``show_table`` shows, by kind: HTML for a page, plain text for all else."""
-    shown = _readable(table, _with_headings(columns), index, rows or {})
-    return {"text/html": _as_html(shown, bool(index)), "text/plain": shown.to_string()}
+) -> tuple[dict[str, str], dict[str, Mapping[str, str]]]:
+    """What ``show_table`` shows, HTML for a page and plain text for all else, and its metadata.
+
+    The metadata has the figures before they were rounded, which a page offers to download.
+    """
+    columns = _with_headings(columns)
+    shown = _readable(table, columns, index, rows or {})
+    named = pd.DataFrame(
+        {_in_one(heading): table[column].to_numpy() for column, (heading, _) in columns.items()},
+        index=_names_of_rows(table, index, rows or {}),
+    )
+    bundle = {"text/html": _as_html(shown, bool(index)), "text/plain": shown.to_string()}
+    return bundle, _to_download(named, bool(index))
+
+
+def _to_download(table: pd.DataFrame, named: bool) -> dict[str, Mapping[str, str]]:
+    """Metadata of an output with a table's figures; ``named`` where its rows have names."""
+    return {"book": {"data": table.to_csv(index=named)}}
 
 
 def _with_headings(columns: Columns | Sequence[str]) -> Columns:
@@ -162,11 +175,39 @@ def _cell(value: object, form: str) -> str:
 
 
 def _as_html(shown: pd.DataFrame, named: bool, classes: str = "figures") -> str:
-    """Headings as cells of the first row; a box that scrolls where the page is too narrow."""
+    """Headings as cells of the first row; on a phone, too wide a table has its rows apart.
+
+    There each figure stands below its heading, which its cell carries.
+    """
+    too_wide = _letters(shown, named) > ON_A_PHONE
+    cells = itertools.cycle(_cells_with_headings(shown.columns))
     if named and shown.columns.nlevels == 1:
         shown = shown.rename_axis(columns=shown.index.name).rename_axis(index=None)
+    classes += " apart" * too_wide
     table = shown.to_html(index=named, border=0, justify="unset", classes=classes)
+    if too_wide:
+        table = re.sub("<td>", lambda _: next(cells), table)
     return f'<div class="table-box" tabindex="0" role="region" aria-label="table">{table}</div>'
+
+
+def _cells_with_headings(columns: pd.Index) -> list[str]:
+    """How a cell of each column opens: with its heading, after that of a group that it begins."""
+    cells, group = [], [""]
+    for heading in columns:
+        *above, own = [heading] if isinstance(heading, str) else heading
+        begins = bool(above) and above != group
+        told = html.escape(", ".join([*above, own]) if begins else own)
+        cells.append(f'<td{" data-begins" if begins else ""} data-head="{told}">')
+        group = above
+    return cells
+
+
+def _letters(shown: pd.DataFrame, named: bool) -> int:
+    """Width of a table in letters: of each column its longest word, and the room beside it."""
+    columns = [[_in_one(heading), *shown[heading]] for heading in shown.columns]
+    if named:
+        columns.append(["x" * LEAST_NAME, *shown.index])
+    return sum(2 + max(map(len, " ".join(column).split())) for column in columns)
 
 
 def show_figures(table: pd.DataFrame) -> None:
@@ -182,7 +223,9 @@ def show_figures(table: pd.DataFrame) -> None:
             for column in table
         }
     )
-    display({"text/html": _as_html(shown, False), "text/plain": shown.to_string()}, raw=True)
+    named = table.rename(columns=lambda column: str(column).capitalize())
+    bundle = {"text/html": _as_html(shown, False), "text/plain": shown.to_string()}
+    display(bundle, raw=True, metadata=_to_download(named, False))
 
 
 def show_rules(rules: Mapping[str, object]) -> None:
@@ -245,6 +288,9 @@ def show_interactive(figure: go.Figure, name: str, synthetic: bool) -> None:
         margin={"l": 70, "r": 20, "t": 60, "b": 60},
         legend={"orientation": "h", "y": -0.2},
     )
+    lines = {"gridcolor": GRID, "zerolinecolor": AXIS, "linecolor": AXIS, "showline": True}
+    figure.update_xaxes(**lines)
+    figure.update_yaxes(**lines)
     if synthetic:
         figure.add_annotation(
             text="synthetic market", xref="paper", yref="paper", x=1, y=1.06, showarrow=False

@@ -31,6 +31,7 @@ COLOURS = {
     "charge": "#997700",
     "discharge": "#AA4499",
 }
+GRID, AXIS = "#d3d7dc", "#6b7280"  # a page that is dark inverts them, and both are seen there
 NAMES = {"dam": "Day-ahead (DAM)", "rtm": "Real-time (RTM)"}
 _STYLE = {
     "figure.dpi": 110,
@@ -44,7 +45,7 @@ _STYLE = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#e5e8e8",
+    "grid.color": GRID,
     "grid.linewidth": 0.7,
     "legend.frameon": False,
 }

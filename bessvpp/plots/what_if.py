@@ -15,6 +15,7 @@ from IPython.display import display
 from bessvpp.backtest.what_if import Values, WhatIf
 from bessvpp.errors import BessvppError
 from bessvpp.plots.show import Columns, table_bundle
+from bessvpp.runs.names import share_text
 
 VALUES = {  # name: of its control, of a row in which it is another than the run's
     "risk_aversion": ("λ", "λ {:,g} for {:,g}"),
@@ -52,7 +53,8 @@ def show_what_if(question: WhatIf) -> None:
     }
     button, told = widgets.Button(description="Plan anew"), widgets.Label()
     display(widgets.VBox([*chosen.values(), widgets.HBox([button, told])]))
-    table = display(_table(rows), raw=True, display_id=True)
+    shown, metadata = _table(rows, question.alpha)
+    table = display(shown, raw=True, metadata=metadata, display_id=True)
 
     def ask(_: object) -> None:
         values = {name: control.value for name, control in chosen.items()}
@@ -60,7 +62,8 @@ def show_what_if(question: WhatIf) -> None:
         try:
             (figures,) = question.answers([values])
             rows.append((_name(values, question.own), figures))
-            table.update(_table(rows), raw=True)
+            shown, metadata = _table(rows, question.alpha)
+            table.update(shown, raw=True, metadata=metadata)
             told.value = ""
         except BessvppError as error:
             told.value = str(error)
@@ -76,10 +79,17 @@ def _name(values: Values, own: Values) -> str:
     return ", ".join(VALUES[n][1].format(values[n], own[n]) for n in other) or "As run"
 
 
-def _table(rows: Sequence[tuple[str, Mapping[str, float]]]) -> dict[str, str]:
-    """The answers so far, each under what was asked."""
+def _table(
+    rows: Sequence[tuple[str, Mapping[str, float]]], alpha: float
+) -> tuple[dict[str, str], dict[str, Mapping[str, str]]]:
+    """The answers so far, each under what was asked, and their figures to download."""
     table = pd.DataFrame([figures for _, figures in rows], index=[name for name, _ in rows])
     money = [name for name in table if name.endswith("_rs")]
     table[money] /= LAKH
-    columns = {name: form for name, form in FIGURES.items() if name in table}
+    tail = f"CVaR {share_text(alpha)}"
+    columns = {
+        name: (str(heading).replace("CVaR", tail), form)
+        for name, (heading, form) in FIGURES.items()
+        if name in table
+    }
     return table_bundle(table, columns, "Lakh Rs a day")

@@ -34,7 +34,7 @@ from bessvpp.runs.headline import (
     verdict,
 )
 from bessvpp.runs.manifest import artefacts_of, read_manifest
-from bessvpp.runs.names import rule_in_words
+from bessvpp.runs.names import rule_in_words, worst_share
 from bessvpp.runs.pages import Links, executed_copy, page_of
 
 FIXED = (
@@ -214,6 +214,7 @@ def substitutions(outputs: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
         "lead": answer.lead_in_words(),
         "trust": trust(outputs, answer),
         "n_days": str(answer.n_days),
+        "worst_days": worst_share(answer.alpha),
         "own_forecasts": rules.get("own_forecasts", "none in this run"),
         "rule_dsm": rules["dsm_share_of_flow"],
         "rule_unbacked": rules.get("unbacked_max_mwh_per_day", "no limit"),

@@ -5,6 +5,7 @@ The page asks no other host for anything, fits a phone and takes the reader's li
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -12,7 +13,7 @@ from typing import Any
 
 from bessvpp.runs.compare import Band, Comparison, Pair
 from bessvpp.runs.headline import LAKH, text_table
-from bessvpp.runs.names import figure_text, policy_name
+from bessvpp.runs.names import figure_text, policy_name, worst_share
 from bessvpp.runs.parameter_names import parameter_name, value_in_words
 
 Rows = Sequence[Mapping[str, str]]
@@ -43,11 +44,6 @@ DATA = {
     "commit": "Code, commit",
 }
 OPEN = "these days do not tell the two apart"
-MEANINGS = (
-    "Money in lakh Rs (Rs 100,000). Bands hold 90 % of 20,000 draws of the days in blocks, the "
-    "same days for both runs. CVaR is the mean of the worst share α of days. Energy that is left "
-    "in the battery after the last day counts in no figure."
-)
 
 
 def as_text(found: Comparison) -> str:
@@ -64,13 +60,26 @@ def as_text(found: Comparison) -> str:
         parts.append(text_table("Parameters that differ", parameters))
     else:
         parts.append("No parameter differs.")
-    parts += [text_table("Data (* differs)", data_rows(found)), textwrap.fill(MEANINGS, 100)]
+    parts += [text_table("Data (* differs)", data_rows(found))]
+    parts += [textwrap.fill(_meanings(found), 100)]
     return "\n\n".join(parts)
 
 
 def _title(found: Comparison) -> str:
     first, *others = (run.name for run in found.runs)
     return f"{', '.join(others)} against {first}"
+
+
+def _meanings(found: Comparison) -> str:
+    """What figures and bands are, the tail share of each run's CVaR among them."""
+    shares = {run.name: worst_share(run.alpha) for run in found.runs}
+    of_each = ", ".join(f"{share} in {name}" for name, share in shares.items())
+    share = next(iter(shares.values())) if len({*shares.values()}) == 1 else of_each
+    return (
+        "Money in lakh Rs (Rs 100,000). Bands hold 90 % of 20,000 draws of the days in blocks, the "
+        f"same days for both runs. CVaR is the mean of {share}. Energy that is left in the battery "
+        "after the last day counts in no figure."
+    )
 
 
 def pair_in_words(pair: Pair) -> str:
@@ -182,6 +191,12 @@ tbody th { font-weight: normal; text-align: left; min-width: 8rem; max-width: 40
 .pair p { grid-column: 1 / -1; margin: 0.8rem 0 0; }
 .track { position: relative; height: 1.5rem; border-bottom: 1px solid var(--line); }
 .track i { position: absolute; display: block; }
+.pair .unit, .axis { color: var(--soft); font-size: 0.8rem; }
+.axis { position: relative; }
+.axis span { position: absolute; top: 0; padding-top: 0.3rem; transform: translateX(-50%);
+  white-space: nowrap; }
+.axis span::before { content: ""; position: absolute; left: 50%; top: 0; height: 0.3rem;
+  border-left: 1px solid var(--soft); }
 .zero { width: 1px; top: 0; bottom: 0; background: var(--soft); }
 .band { height: 4px; top: 10px; background: currentColor; }
 .dot { width: 12px; height: 12px; top: 6px; margin-left: -6px; border-radius: 50%;
@@ -197,7 +212,7 @@ def as_html(found: Comparison) -> str:
     points = frontier_rows(found)
     parts = [
         f"<h1>{title}</h1>",
-        f'<p class="note">{MEANINGS}</p>',
+        f'<p class="note">{escape(_meanings(found))}</p>',
         "<h2>How far apart</h2>",
         _pairs(found.pairs),
         _section("Figures of each run's plan", figure_rows(found)),
@@ -233,7 +248,7 @@ def _cells(cells: Sequence[str]) -> str:
 
 
 def _pairs(pairs: Sequence[Pair]) -> str:
-    """Each pair in a sentence; the differences of the means drawn on one scale with zero."""
+    """Each pair in a sentence; the differences of the means drawn on one axis with zero."""
     ends = [rs for p in pairs if p.mean for rs in (p.mean.low_rs, p.mean.high_rs)]
     low, high = min(0.0, *ends, 0.0), max(0.0, *ends, 0.0)
     width = high - low or 1.0
@@ -241,10 +256,23 @@ def _pairs(pairs: Sequence[Pair]) -> str:
     def place(rs: float) -> float:
         return 2 + 96 * (rs - low) / width
 
-    return "".join(_drawn(pair, place) for pair in pairs)
+    axis = "".join(
+        f'<span style="left:{place(lakh * LAKH):.2f}%">{figure_text(lakh, "+g") if lakh else 0}'
+        "</span>"
+        for lakh in round_figures(low / LAKH, high / LAKH)
+    )
+    return "".join(_drawn(pair, place, axis) for pair in pairs)
 
 
-def _drawn(pair: Pair, place: Callable[[float], float]) -> str:
+def round_figures(low: float, high: float) -> list[float]:
+    """Figures of an axis from ``low`` to ``high``, which has zero: two to five of them."""
+    least = (high - low or 1.0) / 4
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(times * power for times in (1, 2, 5, 10) if times * power >= least)
+    return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _drawn(pair: Pair, place: Callable[[float], float], axis: str) -> str:
     words = f"<p>{escape(pair_in_words(pair))}</p>"
     if pair.mean is None:
         return f'<div class="pair">{words}</div>'
@@ -256,5 +284,6 @@ def _drawn(pair: Pair, place: Callable[[float], float]) -> str:
         f'aria-label="{escape(_band_in_words(pair.mean))} lakh Rs a day, with zero marked">'
         f'<i class="zero" style="left:{place(0.0):.2f}%"></i>'
         f'<i class="band" style="left:{at["low"]:.2f}%;width:{at["high"] - at["low"]:.2f}%"></i>'
-        f'<i class="dot" style="left:{middle:.2f}%"></i></div></div>'
+        f'<i class="dot" style="left:{middle:.2f}%"></i></div>'
+        f'<span class="unit">lakh Rs a day</span><div class="axis">{axis}</div></div>'
     )

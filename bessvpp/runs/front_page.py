@@ -13,7 +13,7 @@ from bessvpp.errors import DataError
 from bessvpp.risk import bootstrap_band, cvars
 from bessvpp.runs.folder import RunFolder
 from bessvpp.runs.headline import promise_misses
-from bessvpp.runs.names import figure_text, policy_name, rule_in_words
+from bessvpp.runs.names import figure_text, policy_name, rule_in_words, worst_share
 
 LAKH = 1e5
 PLAN, NOTHING, CEILING = "two_stage", "nothing_committed", "ceiling"
@@ -77,7 +77,7 @@ class Answer:
         if self.alpha * self.n_days < 1:
             words = f"on the worst of the {self.n_days} days"
             return _shown(float(plan.min()), "one day alone, so no band", "", words)
-        words = f"a day on the worst {self.alpha:.0%} of days (CVaR)"
+        words = f"a day on {worst_share(self.alpha)} (CVaR)"
         return _figure(plan, lambda days: cvars(days, self.alpha), "", words)
 
     def rules_in_words(self) -> str:

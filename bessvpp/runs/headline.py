@@ -161,10 +161,10 @@ def market_in_words(manifest: Mapping[str, Any]) -> str:
 
 
 def runtime_rows(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
-    """One row a notebook: how long it ran, and in how much memory."""
+    """One row a chapter, linked from the front page: how long it ran, and in how much memory."""
     return [
         {
-            "Notebook": name,
+            "Chapter": f"{int(name[:2])}. [](notebooks/{name}.ipynb)",  # a page's title by itself
             "Seconds": f"{entry['wall_s']:.1f}",
             "Peak memory, MB": f"{entry['peak_memory_mb']:.0f}",
         }

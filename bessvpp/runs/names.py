@@ -69,6 +69,16 @@ def figure_text(value: float, form: str = ",.2f") -> str:
     return format(value, form).replace("-", "−")
 
 
+def share_text(share: float) -> str:
+    """A share as a reader would write it, such as "2.5 %"."""
+    return f"{100 * share:g} %"
+
+
+def worst_share(alpha: float, of: str = "days") -> str:
+    """What CVaR with a tail share is the mean of, such as "the worst 5 % of days"."""
+    return f"the worst {share_text(alpha)} of {of}"
+
+
 def rule_rows(rules: Mapping[str, Any]) -> list[dict[str, str]]:
     """One row a rule, as a reader would write it."""
     return [

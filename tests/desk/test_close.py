@@ -265,6 +265,22 @@ def test_what_an_outage_did_not_let_run_is_told():
     assert "could not have run what is booked at 19:00" in told
 
 
+def test_an_outage_may_come_after_the_plan_and_none_that_it_knew_is_forgotten():
+    known, later = (
+        {"start": f"{DAY} {hour}:00", "end": f"{DAY} {hour + 1}:00"} for hour in (10, EVENING)
+    )
+    planned, since, without = (
+        make_params({"outages": outages}, dsm_share_of_flow=0.0)
+        for outages in ([known], [known, later], [later])
+    )
+    promise = replace(by_hand(), rules=rules_of(planned))
+    assert close_day(promise, market(), planned, handed()).notes == ()
+    (told,) = close_day(promise, market(), since, handed()).notes
+    assert "could not have run what is booked at 19:00" in told
+    with pytest.raises(ParameterError, match=r"bess\.units\.A\.outages"):
+        close_day(promise, market(), without, handed())
+
+
 def test_what_no_battery_could_have_run_is_told():
     """Twice 50 MW sold out of 80 MWh that may be drawn, which are 73.6 at the grid."""
     given = handed(rtm_mw=np.zeros(24), dam_mw=blocks((EVENING, 50), (EVENING + 1, 50)))

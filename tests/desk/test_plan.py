@@ -11,11 +11,21 @@ import pandas as pd
 import pytest
 from edge_cases import edge_params
 from hypothesis import HealthCheck, given, settings
-from small_cases import CAP, fleet, make_market, make_params, make_problem, make_study, write_study
+from small_cases import (
+    CAP,
+    SECOND_UNIT,
+    UNIT,
+    fleet,
+    make_market,
+    make_params,
+    make_problem,
+    make_study,
+    write_study,
+)
 
 from bessvpp import battery
 from bessvpp.backtest import policies, simulate
-from bessvpp.commands.typed import parse_date, parse_energy
+from bessvpp.commands.typed import parse_date, parse_energy, with_outages
 from bessvpp.desk import day_forecasts
 from bessvpp.desk.bids import bid_sheet, in_bid_steps, worth_sheet
 from bessvpp.desk.plan import next_delivery_day, plan_day_ahead
@@ -503,6 +513,36 @@ def test_a_day_and_an_energy_that_a_user_types_are_checked():
     np.testing.assert_array_equal(parse_energy([40.0, 39.0], bess), [40.0, 39.0])  # window left
     with pytest.raises(ParameterError, match=r"41: B cannot hold that: give 0 to 40 MWh"):
         parse_energy([40.0, 41.0], bess)
+
+
+def test_outages_that_a_user_types_join_those_of_the_files():
+    before = {"start": "2024-05-01 06:00", "end": "2024-05-01 07:00", "power_share": 0.5}
+    params = make_params(units=[UNIT | {"outages": [before]}, SECOND_UNIT])
+    typed = [
+        ["B", "2024-05-01 12:00", "2024-05-02 00:15"],
+        ["A", "2024-05-01 09:00", "2024-05-01 10:00"],
+    ]
+    one, other = with_outages(params, typed).bess.units
+    assert [out.model_dump(mode="json") for out in (*one.outages, *other.outages)] == [
+        {"start": "2024-05-01T06:00:00", "end": "2024-05-01T07:00:00", "power_share": 0.5},
+        {"start": "2024-05-01T09:00:00", "end": "2024-05-01T10:00:00", "power_share": 0.0},
+        {"start": "2024-05-01T12:00:00", "end": "2024-05-02T00:15:00", "power_share": 0.0},
+    ]
+    assert with_outages(params, []) == params
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (["BESS-2", "2024-05-01 12:00", "2024-05-01 15:00"], "no such unit; did you mean 'BESS-1'"),
+        (["BESS-1", "12:00", "15:00"], "12:00: write it as .YYYY-MM-DD HH:MM"),
+        (["BESS-1", "2024-05-01 15:00", "2024-05-01 12:00"], "15:00 is not before 2024-05-01 12"),
+    ],
+)
+def test_an_outage_of_no_unit_or_at_no_time_is_refused(typed, told):
+    params = make_params({"name": "BESS-1"})
+    with pytest.raises(ParameterError, match=f"--outage {typed[0]}.*{told}"):
+        with_outages(params, [typed])
 
 
 def test_the_forecast_and_each_units_schedule_are_written_beside_the_sheet(

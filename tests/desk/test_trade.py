@@ -490,6 +490,14 @@ def test_a_session_is_bid_from_the_command_line(study, typed, tmp_path, capsys):
     assert set(sheet["block"]) <= {65, 66, 67, 68}
     rest = pd.read_csv(typed.path / "bids" / f"rest_{date}_1600.csv")
     assert rest["dam_mw"].tolist() == [0, 0, 0, 40, 0, 0, 0, 0]
+    # what a unit that is out cannot run is bought back
+    out = ["--outage", "A", f"{date} 17:30", f"{date} 21:00"]
+    assert main([*words, *given, *out]) == 0
+    assert f"A: no power from {date} 17:30 to {date} 21:00." in capsys.readouterr().out
+    rest = pd.read_csv(typed.path / "bids" / f"rest_{date}_1600.csv")
+    assert rest["rtm_mw"][3] == pytest.approx(-40)
+    assert rest["A_mw"][1:5].abs().max() == pytest.approx(0)
+    assert main([*words, *given, *out[:2], "17:30", "21:00"]) == ParameterError.exit_code
     # what has no bearing on a session is said, what is wrong is refused
     other = write_params(tmp_path / "other", FIELDS | {"risk": FIELDS["risk"] | {"alpha": 0.3}})
     assert main([*words, *given, "--params", str(other)]) == 0

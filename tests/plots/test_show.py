@@ -1,5 +1,7 @@
 """Tables, figures and claims as a notebook shows them."""
 
+import re
+from html import escape
 from unittest import mock
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from small_cases import make_market
 
 from bessvpp.plots import show
+from bessvpp.plots.style import AXIS, GRID
 
 
 def shown(function, *given, **named):
@@ -40,6 +43,47 @@ def test_a_table_hands_over_its_figures_as_they_were_before_rounding():
     table = pd.DataFrame({("dam", "net"): [1234.56]}, index=[("dam", "x")])
     _, told = shown(show.show_table, table, {("dam", "net"): (("DAM", "Net, Rs"), ",.0f")}, "Row")
     assert told["book"]["data"] == 'Row,"DAM, Net, Rs"\n"DAM, x",1234.56\n'
+
+
+def test_a_table_of_figures_of_all_sizes_hands_them_over_too():
+    table = pd.DataFrame({"statistic": ["mean"], "published": [1234.56]})
+    data, told = shown(show.show_figures, table)
+    assert "<td>1,235</td>" in data["text/html"]
+    assert told["book"]["data"] == "Statistic,Published\nmean,1234.56\n"
+
+
+def test_each_figure_of_a_table_too_wide_for_a_phone_carries_its_heading():
+    names = [f"Column {k}, {unit}" for k, unit in enumerate(("Rs", "<MWh>") * 4)]
+    table = pd.DataFrame([range(8), range(10, 18)], index=["one", "two"])
+    columns = {k: (name, ",.1f") for k, name in enumerate(names)}
+    data, _ = shown(show.show_table, table, columns, "Policy")
+    told = re.findall(r'<td data-head="([^"]*)">([^<]*)</td>', data["text/html"])
+    assert 'class="dataframe figures apart"' in data["text/html"]
+    assert told == [
+        (escape(name), f"{value:.1f}")
+        for row in (range(8), range(10, 18))
+        for name, value in zip(names, row, strict=True)
+    ]
+    narrow, _ = shown(show.show_table, table, {k: columns[k] for k in (0, 1)}, "Policy")
+    assert "apart" not in narrow["text/html"]
+    assert "data-head" not in narrow["text/html"]
+
+
+def test_a_table_without_names_of_rows_and_one_of_two_headings_above_each_other_are_told_too():
+    columns = {
+        (market, k): ((market, f"Figure {k}"), ",.0f")
+        for market in ("DAM", "RTM")
+        for k in range(4)
+    }
+    table = pd.DataFrame({column: [1.0] for column in columns})
+    data, _ = shown(show.show_table, table, columns)
+    heads = re.findall(r'<td( data-begins)? data-head="([^"]*)"', data["text/html"])
+    assert heads == [
+        (" data-begins", "DAM, Figure 0"),
+        *[("", f"Figure {k}") for k in (1, 2, 3)],
+        (" data-begins", "RTM, Figure 0"),
+        *[("", f"Figure {k}") for k in (1, 2, 3)],
+    ]
 
 
 def test_a_figure_that_is_not_there_is_a_dash():
@@ -81,6 +125,14 @@ def test_an_interactive_figure_carries_its_words_its_data_and_no_script_of_its_o
     assert data["text/html"].count("</script>") == 1
     assert 'id="prices"' in data["text/html"]
     assert "http" not in data["text/html"].split('json">')[0]
+
+
+def test_an_interactive_figure_has_the_grid_and_the_axes_of_all_pictures():
+    figure = go.Figure(go.Scatter(x=[0, 1], y=[2.0, 3.0], name="a"))
+    drawn, _ = shown(show.show_interactive, figure, "prices", False)
+    layout = drawn[show.FOR_LAB]["layout"]
+    for axis in (layout["xaxis"], layout["yaxis"]):
+        assert (axis["gridcolor"], axis["linecolor"], axis["showline"]) == (GRID, AXIS, True)
 
 
 def test_what_the_pointer_says_of_a_point_is_in_the_data_too():

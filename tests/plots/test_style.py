@@ -5,8 +5,10 @@ import itertools
 import pandas as pd
 import pytest
 
-from bessvpp.plots.style import COLOURS, end_labels, finished, new_figure
+from bessvpp.plots.style import AXIS, COLOURS, GRID, end_labels, finished, new_figure
 from bessvpp.runs.names import figure_text
+
+DARK_PAGE = "#121212"  # of the theme
 
 
 @pytest.fixture
@@ -51,6 +53,19 @@ def as_deuteranope(colour):
 @pytest.mark.parametrize("colour", COLOURS.values(), ids=COLOURS)
 def test_colours_stand_out_from_a_white_page(colour):
     assert 1.05 / (luminance(colour) + 0.05) >= 3
+
+
+def in_the_dark(grey):
+    """A grey as the book's style sheet has it on a dark page: inverted, and 1.3 times as bright."""
+    channels = (min(255, round(1.3 * (255 - int(grey[k : k + 2], 16)))) for k in (1, 3, 5))
+    return "#" + "".join(f"{channel:02x}" for channel in channels)
+
+
+@pytest.mark.parametrize(("line", "contrast"), [(GRID, 1.3), (AXIS, 3)], ids=["grid", "axis"])
+def test_grid_and_axes_are_seen_on_a_light_page_and_on_a_dark_one(line, contrast):
+    for page, seen in (("#ffffff", line), (DARK_PAGE, in_the_dark(line))):
+        low, high = sorted(luminance(colour) + 0.05 for colour in (page, seen))
+        assert high / low >= contrast
 
 
 @pytest.mark.parametrize(

@@ -82,12 +82,31 @@ def test_the_landing_page_shows_three_figures_the_frontier_and_where_prices_come
         )
 
 
+def test_how_long_chapters_took_is_said_by_their_titles_with_links(book: Path):
+    table = re.findall(r"<table.*?</table>", read_page(book / "intro.html").text, re.DOTALL)[-1]
+    assert "Peak memory" in table
+    rows = re.findall(r'(\d)\. <a [^>]*href="(notebooks/[^"]+)"[^>]*>(.*?)</a>', table, re.DOTALL)
+    assert [row[:2] for row in rows] == [(name[1], f"notebooks/{name}.html") for name in NAMES]
+    for _, path, linked in rows:
+        title = re.search(r"<h1>(.*?)<a ", read_page(book / path).text, re.DOTALL)
+        words = [re.sub(r"<[^>]*>", "", text).strip() for text in (linked, title[1])]
+        assert words[1].endswith(words[0])  # that of the page has its number before it
+        assert words[0]
+
+
 def test_the_citation_names_the_licence_the_prices_and_the_whole_run(book: Path):
     manifest = read_manifest(book / "downloads") or {}
     prices = manifest["notebooks"]["01_features"]["artefacts"]["market.parquet"]
     text = re.sub(r"<[^>]*>", "", read_page(book / "docs/cite.html").text)
     for told in ("BSD-3-Clause", f"prices {prices[:12]}", manifest["parameters"]["sha256"][:12]):
         assert told in text
+
+
+def test_every_table_of_figures_has_them_to_download(book: Path):
+    for path in (book / "notebooks").glob("*.html"):
+        text = read_page(path).text
+        tables = re.findall(r'<table[^>]*class="[^"]*\bfigures(?! words)', text)
+        assert text.count('class="table-data"') == len(tables), path.name
 
 
 def test_the_plotting_script_is_there_once(book: Path):

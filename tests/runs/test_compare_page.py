@@ -11,7 +11,7 @@ from playwright.sync_api import sync_playwright
 
 from bessvpp.__main__ import main
 from bessvpp.runs.compare import compare
-from bessvpp.runs.compare_page import as_html, as_text
+from bessvpp.runs.compare_page import as_html, as_text, round_figures
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,40 @@ def test_a_band_is_drawn_where_it_lies_on_a_scale_with_zero(two):
     )
     # 0, 1, 3 and 2 lakh Rs on a track of which 96 % are 3 lakh Rs
     assert (zero, low, width, dot) == (2.0, 34.0, 64.0, 66.0)
+
+
+def test_the_band_has_an_axis_of_round_figures_with_zero_and_a_unit(tmp_path, two):
+    behind = write_backtest(tmp_path / "behind", [3.9, 6.7]).path
+    html = as_html(compare([two[0], behind, two[1]]))
+    (axis,) = {*re.findall(r'<div class="axis">(.*?)</div>', html)}  # one and the same for all
+    figures = re.findall(r'left:([\d.]+)%">([^<]+)<', axis)
+    assert [figure for _, figure in figures] == ["0", "+1", "+2", "+3"]
+    (zero,) = {*re.findall(r'class="zero" style="left:([\d.]+)%', html)}
+    assert figures[0][0] == zero
+    steps = [float(at) - float(zero) for at, _ in figures]
+    assert steps == pytest.approx([k * 96 / 3.3 for k in range(4)], abs=0.01)
+    assert html.count('<span class="unit">lakh Rs a day</span>') == 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "figures"),
+    [
+        (0.0, 0.0, [0]),
+        (-0.02, 0.05, [-0.02, 0, 0.02, 0.04]),
+        (-7.0, 0.0, [-6, -4, -2, 0]),
+        (-100, 260, [-100, 0, 100, 200]),
+    ],
+)
+def test_figures_of_an_axis_are_round_and_have_zero(low, high, figures):
+    assert round_figures(low, high) == pytest.approx(figures)
+
+
+def test_the_tail_share_is_said_for_each_run_where_they_differ(tmp_path, two):
+    text = as_text(compare(two)).replace("\n", " ")
+    assert "CVaR is the mean of the worst 50 % of days. " in text
+    other = write_backtest(tmp_path / "other", [4, 7], alpha=0.025).path
+    text = as_text(compare([two[0], other])).replace("\n", " ")
+    assert "the worst 50 % of days in large, the worst 2.5 % of days in other. " in text
 
 
 def test_the_command_prints_writes_a_page_and_refuses(tmp_path, two, capsys):

@@ -71,6 +71,7 @@ def test_the_three_figures_are_mean_lead_over_the_best_simple_rule_and_cvar(run)
     assert earned == "5.00 lakh Rs"  # (3 + 5 + 4 + 8) / 4
     assert ahead == "+2.00 lakh Rs"  # less (2 + 4 + 2 + 4) / 4
     assert worst == "3.50 lakh Rs"  # the worse half: (3 + 4) / 2
+    assert "a day on the worst 50 % of days (CVaR)" in Answer(run.path).html()
 
 
 def with_rules(run, **changes):
