@@ -32,6 +32,7 @@ from bessvpp.battery import start_energy
 from bessvpp.compute.workers import ONE, Workers
 from bessvpp.market import clock
 from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.exact import Gap, strict_gap
 from bessvpp.optimizer.problem import Plan, Problem
 from bessvpp.prices import PriceScenarios
 from bessvpp.settlement.bids import settle_on_bids
@@ -107,7 +108,7 @@ class Ceiling:
     """An upper bound on every policy of a window, under the policies' own rule for midnights."""
 
     days: list[SettledDay]
-    gap_rs: float  # how much a plan that keeps the one-direction clause falls short of it
+    gap: Gap  # how much the best plan that keeps the one-direction clause falls short of it
     across_midnights_rs: float  # the freer bound: the target binds after the last day alone
 
 
@@ -123,7 +124,8 @@ def ceilings(window: Window) -> dict[str, Ceiling]:
         freer = plan
         if bounded.terminal == "hard":
             freer = dispatch.ceiling(replace(bounded, target_each_day=False), prices)
-        bounds[settlement] = Ceiling(days, plan.relaxation_gap_rs, freer.mean_rs)
+        gap = strict_gap(bounded, prices)
+        bounds[settlement] = Ceiling(days, gap, freer.mean_rs)
     return bounds
 
 

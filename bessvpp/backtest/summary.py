@@ -198,7 +198,10 @@ def summarise(window: Window, backtest: Backtest, fan: FanName | None = None) ->
         "rules": rules(window),
         "parameters": made_with(window.params),
         "plan": f"two_stage_{fan or list(window.fans)[-1]}",
-        "ceiling_gap_rs": {way: bound.gap_rs for way, bound in backtest.ceilings.items()},
+        "ceiling_gap_rs": {way: bound.gap.rs for way, bound in backtest.ceilings.items()},
+        "ceiling_gap_least_rs": {
+            way: bound.gap.least_rs for way, bound in backtest.ceilings.items()
+        },
         "ceiling_across_midnights_rs": {
             way: bound.across_midnights_rs for way, bound in backtest.ceilings.items()
         },
