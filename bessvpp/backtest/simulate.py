@@ -83,11 +83,11 @@ def _settle_day_causally(
         raise ValueError("causal recourse needs what each gate expects: with_expected_rtm")
     prices, expected, rules = window.realised(day), window.expected_rtm[day], window.params.market
     starts = clock.session_starts(rules, window.market.n_blocks)
+    behind = clock.blocks_behind(rules, window.market.n_blocks)
     if window.params.backtest.recourse == "expected":
-        return settle_causally(problem, prices, commitment.dam_mw, starts, expected)
+        return settle_causally(problem, prices, commitment.dam_mw, starts, expected, behind)
     if not window.laws:
         raise ValueError("dynamic recourse needs how the RTM surprises: with_expected_rtm")
-    behind = clock.blocks_behind(rules, window.market.n_blocks)
     gates = Gates(starts, expected[:, None], behind)
     return settle_on_bids(problem, prices, commitment.unit_mw, gates, window.laws[day])
 
