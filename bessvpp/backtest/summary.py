@@ -132,8 +132,9 @@ class DailyFigures:
 def rules(window: Window) -> dict[str, object]:
     """What the figures of a backtest rest on, to be shown with every one of them."""
     params = window.params
-    own = {"own_forecasts": ", ".join(window.own)} if window.own else {}
-    return own | {
+    looked_at = int(window.market.looked_at(window.days).sum())
+    told: dict[str, object] = {"own_forecasts": ", ".join(window.own), "days_looked_at": looked_at}
+    return {name: value for name, value in told.items() if value} | {
         "first_day": str(window.days[0]),
         "last_day": str(window.days[-1]),
         "n_days": len(window.days),
