@@ -118,6 +118,7 @@ def study(name: str, folder: Path, workers: Workers) -> tuple[list[dict], dict[s
         rows.append(row | {"plan ahead": over["ahead_rs"]} | {k: over[k] for k in list(over)[1:]})
     ceiling = simulate.ceilings(window)[HINDSIGHT]
     told: dict[str, object] = {"fan": fan, **fan_figures(run, fan)}
+    told["days on which defaults were chosen"] = int(window.market.looked_at(window.days).sum())
     told["ceiling [lakh Rs]"] = float(nets_of(ceiling.days).sum()) / LAKH
     one = ideas.with_risk(window, lambdas=(window.params.risk.risk_aversion,))
     (point,) = sweep_frontier(replace(one, fans={fan: window.fans[fan]}), workers).points.to_dict(

@@ -1,7 +1,9 @@
-"""The one statement of money: fees, scheduling, wear and deviation, booked block by block.
+"""The books: fees, scheduling, wear and deviation, block by block.
 
-The optimiser, the backtest and every audit take what a trade costs from here; nothing else in
-the package knows. Powers are at the grid side [MW], positive when they deliver to the grid.
+The backtest, replay and every audit book here alone. What a MWh of flow, of deviation and of
+auxiliary load costs is stated nowhere else. Fees on trades and wear stand once more in what plans
+maximise (``optimizer``: ``statement``, ``pricing``, ``stored_energy`` and ``bid_worth``); tests hold
+each plan's profit to these books. Powers are at the grid side [MW], positive when they deliver to the grid.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from bessvpp.battery import start_energy
 from bessvpp.compute.workers import ONE, Workers
 from bessvpp.market import clock
 from bessvpp.optimizer import dispatch
+from bessvpp.optimizer.exact import Gap, strict_gap
 from bessvpp.optimizer.problem import Plan, Problem
 from bessvpp.prices import PriceScenarios
 from bessvpp.settlement.bids import settle_on_bids
@@ -82,11 +83,11 @@ def _settle_day_causally(
         raise ValueError("causal recourse needs what each gate expects: with_expected_rtm")
     prices, expected, rules = window.realised(day), window.expected_rtm[day], window.params.market
     starts = clock.session_starts(rules, window.market.n_blocks)
+    behind = clock.blocks_behind(rules, window.market.n_blocks)
     if window.params.backtest.recourse == "expected":
-        return settle_causally(problem, prices, commitment.dam_mw, starts, expected)
+        return settle_causally(problem, prices, commitment.dam_mw, starts, expected, behind)
     if not window.laws:
         raise ValueError("dynamic recourse needs how the RTM surprises: with_expected_rtm")
-    behind = clock.blocks_behind(rules, window.market.n_blocks)
     gates = Gates(starts, expected[:, None], behind)
     return settle_on_bids(problem, prices, commitment.unit_mw, gates, window.laws[day])
 
@@ -107,7 +108,7 @@ class Ceiling:
     """An upper bound on every policy of a window, under the policies' own rule for midnights."""
 
     days: list[SettledDay]
-    gap_rs: float  # how much a plan that keeps the one-direction clause falls short of it
+    gap: Gap  # how much the best plan that keeps the one-direction clause falls short of it
     across_midnights_rs: float  # the freer bound: the target binds after the last day alone
 
 
@@ -123,7 +124,8 @@ def ceilings(window: Window) -> dict[str, Ceiling]:
         freer = plan
         if bounded.terminal == "hard":
             freer = dispatch.ceiling(replace(bounded, target_each_day=False), prices)
-        bounds[settlement] = Ceiling(days, plan.relaxation_gap_rs, freer.mean_rs)
+        gap = strict_gap(bounded, prices)
+        bounds[settlement] = Ceiling(days, gap, freer.mean_rs)
     return bounds
 
 

@@ -132,8 +132,9 @@ class DailyFigures:
 def rules(window: Window) -> dict[str, object]:
     """What the figures of a backtest rest on, to be shown with every one of them."""
     params = window.params
-    own = {"own_forecasts": ", ".join(window.own)} if window.own else {}
-    return own | {
+    looked_at = int(window.market.looked_at(window.days).sum())
+    told: dict[str, object] = {"own_forecasts": ", ".join(window.own), "days_looked_at": looked_at}
+    return {name: value for name, value in told.items() if value} | {
         "first_day": str(window.days[0]),
         "last_day": str(window.days[-1]),
         "n_days": len(window.days),
@@ -198,7 +199,10 @@ def summarise(window: Window, backtest: Backtest, fan: FanName | None = None) ->
         "rules": rules(window),
         "parameters": made_with(window.params),
         "plan": f"two_stage_{fan or list(window.fans)[-1]}",
-        "ceiling_gap_rs": {way: bound.gap_rs for way, bound in backtest.ceilings.items()},
+        "ceiling_gap_rs": {way: bound.gap.rs for way, bound in backtest.ceilings.items()},
+        "ceiling_gap_least_rs": {
+            way: bound.gap.least_rs for way, bound in backtest.ceilings.items()
+        },
         "ceiling_across_midnights_rs": {
             way: bound.across_midnights_rs for way, bound in backtest.ceilings.items()
         },

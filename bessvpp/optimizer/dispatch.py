@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from bessvpp.optimizer.engine import ArrayProgramme
 from bessvpp.optimizer.problem import Plan, Problem
 from bessvpp.optimizer.statement import TwoStageProgramme
-from bessvpp.optimizer.strict import relaxed_and_strict
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import RISK_NEUTRAL, Risk
 
@@ -82,9 +80,7 @@ def ceiling(problem: Problem, scenarios: PriceScenarios) -> Plan:
     """Upper bound on any plan over a whole window with its prices known.
 
     One programme over all days, so that no chain of daily plans can beat it, and without
-    the one-direction clause of the DAM schedule, so that no choice of directions can. The
-    plan's ``relaxation_gap_rs`` says how much a plan that keeps the clause falls short.
+    the one-direction clause, so that no choice of directions can. ``exact.strict_gap`` says how
+    much the best plan that keeps the clause falls short.
     """
-    window = programme(problem, scenarios, is_risk_averse=False)
-    relaxed, strict = relaxed_and_strict(window, RISK_NEUTRAL)
-    return replace(relaxed, relaxation_gap_rs=strict.relaxation_gap_rs)
+    return programme(problem, scenarios, is_risk_averse=False).optimum(RISK_NEUTRAL)

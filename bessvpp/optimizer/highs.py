@@ -93,6 +93,71 @@ class Model:
         """Share of HiGHS's own perturbation: 0 where a basis is nearly optimal."""
         self.highs.setOptionValue("dual_simplex_cost_perturbation_multiplier", share)
 
+    def cost_and_bound(self, pairs: np.ndarray, proof: float, n_nodes: int) -> tuple[float, float]:
+        """Least cost found with at most one column of each pair above 0, and a bound on it.
+
+        Solved as a mixed-integer programme, whose last answer the model then is. It ends by proof
+        or by nodes, never by time, so that it is the same on every machine.
+
+        Parameters
+        ----------
+        pairs : (n, 2) columns, neither below 0
+        proof : difference of cost and bound at which the cost counts as least
+        n_nodes : after which the search ends; the cost is infinite where it has found nothing
+        """
+        most = np.array(self.highs.getLp().col_upper_)
+        for first, second in pairs.tolist():  # first <= most (1 - one), second <= most one
+            one = self.highs.getNumCol()
+            self._add_column(0.0, 0.0, 1.0)
+            self.highs.changeColIntegrality(one, highspy.HighsVarType.kInteger)
+            self._add_row(most[first], (first, one), (1.0, most[first]))
+            self._add_row(0.0, (second, one), (1.0, -most[second]))
+        for name, value in (
+            ("mip_rel_gap", 0.0),
+            ("mip_abs_gap", proof),
+            ("mip_max_nodes", n_nodes),
+            ("time_limit", np.inf),
+        ):
+            self.highs.setOptionValue(name, value)
+        self.highs.run()
+        found = self.highs.getInfo()
+        return found.objective_function_value, found.mip_dual_bound
+
+    def add_columns(
+        self,
+        rows: np.ndarray,
+        values: np.ndarray,
+        cost: np.ndarray,
+        limits: tuple[np.ndarray, np.ndarray],
+    ) -> None:
+        """Add columns (n,), each with its coefficient in one row."""
+        for row, value, each, low, high in zip(rows, values, cost, *limits, strict=True):
+            self._add_column(each, low, high, (row,), (value,))
+
+    def _add_column(
+        self,
+        cost: float,
+        low: float,
+        high: float,
+        rows: tuple[int, ...] = (),
+        values: tuple[float, ...] = (),
+    ) -> None:
+        at = np.array(rows, dtype=np.int32)
+        self.highs.addCol(cost, low, high, at.size, at, np.array(values, dtype=float))
+
+    def _add_row(self, high: float, columns: tuple[int, ...], values: tuple[float, ...]) -> None:
+        at = np.array(columns, dtype=np.int32)
+        self.highs.addRow(-np.inf, high, at.size, at, np.array(values, dtype=float))
+
+    def duals(self, rows: np.ndarray) -> np.ndarray:
+        """What one more of a row's right side costs, (...) as rows."""
+        return np.array(self.highs.getSolution().row_dual)[rows]
+
+    @property
+    def cost(self) -> float:
+        """Of the last solution."""
+        return float(self.highs.getInfo().objective_function_value)
+
     def basis(self) -> tuple[Status, Status]:
         """Status of each row and of each column."""
         basis = self.highs.getBasis()

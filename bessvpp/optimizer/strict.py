@@ -52,6 +52,12 @@ def relaxed_and_strict(programme: Programme, risk: Risk) -> tuple[Plan, Plan]:
     return relaxed, replace(plan, relaxation_gap_rs=gap_rs, restricted_blocks=len(bars))
 
 
+def is_strict(problem: Problem, plan: Plan) -> bool:
+    """Whether a plan keeps the one-direction clause, its DAM schedule by whoever delivers it."""
+    delivered = deliver(problem, plan.dam_mw) if problem.is_physical else None
+    return not _burning(problem, plan, delivered)
+
+
 def _solve(programme: Programme, risk: Risk, bars: frozenset[Bar]) -> tuple[Plan, Delivered | None]:
     """The best plan that keeps to the bars, and who delivers its DAM schedule."""
     plan = programme.optimum(risk, bars)

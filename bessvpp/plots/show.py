@@ -17,7 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from IPython.display import Markdown, display
 
-from bessvpp.market.history import Market
+from bessvpp.market.history import LOOKED_AT, Market
 from bessvpp.plots.style import AXIS, GRID
 from bessvpp.runs.names import rule_rows
 
@@ -69,6 +69,12 @@ def say_source(market: Market, own: Sequence[str] = ()) -> None:
     )
     first, last = market.dates[0], market.dates[-1]
     say(f"> {kind} {len(market.dates)} days, {first} to {last}, {market.n_blocks} blocks a day.")
+    if market.looked_at(market.dates).any():
+        said = " to ".join(str(day) for day in LOOKED_AT)
+        say(
+            f"> - The RTM's anchor and other defaults were chosen on real days of {said}: tests on "
+            "these are no untouched ones."
+        )
     say_own(own)
 
 

@@ -90,7 +90,8 @@ written by ``06_backtest``
                                       flows, stored energy at both midnights
 ``backtest_summary.json``             ``rules``, the ``parameters`` that the backtest itself rests
                                       on, the ``policies`` in figures, the ``lead``, each two-stage
-                                      plan over every other policy with its band, the
+                                      plan over every other policy with its band, what the
+                                      ceiling is too high by (``ceiling_gap_rs``), the
                                       ``warranty`` where a unit has one, the ``wear`` by depth
                                       of cycle where that is asked for; a key that does not say
                                       ``causal`` or ``dam_only`` is with hindsight recourse

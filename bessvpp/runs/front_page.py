@@ -85,10 +85,12 @@ class Answer:
         rule = {key: rule_in_words(key, value) for key, value in self.rules.items()}
         days = f"{rule['first_day']} to {rule['last_day']}"
         own = rule.get("own_forecasts")
+        looked_at = rule.get("days_looked_at")
         battery = rule.get("battery")
         kept = rule["terminal"].partition(": ")[2] or rule["terminal"]
         return (
             (f"**Planned on own forecasts: {own}.** " if own else "")
+            + (f"**No untouched test: {looked_at}.** " if looked_at else "")
             + (f"A battery of **{battery}**. " if battery else "")
             + f"Planned by *{policy_name(self.plan)}*, {self.n_days} days, {days}, settled with "
             f"{{term}}`{self.way.removeprefix('with ')}`. {{term}}`Commitment <commitment>` "

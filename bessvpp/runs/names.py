@@ -20,6 +20,7 @@ POLICIES = {
 }
 RULES = {  # key: name, form
     "own_forecasts": ("Own forecasts", "{}"),
+    "days_looked_at": ("No untouched test", "{} days, on which the RTM's anchor was chosen"),
     "first_day": ("First day", "{}"),
     "last_day": ("Last day", "{}"),
     "n_days": ("Days", "{}"),

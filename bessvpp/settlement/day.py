@@ -28,6 +28,8 @@ HINDSIGHT = "with hindsight recourse"
 Way = Literal["as committed", "causal", "hindsight"]
 """How ``settle`` settles, in short; backtests and their files have the words above."""
 HALF_HOURS = 48
+BLOCKS_BEHIND = {24: 2, 96: 3}
+"""By the blocks of a day, ``market.clock.blocks_behind`` at the exchange's own gates."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,23 @@ class SureSessions:
 
     At each gate the programme of the hindsight recourse is solved on what the gate expects, with
     the trades already made; the trades of the session alone are taken from it. ``past`` is what
-    is done: trades up to the next session, and the flows that were run on earlier plans.
+    is done: trades up to the next session, and the flows that were run on earlier plans. What is
+    bid counts as traded until its outcome is known.
     """
 
     def __init__(self, problem: Problem, dam: np.ndarray, dam_mw: np.ndarray) -> None:
         none = np.zeros((len(problem.bess.units), 0))
         self.recourse, self.dam = replace(problem, fixed_dam_mw=dam_mw), dam
         self.past = Past(np.zeros(0), none, none)
+
+    def learn(self, has_traded: np.ndarray) -> None:
+        """Whether anybody traded in the first n blocks: elsewhere bids, and flows, are undone."""
+        past, n = self.past, has_traded.size
+        undone = np.flatnonzero(~has_traded & (past.rtm_mw[:n] != 0))
+        if undone.size:
+            rtm_mw, stands = past.rtm_mw.copy(), slice(undone[0])
+            rtm_mw[undone] = 0.0
+            self.past = Past(rtm_mw, past.charge_mw[:, stands], past.discharge_mw[:, stands])
 
     def plan(self, expected_rtm: np.ndarray) -> Plan:
         """The rest of the day at the next session's gate, which expects (T,) RTM prices."""
@@ -145,24 +157,27 @@ def settle_causally(
     dam_mw: np.ndarray,
     decisions: np.ndarray,
     expected_rtm: np.ndarray,
+    blocks_behind: int = 1,
 ) -> SettledDay:
     """RTM trade session by session, each on what its gate knows: ``SureSessions``.
 
     A session in which nobody traded leaves its trade undone, and the battery follows what was
-    sold before.
+    sold before. The next gates, which close before that is known, still count on the trade.
 
     Parameters
     ----------
     prices : the day's realised prices; the RTM of a session is used after its gate alone
     decisions : (G,) first block of each decision, rising from 0
     expected_rtm : (G, T) expected RTM prices at each gate; nothing before its block is read
+    blocks_behind : from the latest block whose outcome a gate knows to the first it decides on
     """
-    day = SureSessions(problem, prices.dam[0], dam_mw)
+    day, has_traded = SureSessions(problem, prices.dam[0], dam_mw), np.isfinite(prices.rtm[0])
     for k, first in enumerate(decisions):
         last = decisions[k + 1] if k + 1 < len(decisions) else dam_mw.size
+        day.learn(has_traded[: max(first - blocks_behind + 1, 0)])
         plan = day.plan(expected_rtm[k])
-        is_open = np.isfinite(prices.rtm[0, first:last])
-        day.trade(plan, np.where(is_open, plan.rtm_mw[0, first:last], 0.0))
+        day.trade(plan, plan.rtm_mw[0, first:last])
+    day.learn(has_traded)
     return settle_with_recourse(replace(day.recourse, past=day.past), prices, dam_mw)
 
 
@@ -224,4 +239,5 @@ def settle(
     if expected_rtm is None:
         expected_rtm = np.tile(realised.dam, (min(HALF_HOURS, n_blocks), 1))
     gates = np.arange(len(expected_rtm)) * n_blocks // len(expected_rtm)
-    return settle_causally(problem, realised, plan.dam_mw, gates, expected_rtm)
+    behind = BLOCKS_BEHIND[n_blocks]
+    return settle_causally(problem, realised, plan.dam_mw, gates, expected_rtm, behind)

@@ -214,3 +214,13 @@ def test_backtests_of_two_batteries_are_compared_by_their_own_days(tmp_path):
     (pair,) = found.pairs
     assert pair.mean.difference_rs == pytest.approx(nets[1].mean() - nets[0].mean())
     assert pair.mean.difference_rs < 0
+
+
+def test_the_rules_count_the_days_on_which_defaults_were_chosen():
+    real = make_market(12, first="2025-04-23")  # settled from 1 May on
+    window = make_window(make_params(), real)
+    assert "days_looked_at" not in rules(window)
+    window = make_window(make_params(), real, first=6)
+    assert rules(window)["days_looked_at"] == 2
+    made = make_window(make_params(), replace(real, is_synthetic=True), first=6)
+    assert "days_looked_at" not in rules(made)

@@ -1,6 +1,7 @@
 """Tables, figures and claims as a notebook shows them."""
 
 import re
+from dataclasses import replace
 from html import escape
 from unittest import mock
 
@@ -10,6 +11,7 @@ import plotly.graph_objects as go
 import pytest
 from small_cases import make_market
 
+from bessvpp.market.history import LOOKED_AT
 from bessvpp.plots import show
 from bessvpp.plots.style import AXIS, GRID
 
@@ -158,6 +160,16 @@ def test_own_forecasts_are_said_below_the_source_of_prices_and_only_where_there_
     first, second, own = (call.args[0] for call in seen.call_args_list)
     assert first == second
     assert own == "> - Own forecasts: the quantiles of mine.csv.\n> - It lacks 2 days."
+
+
+def test_pages_of_days_on_which_defaults_were_chosen_say_so_and_no_others():
+    first, last = LOOKED_AT
+    for start, told in ((last, 2), (first - 3, 1), (first - 2, 2), (last + 1, 1)):
+        with mock.patch.object(show, "say") as seen:
+            show.say_source(make_market(3, first=str(start)))
+        assert seen.call_count == told
+    made = replace(make_market(3, first=str(first)), is_synthetic=True)
+    assert not made.looked_at(made.dates).any()
 
 
 def test_claims_are_shown_once_each_and_one_that_fails_stops_the_page():

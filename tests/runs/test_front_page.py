@@ -163,6 +163,15 @@ def test_own_forecasts_are_named_on_the_front_page(run):
     assert told.startswith("**Planned on own forecasts: paths of mine.csv.** Planned by *Two-stage")
 
 
+def test_days_on_which_defaults_were_chosen_are_told_on_the_front_page(run):
+    assert "untouched" not in Answer(run.path).rules_in_words()
+    summary = run.read_json("backtest_summary.json")
+    summary["rules"] = {"days_looked_at": 3} | RULES
+    run.write_json("backtest_summary.json", summary)
+    told = Answer(run.path).rules_in_words()
+    assert told.startswith("**No untouched test: 3 days, on which the RTM's anchor was chosen.**")
+
+
 def test_trust_says_how_far_the_promise_was_missed_and_how_few_the_days_are(run):
     told = trust(run.path, Answer(run.path))
     assert "by 5.0% with the original fan" in told  # and by nothing of the band, 0.75 to 1

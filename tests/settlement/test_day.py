@@ -12,11 +12,14 @@ from bessvpp import battery
 from bessvpp.backtest.simulate import run_backtest
 from bessvpp.backtest.summary import summarise
 from bessvpp.errors import ParameterError
+from bessvpp.market import clock
 from bessvpp.optimizer.dispatch import plan_day
 from bessvpp.optimizer.problem import Past
+from bessvpp.params.load import load_params
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import Risk
 from bessvpp.settlement.day import (
+    BLOCKS_BEHIND,
     CAUSAL,
     HINDSIGHT,
     settle,
@@ -102,6 +105,34 @@ def test_a_session_in_which_nobody_trades_leaves_its_trade_undone():
     assert done.rtm_mw[block] == 0
     net = (done.discharge_mw - done.charge_mw).sum(axis=0)
     np.testing.assert_allclose(net, dam_mw + done.rtm_mw - done.undelivered_mw, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gates_that_close_before_an_outcome_is_known_still_count_on_the_trade(name):
+    """By hand: a block's full power and the rest of the store are to be sold in two dear hours."""
+    problem = make_problem(CASES[name])
+    bess = problem.bess
+    stored = sum((u.e_start_mwh - u.e_min_mwh) * u.eta_discharge for u in bess.units)
+    most, rest = bess.connection_limit_mw, stored - bess.connection_limit_mw
+    path = np.full(24, 2000.0)
+    path[:3] = 9000.0, 8000.0, 7000.0
+
+    def sold(is_open: bool, behind: int) -> np.ndarray:
+        rtm = np.where((np.arange(24) > 0) | is_open, path, np.nan)
+        prices = PriceScenarios.single(path, rtm)
+        by_gate = known(path)
+        return settle_causally(
+            problem, prices, np.zeros(24), EVERY_BLOCK, by_gate, blocks_behind=behind
+        ).rtm_mw[:3]
+
+    np.testing.assert_allclose(sold(True, 2), [most, rest, 0], atol=0.01)
+    np.testing.assert_allclose(sold(False, 2), [0, rest, most], atol=0.01)
+    np.testing.assert_allclose(sold(False, 1), [0, most, rest], atol=0.01)
+
+
+@pytest.mark.parametrize("n_blocks", BLOCKS_BEHIND)
+def test_a_days_books_are_settled_at_the_exchanges_gates(n_blocks):
+    assert BLOCKS_BEHIND[n_blocks] == clock.blocks_behind(load_params().market, n_blocks)
 
 
 @pytest.mark.parametrize("name", ["one", "fleet"])

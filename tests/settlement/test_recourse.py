@@ -67,6 +67,25 @@ def test_on_expectations_one_unit_trades_as_the_programme_does(name):
         np.testing.assert_allclose(done.e_end_mwh[s], slow.e_end_mwh, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["free", "value"])
+@pytest.mark.parametrize("behind", [1, 2, 3])
+def test_where_nobody_trades_both_know_it_at_the_same_gate(name, behind):
+    problem, unit_mw, paths = a_case(*CASES[name])
+    rng = np.random.default_rng(4)
+    closed = np.where(rng.random(paths.rtm.shape) < 0.15, np.nan, paths.rtm)
+    paths = replace(paths, rtm=closed)
+    gates = gates_of(paths, behind=behind)
+    done = trade_on_expectations(problem, paths, unit_mw, gates)
+    for s in (0, 3):
+        one = PriceScenarios.single(paths.dam[s], paths.rtm[s])
+        expected = gates.expected_rtm[:, s]
+        slow = settle_causally(
+            problem, one, unit_mw.sum(axis=0), gates.starts, expected, gates.blocks_behind
+        )
+        np.testing.assert_allclose(done.rtm_mw[s], slow.rtm_mw, atol=1e-3)
+        np.testing.assert_allclose(done.e_end_mwh[s], slow.e_end_mwh, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_bids_on_a_sure_path_earn_what_hindsight_does(name):
     params, n_blocks = CASES[name]
