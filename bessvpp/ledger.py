@@ -2,8 +2,9 @@
 
 The backtest, replay and every audit book here alone. What a MWh of flow, of deviation and of
 auxiliary load costs is stated nowhere else. Fees on trades and wear stand once more in what plans
-maximise (``optimizer``: ``statement``, ``pricing``, ``stored_energy`` and ``bid_worth``); tests hold
-each plan's profit to these books. Powers are at the grid side [MW], positive when they deliver to the grid.
+maximise (``optimizer``: ``statement``, ``pricing``, ``stored_energy`` and ``bid_worth``); tests
+hold each plan's profit to these books. Powers are at the grid side [MW], positive when they
+deliver to the grid.
 """
 
 from __future__ import annotations
