@@ -7,18 +7,20 @@ READY := $(VENV)/.ready
 ARGS ?=
 BOOK_TESTS := tests/runs/test_book.py tests/runs/test_book_in_browser.py tests/runs/test_pdf.py
 NBVAL_OUTPUTS := $(CURDIR)/outputs/nbval
+LONG := $(patsubst %,benchmarks/%.py,coverage_of_years fans rules scaling sweep)
 
 .DELETE_ON_ERROR:
-.PHONY: help ready book test hard lab bench clean
+.PHONY: help ready book test hard lab bench bench-full clean
 
 help:  ## what there is to make
-	@echo "make ready   .venv with the pinned requirements, for the commands of bessvpp"
-	@echo "make book    run the seven notebooks and build the book: outputs/book/_build/html/index.html"
-	@echo "make test    every check: lint, tests, notebooks, the book in a browser if there is one"
-	@echo "make hard    every check again where a machine is busy or counts otherwise; takes hours"
-	@echo "make lab     JupyterLab, which opens on start.md"
-	@echo "make bench   the benchmarks"
-	@echo "make clean   remove .venv, caches, and what make itself has put into outputs/"
+	@echo "make ready      .venv with the pinned requirements, for the commands of bessvpp"
+	@echo "make book       run the seven notebooks and build the book: outputs/book/_build/html/index.html"
+	@echo "make test       every check: lint, tests, notebooks, the book in a browser if there is one"
+	@echo "make hard       every check again where a machine is busy or counts otherwise; takes hours"
+	@echo "make lab        JupyterLab, which opens on start.md"
+	@echo "make bench      the benchmarks that take minutes"
+	@echo "make bench-full the benchmarks that take longer"
+	@echo "make clean      remove .venv, caches, and what make itself has put into outputs/"
 	@echo
 	@echo "PYTHON=python3.12 chooses the interpreter; ARGS=\"...\" goes to the run of make book,"
 	@echo "such as ARGS=\"--overwrite\" after a change of parameters, or ARGS=\"--jobs 4\"."
@@ -60,10 +62,10 @@ hard: $(READY)  ## every check beside busy loops, under other kernels and hash s
 lab: $(READY)  ## explore; Markdown opens as it is read, in the settings of _lab
 	@$(RUN) -m jupyterlab --LabApp.app_settings_dir=_lab --LabApp.default_url=/lab/tree/start.md
 
-bench: $(READY)  ## the benchmarks
-	@for script in benchmarks/[a-z]*.py; do \
-	  test -f "$$script" || { echo "no benchmarks yet"; break; }; \
-	  echo "== $$script"; $(RUN) "$$script" || exit 1; done
+bench: SCRIPTS = $(filter-out $(LONG),$(wildcard benchmarks/[a-z]*.py))
+bench-full: SCRIPTS = $(LONG)
+bench bench-full: $(READY)  ## the benchmarks; those that take longest
+	@for script in $(SCRIPTS); do echo "== $$script"; $(RUN) $$script || exit 1; done
 
 clean:  ## start afresh; runs of your own in outputs/ stay
 	rm -rf $(VENV) outputs/book outputs/test outputs/nbval data/synthetic data/.cache build
