@@ -10,11 +10,12 @@ NBVAL_OUTPUTS := $(CURDIR)/outputs/nbval
 LONG := $(patsubst %,benchmarks/%.py,coverage_of_years fans rules scaling sweep)
 
 .DELETE_ON_ERROR:
-.PHONY: help ready book test hard lab bench bench-full clean
+.PHONY: help ready book lint test-fast test hard lab bench bench-full clean
 
 help:  ## what there is to make
 	@echo "make ready      .venv with the pinned requirements, for the commands of bessvpp"
 	@echo "make book       run the seven notebooks and build the book: outputs/book/_build/html/index.html"
+	@echo "make test-fast  lint, and the tests that take no more than a few seconds: after each edit"
 	@echo "make test       every check: lint, tests, notebooks, the book in a browser if there is one"
 	@echo "make hard       every check again where a machine is busy or counts otherwise; takes hours"
 	@echo "make lab        JupyterLab, which opens on start.md"
@@ -44,12 +45,18 @@ book: $(READY)  ## the report
 	@$(RUN) -m bessvpp run --profile book $(ARGS)
 	@$(RUN) -m bessvpp book --profile book
 
-# Files of tests go to all cores; then the book, which is made once, and the notebooks, each of
-# which reads files of those before it: a core for either.
-test: $(READY)  ## every check
+lint: $(READY)
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
+
+# No test marked slow, none that runs notebooks; ARGS="tests/optimizer" for those of a room.
+test-fast: lint  ## what an edit breaks most often
+	@$(RUN) -m pytest -n auto -p no:cacheprovider -m "not slow" $(or $(ARGS),tests)
+
+# Files of tests go to all cores; then the book, which is made once, and the notebooks, each of
+# which reads files of those before it: a core for either.
+test: lint  ## every check
 	@rm -rf $(NBVAL_OUTPUTS)
 	@$(RUN) -m pytest -n auto -p no:cacheprovider --durations=10 tests $(BOOK_TESTS:%=--ignore=%)
 	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest -n auto --nbval-lax --nbval-current-env \
