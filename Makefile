@@ -55,9 +55,11 @@ test-fast: lint  ## what an edit breaks most often
 	@$(RUN) -m pytest -n auto -p no:cacheprovider -m "not slow" $(or $(ARGS),tests)
 
 # Files of tests go to all cores; then the book, which is made once, and the notebooks, each of
-# which reads files of those before it: a core for either.
+# which reads files of those before it: a core for either. A day that one has planned the other
+# finds in the cache of both, which is empty at first.
 test: lint  ## every check
-	@rm -rf $(NBVAL_OUTPUTS)
+	@rm -rf $(NBVAL_OUTPUTS) outputs/test/cache
+	@mkdir -p $(NBVAL_OUTPUTS) outputs/test/cache && ln -s ../test/cache $(NBVAL_OUTPUTS)/cache
 	@$(RUN) -m pytest -n auto -p no:cacheprovider --durations=10 tests $(BOOK_TESTS:%=--ignore=%)
 	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest -n auto --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=600 -p no:cacheprovider --durations=10 $(BOOK_TESTS) notebooks
