@@ -7,18 +7,21 @@ READY := $(VENV)/.ready
 ARGS ?=
 BOOK_TESTS := tests/runs/test_book.py tests/runs/test_book_in_browser.py tests/runs/test_pdf.py
 NBVAL_OUTPUTS := $(CURDIR)/outputs/nbval
+LONG := $(patsubst %,benchmarks/%.py,coverage_of_years fans rules scaling sweep)
 
 .DELETE_ON_ERROR:
-.PHONY: help ready book test hard lab bench clean
+.PHONY: help ready book lint test-fast test hard lab bench bench-full clean
 
 help:  ## what there is to make
-	@echo "make ready   .venv with the pinned requirements, for the commands of bessvpp"
-	@echo "make book    run the seven notebooks and build the book: outputs/book/_build/html/index.html"
-	@echo "make test    every check: lint, tests, notebooks, the book in a browser if there is one"
-	@echo "make hard    every check again where a machine is busy or counts otherwise; takes hours"
-	@echo "make lab     JupyterLab, which opens on start.md"
-	@echo "make bench   the benchmarks"
-	@echo "make clean   remove .venv, caches, and what make itself has put into outputs/"
+	@echo "make ready      .venv with the pinned requirements, for the commands of bessvpp"
+	@echo "make book       run the seven notebooks and build the book: outputs/book/_build/html/index.html"
+	@echo "make test-fast  lint, and the tests that take no more than a few seconds: after each edit"
+	@echo "make test       every check: lint, tests, notebooks, the book in a browser if there is one"
+	@echo "make hard       every check again where a machine is busy or counts otherwise; takes hours"
+	@echo "make lab        JupyterLab, which opens on start.md"
+	@echo "make bench      the benchmarks that take minutes"
+	@echo "make bench-full the benchmarks that take longer"
+	@echo "make clean      remove .venv, caches, and what make itself has put into outputs/"
 	@echo
 	@echo "PYTHON=python3.12 chooses the interpreter; ARGS=\"...\" goes to the run of make book,"
 	@echo "such as ARGS=\"--overwrite\" after a change of parameters, or ARGS=\"--jobs 4\"."
@@ -42,13 +45,21 @@ book: $(READY)  ## the report
 	@$(RUN) -m bessvpp run --profile book $(ARGS)
 	@$(RUN) -m bessvpp book --profile book
 
-# Files of tests go to all cores; then the book, which is made once, and the notebooks, each of
-# which reads files of those before it: a core for either.
-test: $(READY)  ## every check
+lint: $(READY)
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
-	@rm -rf $(NBVAL_OUTPUTS)
+
+# No test marked slow, none that runs notebooks; ARGS="tests/optimizer" for those of a room.
+test-fast: lint  ## what an edit breaks most often
+	@$(RUN) -m pytest -n auto -p no:cacheprovider -m "not slow" $(or $(ARGS),tests)
+
+# Files of tests go to all cores; then the book, which is made once, and the notebooks, each of
+# which reads files of those before it: a core for either. A day that one has planned the other
+# finds in the cache of both, which is empty at first.
+test: lint  ## every check
+	@rm -rf $(NBVAL_OUTPUTS) outputs/test/cache
+	@mkdir -p $(NBVAL_OUTPUTS) outputs/test/cache && ln -s ../test/cache $(NBVAL_OUTPUTS)/cache
 	@$(RUN) -m pytest -n auto -p no:cacheprovider --durations=10 tests $(BOOK_TESTS:%=--ignore=%)
 	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest -n auto --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=600 -p no:cacheprovider --durations=10 $(BOOK_TESTS) notebooks
@@ -60,10 +71,10 @@ hard: $(READY)  ## every check beside busy loops, under other kernels and hash s
 lab: $(READY)  ## explore; Markdown opens as it is read, in the settings of _lab
 	@$(RUN) -m jupyterlab --LabApp.app_settings_dir=_lab --LabApp.default_url=/lab/tree/start.md
 
-bench: $(READY)  ## the benchmarks
-	@for script in benchmarks/[a-z]*.py; do \
-	  test -f "$$script" || { echo "no benchmarks yet"; break; }; \
-	  echo "== $$script"; $(RUN) "$$script" || exit 1; done
+bench: SCRIPTS = $(filter-out $(LONG),$(wildcard benchmarks/[a-z]*.py))
+bench-full: SCRIPTS = $(LONG)
+bench bench-full: $(READY)  ## the benchmarks; those that take longest
+	@for script in $(SCRIPTS); do echo "== $$script"; $(RUN) $$script || exit 1; done
 
 clean:  ## start afresh; runs of your own in outputs/ stay
 	rm -rf $(VENV) outputs/book outputs/test outputs/nbval data/synthetic data/.cache build

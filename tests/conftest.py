@@ -17,6 +17,8 @@ GROUPS = {
     "tests/runs/test_pdf": "book",
 }
 """By how their paths begin: tests that one process runs, since they share what they make."""
+KERNELS = {"three", "dummy_run", "real_run", "book"}
+"""Fixtures whose notebooks are run; each takes a kernel, and seconds."""
 
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -25,8 +27,10 @@ settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """nbval waits 5 seconds for the outputs of a cell that has ended, and offers no option."""
+    """Mark what runs notebooks; nbval waits 5 seconds for a cell's outputs, and has no option."""
     for item in items:
+        if KERNELS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
         if hasattr(item, "output_timeout"):
             item.output_timeout = PATIENCE_S
 

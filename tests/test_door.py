@@ -93,6 +93,12 @@ def test_planning_a_day_brings_no_model_picture_or_notebook_along():
     assert not brought & others - {"pyarrow"}  # which pandas takes where it is there
 
 
+def test_a_worker_that_plans_and_settles_brings_no_trees_and_nothing_that_draws():
+    heavy = ["lightgbm", "sklearn", "scipy.stats", "statsmodels", "matplotlib", "plotly", "IPython"]
+    found = f"import sys; print([name for name in {heavy} if name in sys.modules])"
+    assert in_a_process("-c", f"import bessvpp.backtest.frontier; {found}").stdout == "[]\n"
+
+
 def test_what_a_name_lacks_is_said_with_the_extra_that_brings_it():
     words = (
         "import sys; sys.modules['sklearn'] = None\nimport bessvpp as bv\n"

@@ -230,6 +230,7 @@ def move(patch: pytest.MonkeyPatch, way: str) -> None:
                 patch.setattr(module, name, moved_by(signs, rule))
 
 
+@pytest.mark.slow
 def test_the_case_has_many_outcomes_and_quantiles_on_its_atoms(unmoved):
     for name in MARKETS:
         y, values = at(SPLITS.test, name), unmoved[name, "models"]["values"]
@@ -239,6 +240,7 @@ def test_the_case_has_many_outcomes_and_quantiles_on_its_atoms(unmoved):
             assert ((y == atom)[..., None] & (values == atom)).sum() > 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["up", "down", "either"])
 def test_dust_on_every_raw_forecast_moves_no_share_score_or_choice(unmoved, way, monkeypatch):
     move(monkeypatch, way)

@@ -1,7 +1,8 @@
 """LightGBM models of both markets: quantiles, and the chance of a price at floor or cap.
 
-The only module that knows LightGBM. Models are kept in its own text format, which runs
-nothing when it is loaded. They are refitted as time goes on (``walk_forward``), each time on
+The only module that knows LightGBM, and only when it fits or reads a model: it brings 40 MB, which
+workers that plan and settle do without. Models are kept in its own text format, which runs nothing
+when it is loaded. They are refitted as time goes on (``walk_forward``), each time on
 the days that are wholly known at the gate of the first day that they forecast.
 """
 
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import lightgbm
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
@@ -20,6 +21,9 @@ from bessvpp.forecasting.features import anchor, design
 from bessvpp.forecasting.quantiles import ATOMS
 from bessvpp.market.clock import day_of
 from bessvpp.params.forecast import ForecastParams, LightGBMParams
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
 
 LARGEST_LEAF_SHARE = 1 / 14
 """Of the rows: no leaf need hold more, or a short history has no room for a few of them. Chosen,
@@ -81,8 +85,8 @@ def train_quantile_models(
 class MarketModels:
     """Fitted models of one market and one training window."""
 
-    quantiles: Mapping[float, lightgbm.Booster]  # by level
-    atoms: Mapping[str, lightgbm.Booster]  # "floor", "cap": those that occurred often enough
+    quantiles: Mapping[float, Booster]  # by level
+    atoms: Mapping[str, Booster]  # "floor", "cap": those that occurred often enough
     last_train_day: np.datetime64
 
 
@@ -93,7 +97,7 @@ def fit(
     settings: LightGBMParams,
     n_estimators: int,
     seed: int,
-) -> lightgbm.Booster:
+) -> Booster:
     """One model, by one thread: the same numbers give the same trees on any machine.
 
     Parameters
@@ -101,6 +105,8 @@ def fit(
     x, y : (N, F) features and (N,) goals, no goal missing
     objective : LightGBM's ``objective``, and what it takes
     """
+    import lightgbm
+
     dataset = lightgbm.Dataset(x.to_numpy(), y, feature_name=list(x), free_raw_data=True)
     told = {
         **objective,
@@ -114,9 +120,11 @@ def fit(
     return lightgbm.train(told, dataset, num_boost_round=n_estimators)
 
 
-def model_from_text(text: str) -> lightgbm.Booster:
+def model_from_text(text: str) -> Booster:
     """A model in LightGBM's own text format."""
-    return lightgbm.Booster(model_str=text)
+    from lightgbm import Booster
+
+    return Booster(model_str=text)
 
 
 def predict(models: MarketModels, features: pd.DataFrame, market: str) -> np.ndarray:

@@ -14,7 +14,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,10 @@ from bessvpp.runs.profiles import RunParameters, notebook_paths
 ONE_THREAD = {  # sums then do not depend on the number of cores
     f"{library}_THREADS": "1"
     for library in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMEXPR_NUM", "VECLIB_MAXIMUM")
+}
+FREED_IS_GIVEN_BACK = {  # by glibc, which else keeps up to 64 MB a process for arrays to come
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 20),
 }
 PATIENCE_S = 600  # with a kernel that does not start or answer; the libraries give up in seconds
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
@@ -170,7 +174,7 @@ class _Kernel(AsyncKernelManager):
             ],
             display_name="Python 3",
             language="python",
-            env={**ONE_THREAD, "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+            env={**ONE_THREAD, **FREED_IS_GIVEN_BACK, "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
         )
 
 
@@ -230,11 +234,21 @@ def _first_line(source: str) -> str:
     return next((line for line in source.splitlines() if line.strip()), "")[:100]
 
 
+def _memory(processes: Iterable[psutil.Process]) -> int:
+    """Bytes that processes hold together; what they can share, of one: its libraries above all."""
+    own, shared = 0, [0]
+    for process in processes:
+        with contextlib.suppress(psutil.Error):  # it has ended
+            info = process.memory_info()
+            shared.append(getattr(info, "shared", 0))  # told on Linux alone
+            own += info.rss - shared[-1]
+    return own + max(shared)
+
+
 class _Progress:
     """Time and memory of one notebook, told on a live line where a person is watching.
 
-    Memory is the resident size of the kernel and its workers; pages that they share are
-    counted for each.
+    Memory is that of the kernel and its workers together, see ``_memory``.
     """
 
     def __init__(self, label: str, began: float, quiet: bool, bar_file: Path) -> None:
@@ -274,10 +288,7 @@ class _Progress:
 
     def _watch(self) -> None:
         while not self._stop.wait(0.2):
-            memory = 0
-            for process in psutil.Process().children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    memory += 0 if process in self._earlier else process.memory_info().rss
+            memory = _memory(set(psutil.Process().children(recursive=True)) - self._earlier)
             self.peak_mb = max(self.peak_mb, memory / 1e6)
             if self.live:
                 seconds = time.monotonic() - self._started

@@ -121,6 +121,7 @@ def test_planned_figures_count_each_scenario_by_its_weight():
     assert abs(cvar(pooled, 0.4, share) - cvar(pooled, 0.4)) > 100  # and they matter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terminal", ["hard", "free", "value"])
 @pytest.mark.parametrize("commitment", ["physical", "financial"])
 def test_realised_figures_are_those_of_the_backtest(commitment, terminal):

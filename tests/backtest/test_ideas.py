@@ -38,6 +38,7 @@ def nets(window):
     return ideas.daily_nets(window, "recalibrated")
 
 
+@pytest.mark.slow
 def test_every_idea_and_step_has_its_variants(window, nets):
     named = {name for idea in ideas.IDEAS for name in (idea.with_it, idea.without)}
     assert named | set(ideas.STAIRCASE) == set(nets)

@@ -64,6 +64,7 @@ def test_none_leaves_forecasts_and_chances_as_they_were_made_even_without_a_past
         assert (made.shifts[["delta_rs_per_mwh", "n", "rank"]] == 0).all(axis=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MARKETS)
 def test_nothing_after_the_gate_reaches_a_refit_a_group_a_window_or_a_chance(walked, name):
     """Over two chained days: from changed prices to the recalibrated fan of each method."""

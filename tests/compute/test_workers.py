@@ -64,6 +64,7 @@ def test_results_come_in_the_order_of_the_tasks(jobs):
     assert Workers(jobs).run([], "nothing") == []
 
 
+@pytest.mark.slow
 def test_an_error_of_a_worker_keeps_its_kind_and_text():
     for workers in (ONE, Workers(2)):
         with pytest.raises(InfeasibleError, match=r"2024-03-09, lambda 0\.3"):
@@ -103,6 +104,7 @@ def test_without_dask_a_scheduler_says_what_to_install(monkeypatch):
         Workers(scheduler="tcp://127.0.0.1:8786").run([(late, 0.0, 1)], "x")
 
 
+@pytest.mark.slow
 def test_frontiers_of_several_batteries_are_those_of_each(window, tmp_path):
     small = foreseeing(make_window(make_params({"p_max_mw": 20.0}), make_market(11, seed=1)))
     chained = foreseeing(make_window(make_params(terminal="free"), make_market(11, seed=1)))
@@ -144,6 +146,7 @@ def test_under_a_runner_the_bar_is_told_in_its_file_alone(monkeypatch, capsys, t
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_kept_sweep_says_the_same_with_two_workers(window, tmp_path):
     kept = replace(window, cache=Cache(tmp_path))
     expected = sweep_frontier(window).points

@@ -56,6 +56,7 @@ def experts(market, name, n_days, n_test=10):
     return points, fan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dam", "rtm"])
 def test_the_linear_expert_sees_nothing_after_its_gate(name):
     points, fan = experts(MARKET, name, 28)
@@ -68,6 +69,7 @@ def test_the_linear_expert_sees_nothing_after_its_gate(name):
     assert not np.array_equal(fan.values[-1], moved.values[-1])
 
 
+@pytest.mark.slow
 def test_the_linear_expert_learns_a_linear_market_and_its_average_covers():
     """Each day's level goes back to the mean, which persistence does not know."""
     rng = np.random.default_rng(3)

@@ -241,6 +241,7 @@ def test_continuations_are_many_seeded_and_within_the_rules():
         continuations(RULES, START, 1, 1)
 
 
+@pytest.mark.slow
 def test_the_realised_day_is_uniform_among_the_continuations():
     """Probability integral transforms over days and seeds, and the coverage of true quantiles."""
     rng = np.random.default_rng(0)
@@ -366,6 +367,7 @@ def test_prices_stay_below_the_cap_of_their_date(tmp_path):
     assert market.dam_mcp.max() == 8000
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_cores(tmp_path):
     code = (
         "import sys; from pathlib import Path; from bessvpp.params.load import load_params;"

@@ -136,6 +136,7 @@ def assert_same_plan(plan, other) -> None:
         np.testing.assert_allclose(plan.unit_dam_mw, other.unit_dam_mw, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(programmes())
 def test_a_random_programme_has_the_plan_of_the_readable_statement(drawn):

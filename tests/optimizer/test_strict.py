@@ -69,6 +69,7 @@ def test_the_gap_told_bounds_what_a_better_choice_of_directions_could_earn(seed)
     assert best <= plan.objective_rs + plan.relaxation_gap_rs + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("params", "n_blocks"), BURNING)
 def test_cbc_and_highs_agree_where_blocks_lose_a_direction(params, n_blocks):
     problem, scenarios = make_problem(params, n_blocks), cheap_day_ahead(n_blocks)

@@ -212,6 +212,7 @@ def test_csv_files_load_and_those_that_disagree_are_told(capsys, downloads):
     assert told(capsys, downloads / BOTH)[0] == 0
 
 
+@pytest.mark.slow
 def test_of_a_folder_of_months_the_summary_comes_first_and_then_what_needs_attention(
     tmp_path, capsys
 ):
@@ -269,6 +270,7 @@ def test_of_whole_days_alone_it_is_said_that_they_are_whole(tmp_path):
     assert text.endswith("84 days of files, all whole, are not listed here; --json lists each")
 
 
+@pytest.mark.slow
 def test_each_value_given_to_a_check_changes_it_or_is_told_to_have_no_bearing(tmp_path, capsys):
     data, files = tmp_path / "data", write_params(tmp_path / "own", FIELDS)
     data.mkdir()

@@ -278,6 +278,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 """
 
 
+@pytest.mark.slow
 def test_hostile_files_cost_no_more_than_an_honest_one_and_little_memory(tmp_path):
     expected = hostile_files(tmp_path)
     write_honest_file(tmp_path)

@@ -132,6 +132,35 @@ def test_memory_counts_what_the_kernel_and_its_workers_hold(three: Path, tmp_pat
         assert 300 < entries[name]["peak_memory_mb"] < 600
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a page's share")
+def test_memory_that_processes_share_counts_once(three: Path, tmp_path: Path):
+    shared = """import mmap, os, time
+block = mmap.mmap(-1, 300_000_000)
+block.write(bytes(300_000_000))
+time.sleep(2)
+if not (child := os.fork()):
+    block[::4096], time.sleep(2)
+    os._exit(0)
+os.waitpid(child, 0)"""
+    break_notebook(three, "01_features", shared)
+    assert call("--only", "01") == 0
+    assert 300 < manifest_of(tmp_path / "out")["notebooks"]["01_features"]["peak_memory_mb"] < 600
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone keeps freed arrays, and is told")
+def test_a_kernel_gives_freed_arrays_back(three: Path):
+    source = """import numpy as np, psutil
+before = psutil.Process().memory_info().rss
+largest = np.ones(3_000_000)
+del largest  # from here on glibc would keep smaller ones
+blocks = [np.ones(2_000_000) for _ in range(10)]
+last = blocks.pop()  # above the others
+del blocks
+assert psutil.Process().memory_info().rss - before < 80e6"""
+    break_notebook(three, "01_features", source)
+    assert call("--only", "01") == 0
+
+
 def test_the_kernel_is_this_interpreter_with_one_thread(three: Path):
     break_notebook(
         three,

@@ -225,6 +225,7 @@ def test_what_is_past_stays_as_it_was_in_every_statement(name, solver):
     np.testing.assert_allclose(plan.rtm_mw, reference.rtm_mw, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_backtest_with_expectations_settles_every_policy_a_third_way():
     market = make_market(13)
     window = make_window(make_params(), market, first=8)
