@@ -15,13 +15,17 @@ from bessvpp.optimizer.problem import Problem
 
 NEAR_STEPS = 2
 """A block's bid lies as many steps from its schedule, or fewer."""
+NEAR_SHARE = 0.05
+"""What a schedule may be further away than the nearest there is, as a share of that."""
 SHORT_STEPS = 20
 """Steps that the schedule moves sooner than end a further step of charging below its target."""
 
 
 def round_to_steps(problem: Problem, unit_dam_mw: np.ndarray, step_mw: float) -> np.ndarray:
-    """A schedule in whole steps, still deliverable, within a step in all of the nearest there is.
+    """A schedule in whole steps, still deliverable, and about the nearest there is.
 
+    In all it is away from the schedule given by at most a step, or a twentieth, more than the
+    nearest: which of very many blocks best move by a step may take for ever to prove.
     It ends at its target or above. A unit whose target lies at the top of its window, where no
     whole steps may lead, ends at most one step of charging below.
 
@@ -120,7 +124,7 @@ class SteppedSchedule(Statement):
 
     def solve(self) -> np.ndarray | None:
         """(U, T) net power of each unit; None where no whole steps keep the rules."""
-        if not is_optimal(self.lp, self.problem, gap_abs=self.step_mw):
+        if not is_optimal(self.lp, self.problem, self.step_mw, NEAR_SHARE):
             return None
         return np.array(
             [solution(discharge) - solution(charge) for charge, discharge in self.flows]

@@ -111,11 +111,17 @@ def run_solver(lp: pulp.LpProblem, problem: Problem, risk_aversion: float = 0.0)
     raise InfeasibleError(no_optimum(problem, risk_aversion, told, path))
 
 
-def is_optimal(lp: pulp.LpProblem, problem: Problem, gap_abs: float | None = None) -> bool:
-    """Solve a programme from scratch; whether the solver proves an optimum."""
+def is_optimal(
+    lp: pulp.LpProblem,
+    problem: Problem,
+    gap_abs: float | None = None,
+    gap_rel: float | None = None,
+) -> bool:
+    """Solve a programme from scratch; whether the solver proves an optimum, to within a gap."""
     kind = pulp.PULP_CBC_CMD if problem.solver == "cbc" else pulp.HiGHS
     limit = problem.solver_time_limit_s
-    status = lp.solve(kind(msg=False, threads=1, gapAbs=gap_abs, timeLimit=limit))
+    gaps = {"gapAbs": gap_abs, "gapRel": gap_rel}  # either is enough
+    status = lp.solve(kind(msg=False, threads=1, timeLimit=limit, **gaps))
     return bool(status == pulp.LpStatusOptimal and lp.sol_status == pulp.LpSolutionOptimal)
 
 

@@ -120,6 +120,25 @@ def test_units_of_which_one_leaks_a_little_are_delivered_and_bid_in_steps(leakin
     assert np.abs(total - plan.dam_mw).max() < 0.2 + 1e-6
 
 
+def test_most_sales_between_two_steps_and_one_unit_that_could_help_with_any_of_them_are_bid():
+    """Which sales it helps with hardly matters, but to prove the best of them takes for ever."""
+    full = {"e_min_mwh": 0.0, "e_max_mwh": 200.0, "e_start_mwh": 200.0, "e_target_mwh": 200.0}
+    helps = UNIT | full | {"p_max_mw": 49.97, "p_charge_max_mw": 60.0, "aux_mw": 0.2}
+    helps |= {"eta_charge": 1.0, "eta_discharge": 1.0, "max_cycles_per_day": 0.1}
+    helps["charge_windows"] = [{"start": "12:00", "end": "13:00"}]
+    sells = SECOND_UNIT | {"e_start_mwh": 38.0, "e_target_mwh": 38.0, "p_max_mw": 19.988}
+    sells |= {"p_charge_max_mw": 60.0, "self_discharge_per_hour": 1e-4, "aux_mw": 0.2}
+    params = make_params(units=[helps, sells], connection_limit_mw=69.958, midnight="plan")
+    problem = with_values(make_problem(params, 96))
+    plan = plan_day(problem, price_scenarios(2, 96, seed=57))
+    between = np.isclose(plan.dam_mw, 19.988, atol=1e-3)
+    assert between.sum() > 40
+    total = bid_steps.round_to_steps(problem, plan.unit_dam_mw.round(6), 0.1).sum(axis=0)
+    np.testing.assert_allclose(total, 0.1 * np.round(total / 0.1), atol=1e-6)
+    assert np.abs(total - plan.dam_mw).max() < 0.3 + 1e-6  # no need to be loose
+    assert np.abs(total - plan.dam_mw).sum() < 1.06 * 4.51  # no schedule is nearer than 4.51
+
+
 @pytest.mark.parametrize("n_blocks", [24, 96])
 def test_a_battery_to_be_filled_ends_less_than_a_step_below_by_hand(n_blocks):
     """A sale of 9.2 MWh takes 10 out of a full battery; 10.4 MWh bring back 9.984 of them."""
