@@ -186,6 +186,8 @@ def test_each_refit_sees_what_its_gate_knows_whole_and_each_day_has_the_latest()
     assert list(before) == [days[0], days[5], days[10]]
     assert len(set(before.values())) == 3
     at = market.index_of(days[5])
+    seen = market.dates[market.index_of(splits.train[0]) : at - 1]  # from the oldest on
+    assert before[days[5]] == model_of(market, seen).model_to_string()
     for day, moves in ((at - 2, [False, True, True]), (at - 1, [False, False, True])):
         rtm = market.rtm_mcp.copy()
         rtm[day] += 500 * np.arange(24)
