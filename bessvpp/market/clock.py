@@ -46,13 +46,17 @@ def blocks_behind(rules: MarketParams, n_blocks: int) -> int:
     The gate closes ``rtm_gate_minutes`` before delivery. A block is known from the delivery
     start of the last session that it covers.
     """
+    return blocks_between(rules.rtm_gate_minutes, rules.rtm_session_minutes, n_blocks)
+
+
+def blocks_between(gate_minutes: int, session_minutes: int, n_blocks: int) -> int:
+    """``blocks_behind`` by the minutes of a gate before delivery, and of a session."""
     minutes = 24 * 60 // n_blocks
-    covered = (minutes - 1) // rules.rtm_session_minutes * rules.rtm_session_minutes
-    if minutes < rules.rtm_session_minutes:  # a session's later blocks are known with its first
-        in_session = rules.rtm_session_minutes // minutes
-        sessions = -(-rules.rtm_gate_minutes // rules.rtm_session_minutes)
-        return (sessions - 1) * in_session + 1
-    return -(-(rules.rtm_gate_minutes + covered) // minutes)
+    covered = (minutes - 1) // session_minutes * session_minutes
+    if minutes < session_minutes:  # a session's later blocks are known with its first
+        sessions = -(-gate_minutes // session_minutes)
+        return (sessions - 1) * (session_minutes // minutes) + 1
+    return -(-(gate_minutes + covered) // minutes)
 
 
 def fan_starts(rules: MarketParams, n_blocks: int) -> np.ndarray:

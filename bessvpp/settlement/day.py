@@ -18,6 +18,7 @@ import numpy as np
 from bessvpp import ledger
 from bessvpp.errors import ParameterError
 from bessvpp.ledger import Ledger
+from bessvpp.market.clock import blocks_between
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.problem import Past, Plan, Problem
 from bessvpp.prices import PriceScenarios
@@ -28,8 +29,8 @@ HINDSIGHT = "with hindsight recourse"
 Way = Literal["as committed", "causal", "hindsight"]
 """How ``settle`` settles, in short; backtests and their files have the words above."""
 HALF_HOURS = 48
-BLOCKS_BEHIND = {24: 2, 96: 3}
-"""By the blocks of a day, ``market.clock.blocks_behind`` at the exchange's own gates."""
+GATE_MINUTES, SESSION_MINUTES = 60, 30
+"""The exchange's own: from an RTM gate to delivery, and of a session."""
 
 
 @dataclass(frozen=True)
@@ -239,5 +240,5 @@ def settle(
     if expected_rtm is None:
         expected_rtm = np.tile(realised.dam, (min(HALF_HOURS, n_blocks), 1))
     gates = np.arange(len(expected_rtm)) * n_blocks // len(expected_rtm)
-    behind = BLOCKS_BEHIND[n_blocks]
+    behind = blocks_between(GATE_MINUTES, SESSION_MINUTES, n_blocks)
     return settle_causally(problem, realised, plan.dam_mw, gates, expected_rtm, behind)

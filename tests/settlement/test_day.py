@@ -19,7 +19,6 @@ from bessvpp.params.load import load_params
 from bessvpp.prices import PriceScenarios
 from bessvpp.risk import Risk
 from bessvpp.settlement.day import (
-    BLOCKS_BEHIND,
     CAUSAL,
     HINDSIGHT,
     settle,
@@ -130,9 +129,18 @@ def test_gates_that_close_before_an_outcome_is_known_still_count_on_the_trade(na
     np.testing.assert_allclose(sold(False, 1), [0, most, rest], atol=0.01)
 
 
-@pytest.mark.parametrize("n_blocks", BLOCKS_BEHIND)
-def test_a_days_books_are_settled_at_the_exchanges_gates(n_blocks):
-    assert BLOCKS_BEHIND[n_blocks] == clock.blocks_behind(load_params().market, n_blocks)
+@pytest.mark.parametrize(("n_blocks", "behind"), [(24, 2), (48, 2), (96, 3)])
+def test_a_days_books_are_settled_at_the_exchanges_gates(n_blocks, behind):
+    assert clock.blocks_behind(load_params().market, n_blocks) == behind
+    problem = make_problem(make_params(terminal="free"), n_blocks)
+    path = np.full(n_blocks, 2000.0)
+    path[: n_blocks // 24] = 9000.0
+    prices = PriceScenarios.single(path, np.where(path > 5000, np.nan, path))
+    plan = replace(plan_day(problem, prices, Risk()), dam_mw=np.zeros(n_blocks), unit_dam_mw=None)
+    gates = np.arange(min(48, n_blocks)) * n_blocks // min(48, n_blocks)
+    expected = np.tile(path, (gates.size, 1))
+    by_hand = settle_causally(problem, prices, plan.dam_mw, gates, expected, behind)
+    np.testing.assert_array_equal(settle(problem, plan, prices, "causal").rtm_mw, by_hand.rtm_mw)
 
 
 @pytest.mark.parametrize("name", ["one", "fleet"])
