@@ -22,9 +22,9 @@ import pandas as pd
 
 from bessvpp.errors import DataError
 from bessvpp.forecasting.boosting import fit
-from bessvpp.forecasting.splits import Splits, days_of_refits
+from bessvpp.forecasting.splits import Splits, days_of_refits, known_to_refit
 from bessvpp.market.clock import blocks_behind, is_sunday, session_starts
-from bessvpp.market.history import MARKETS, Market, complete_days, mean_of_known
+from bessvpp.market.history import Market, mean_of_known
 from bessvpp.params.forecast import ForecastParams
 from bessvpp.params.market import MarketParams
 from bessvpp.price_tick import on_price_tick
@@ -154,9 +154,7 @@ def walk_forward_spreads(
     """
     models = {}
     for days in days_of_refits(splits.out_of_sample, params):
-        known = market.known_at_dam_gate(days[0], rules)
-        whole = np.all([complete_days(known, name) for name in MARKETS], axis=0)
-        seen = known.dates[whole & (known.dates >= splits.train[0])]
+        known, seen = known_to_refit(market, days[0], splits, rules)
         spreads = spread_training_set(known, seen, rules)
         models[days[0]] = train_spread_model(*spreads, params)
     return models

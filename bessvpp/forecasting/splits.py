@@ -10,6 +10,7 @@ import numpy as np
 from bessvpp.errors import DataError
 from bessvpp.market.history import MARKETS, Market, complete_days
 from bessvpp.params.forecast import ForecastParams
+from bessvpp.params.market import MarketParams
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,7 @@ def split_days(market: Market, params: ForecastParams, markets: Sequence[str] = 
     >>> len(splits.train), splits.test[-1]
     (9, np.datetime64('2024-01-21'))
     """
-    complete = np.all([complete_days(market, name) for name in markets], axis=0)
-    usable = market.dates[params.warmup_days :][complete[params.warmup_days :]]
+    usable = market.dates[params.warmup_days :][_complete(market, markets)[params.warmup_days :]]
     held_out = params.calibration_days + params.test_days
     n_train = len(usable) - held_out
     if n_train < params.warmup_days:
@@ -60,6 +60,26 @@ def split_days(market: Market, params: ForecastParams, markets: Sequence[str] = 
     return Splits(
         usable[:n_train], usable[n_train : -params.test_days], usable[-params.test_days :]
     )
+
+
+def _complete(market: Market, markets: Sequence[str]) -> np.ndarray:
+    """(D,) bool: a full set of prices in all of some markets."""
+    return np.all([complete_days(market, name) for name in markets], axis=0)
+
+
+def known_to_refit(
+    market: Market,
+    first_day: np.datetime64,
+    splits: Splits,
+    rules: MarketParams,
+    markets: Sequence[str] = MARKETS,
+) -> tuple[Market, np.ndarray]:
+    """What a refit for a day and those after may see: the market, and the days to train on.
+
+    These are the days from the first training day on that are wholly known at the day's DAM gate.
+    """
+    known = market.known_at_dam_gate(first_day, rules)
+    return known, known.dates[_complete(known, markets) & (known.dates >= splits.train[0])]
 
 
 def days_of_refits(dates: np.ndarray, params: ForecastParams) -> list[np.ndarray]:

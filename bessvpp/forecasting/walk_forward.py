@@ -12,9 +12,9 @@ import pandas as pd
 from bessvpp.errors import DataError
 from bessvpp.forecasting.boosting import MarketModels, predict, predict_atoms, train_quantile_models
 from bessvpp.forecasting.quantiles import ATOMS, QuantileForecast, count_crossings, with_atoms
-from bessvpp.forecasting.splits import Splits, days_of_refits
+from bessvpp.forecasting.splits import Splits, days_of_refits, known_to_refit
 from bessvpp.market.clock import day_of
-from bessvpp.market.history import Market, complete_days, prices_of
+from bessvpp.market.history import Market, prices_of
 from bessvpp.params.forecast import ForecastParams
 from bessvpp.params.market import MarketParams
 
@@ -74,8 +74,7 @@ def walk_forward(
     parts, refits, crossings = [], [], 0
     for days in days_of_refits(dates, params):
         first = days[0]
-        known = market.known_at_dam_gate(first, rules)
-        trainable = known.dates[complete_days(known, name) & (known.dates >= splits.train[0])]
+        known, trainable = known_to_refit(market, first, splits, rules, (name,))
         models = {}
         for window in params.train_window_days:
             seen = trainable[trainable >= first - window] if window else trainable
