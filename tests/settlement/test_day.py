@@ -20,7 +20,9 @@ from bessvpp.prices import PriceScenarios
 from bessvpp.risk import Risk
 from bessvpp.settlement.day import (
     CAUSAL,
+    GATE_MINUTES,
     HINDSIGHT,
+    SESSION_MINUTES,
     settle,
     settle_as_committed,
     settle_causally,
@@ -132,6 +134,7 @@ def test_gates_that_close_before_an_outcome_is_known_still_count_on_the_trade(na
 @pytest.mark.parametrize(("n_blocks", "behind"), [(24, 2), (48, 2), (96, 3)])
 def test_a_days_books_are_settled_at_the_exchanges_gates(n_blocks, behind):
     assert clock.blocks_behind(load_params().market, n_blocks) == behind
+    assert clock.blocks_between(GATE_MINUTES, SESSION_MINUTES, n_blocks) == behind
     problem = make_problem(make_params(terminal="free"), n_blocks)
     path = np.full(n_blocks, 2000.0)
     path[: n_blocks // 24] = 9000.0
