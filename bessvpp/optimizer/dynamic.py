@@ -112,6 +112,8 @@ def goals_mwh(
 # ---------------------------------------------------------------------- compiled
 # Energy is counted in steps of the grid here, from its lowest node; slopes are Rs a step.
 
+_N_PIECES = 3  # of a block: as many as ``block_slopes`` gives
+
 
 @njit(cache=True)
 def _steeper_steps(value: np.ndarray, slopes: np.ndarray) -> np.ndarray:
@@ -149,17 +151,19 @@ def _before(
     """
     n_rows, n_nodes = value.shape
     goals = _steeper_steps(value, slopes)
-    before = np.empty(value.shape)
+    before, left_after, all_earned = np.empty(value.shape), np.empty(n_nodes), np.empty(n_nodes)
     for i in range(n_rows):
-        for node in range(n_nodes):
+        for node in range(n_nodes):  # with a fixed count of pieces, several nodes at a time
             left, earned = kept * node + charge, base[i]
             forced, room = tapered[0, node], tapered[1, node]
-            for k in range(lengths.size):
+            for k in range(_N_PIECES):
                 piece = min(max(left - goals[i, k], forced, 0.0), lengths[k], room)
                 left, forced, room = left - piece, forced - piece, room - piece
                 earned += slopes[i, k] * piece
-            place = min(max(left, 0.0), n_nodes - 1.0)
+            left_after[node], all_earned[node] = left, earned
+        for node in range(n_nodes):
+            place = min(max(left_after[node], 0.0), n_nodes - 1.0)
             low = min(int(place), n_nodes - 2)
             here = value[i, low]
-            before[i, node] = here + (place - low) * (value[i, low + 1] - here) + earned
+            before[i, node] = here + (place - low) * (value[i, low + 1] - here) + all_earned[node]
     return before
