@@ -8,11 +8,9 @@ from scipy import sparse
 
 from bessvpp.errors import InfeasibleError
 from bessvpp.optimizer.infeasible import model_file, no_optimum
-from bessvpp.optimizer.problem import Problem
+from bessvpp.optimizer.problem import SOLVER_TOLERANCE, Problem
 
 Status = list[highspy.HighsBasisStatus]
-TOLERANCE = 1e-9
-"""Primal and dual feasibility; tie-breaks of single scenarios lie below HiGHS's own 1e-7."""
 
 
 class Model:
@@ -39,8 +37,8 @@ class Model:
             ("output_flag", False),
             ("threads", 1),
             ("simplex_dual_edge_weight_strategy", 1),  # devex
-            ("primal_feasibility_tolerance", TOLERANCE),
-            ("dual_feasibility_tolerance", TOLERANCE),
+            ("primal_feasibility_tolerance", SOLVER_TOLERANCE),
+            ("dual_feasibility_tolerance", SOLVER_TOLERANCE),
         ):
             self.highs.setOptionValue(name, value)
         self.highs.passModel(lp)
@@ -178,6 +176,11 @@ class Model:
         """Change what equations are equal to, arrays of any one shape."""
         for row, value in zip(rows.ravel().tolist(), values.ravel().tolist(), strict=True):
             self.highs.changeRowBounds(row, value, value)
+
+    def set_most(self, rows: np.ndarray, value: float) -> None:
+        """Change what rows without a least value are at most, an array of any shape."""
+        for row in rows.ravel().tolist():
+            self.highs.changeRowBounds(row, -np.inf, value)
 
     def set_limits(self, columns: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
         """Change the bounds of columns."""

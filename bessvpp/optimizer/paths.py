@@ -11,7 +11,7 @@ import pulp
 from bessvpp import battery
 from bessvpp.errors import InfeasibleError
 from bessvpp.optimizer.infeasible import model_file, no_optimum
-from bessvpp.optimizer.problem import Problem, on_day
+from bessvpp.optimizer.problem import SOLVER_TOLERANCE, Problem, on_day
 
 
 class Statement:
@@ -118,10 +118,12 @@ def is_optimal(
     gap_rel: float | None = None,
 ) -> bool:
     """Solve a programme from scratch; whether the solver proves an optimum, to within a gap."""
-    kind = pulp.PULP_CBC_CMD if problem.solver == "cbc" else pulp.HiGHS
+    solver = pulp.PULP_CBC_CMD if problem.solver == "cbc" else pulp.HiGHS
     limit = problem.solver_time_limit_s
-    gaps = {"gapAbs": gap_abs, "gapRel": gap_rel}  # either is enough
-    status = lp.solve(kind(msg=False, threads=1, timeLimit=limit, **gaps))
+    told: dict[str, float | None] = {"gapAbs": gap_abs, "gapRel": gap_rel}  # either is enough
+    if solver is pulp.HiGHS and not lp.isMIP():
+        told |= {f"{kind}_feasibility_tolerance": SOLVER_TOLERANCE for kind in ("primal", "dual")}
+    status = lp.solve(solver(msg=False, threads=1, timeLimit=limit, **told))
     return bool(status == pulp.LpStatusOptimal and lp.sol_status == pulp.LpSolutionOptimal)
 
 

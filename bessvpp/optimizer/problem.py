@@ -22,6 +22,8 @@ TIE_BREAK_RS_PER_MWH = 0.01
 SIDES = ("dam_sale", "dam_purchase", "rtm_sale", "rtm_purchase", "charge", "discharge")
 UNDELIVERED_PENALTY_RS_PER_MWH = 1e6
 """Keeps a recourse from choosing not to deliver; what is booked is the deviation rate."""
+SOLVER_TOLERANCE = 1e-9
+"""Primal and dual feasibility; tie-breaks of single scenarios lie below HiGHS's own 1e-7."""
 PAST_TOLERANCE_MW = 1e-6
 """Room for the rounding of flows that were run, so that the next programme can go on from them."""
 SCHEDULE = -1
