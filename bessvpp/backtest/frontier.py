@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bessvpp.backtest.policies import DayPlan, day_tasks, plan_lambdas
+from bessvpp.backtest.policies import DayPlan, day_tasks, plan_chains, plan_lambdas
 from bessvpp.backtest.promise import judge_promise, learnt
 from bessvpp.backtest.simulate import settle_chain
 from bessvpp.backtest.summary import paired, rules
@@ -102,18 +102,15 @@ def batched(lambdas: Sequence[float]) -> list[Sequence[float]]:
 
 
 def _plan_chains(window: Window, fan: str, lambdas: Sequence[float]) -> list[list[DayPlan]]:
-    """Some lambdas over all days, each day from the energy planned for the end of the last."""
-    start = start_energy(window.params.bess)
-    energies = [start] * len(lambdas)
-    days = []
-    for day in range(len(window.days)):
-        problem, scenarios = window.problem(start, day), window.planning_fan(fan, day)
-        problem = window.with_energy_value(problem, day)
-        alpha = window.params.risk.alpha
-        plans = plan_lambdas(window.cache, problem, scenarios, lambdas, alpha, energies)
-        energies = [plan.commitment.e_end_mwh for plan in plans]
-        days.append(plans)
-    return [list(chain) for chain in zip(*days, strict=True)]
+    """Some lambdas over all days."""
+    cache, alpha = window.cache, window.params.risk.alpha
+
+    def plan(
+        problem: Problem, scenarios: PriceScenarios, energies: Sequence[np.ndarray]
+    ) -> list[DayPlan]:
+        return plan_lambdas(cache, problem, scenarios, lambdas, alpha, energies)
+
+    return plan_chains(window, fan, len(lambdas), plan)
 
 
 # ---------------------------------------------------------------------- a point

@@ -33,7 +33,7 @@ from bessvpp.backtest.simulate import (
 from bessvpp.backtest.summary import paired
 from bessvpp.backtest.window import Window
 from bessvpp.battery import start_energy
-from bessvpp.compute.workers import ONE, Workers
+from bessvpp.compute.workers import Work
 from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.energy_value import energy_values
 from bessvpp.optimizer.problem import EnergyValue, Problem
@@ -174,8 +174,8 @@ def _with_section(window: Window, name: str, changes: Mapping[str, object]) -> W
     return replace(window, params=window.params.model_copy(update={name: section}))
 
 
-def daily_nets(window: Window, fan: str, workers: Workers = ONE) -> pd.DataFrame:
-    """(D rows) net of each variant and of the ceiling [Rs], a column each.
+def daily_nets(window: Window, fan: str) -> Work:
+    """Net of each variant and of the ceiling [Rs]: a frame, a row a day and a column each.
 
     Parameters
     ----------
@@ -183,9 +183,13 @@ def daily_nets(window: Window, fan: str, workers: Workers = ONE) -> pd.DataFrame
     """
     bare = replace(window, fans={fan: window.fans[fan]}, medians=())
     chosen = variants(bare, fan)
-    found = workers.run([(net_of_days, variant) for variant in chosen.values()], "ideas")
-    nets = dict(zip(chosen, found, strict=True)) | {CEILING: _ceiling_nets(bare)}
-    return pd.DataFrame(nets, index=window.days.astype(str))
+
+    def gathered(found: list[np.ndarray]) -> pd.DataFrame:
+        nets = dict(zip([*chosen, CEILING], found, strict=True))
+        return pd.DataFrame(nets, index=window.days.astype(str))
+
+    tasks = [(net_of_days, variant) for variant in chosen.values()]
+    return Work([*tasks, (_ceiling_nets, bare)], gathered)
 
 
 def _ceiling_nets(window: Window) -> np.ndarray:
@@ -225,7 +229,7 @@ def worth(nets: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    nets : as of ``daily_nets``
+    nets : what ``daily_nets`` comes to
     """
     rows = []
     for idea in IDEAS:

@@ -20,6 +20,7 @@ from bessvpp.optimizer import dispatch
 from bessvpp.optimizer.energy_value import with_energy_value
 from bessvpp.optimizer.problem import Plan, Problem
 from bessvpp.prices import PriceScenarios
+from bessvpp.risk import Risk
 
 BASELINE = "nothing_committed"
 FIXED_CHARGE_HOURS = (11, 13)
@@ -94,12 +95,43 @@ def plan_lambdas(
     """
     starts = [problem.e_start_mwh] * len(lambdas) if starts_mwh is None else starts_mwh
 
+    def solved() -> list[Plan]:
+        return dispatch.sweep(problem, scenarios, lambdas, alpha, starts_mwh)
+
+    asked = (problem, scenarios, tuple(lambdas), alpha, starts_mwh)
+    return _kept(cache, asked, [problem.starting_with(start) for start in starts], solved)
+
+
+def plan_limits(
+    cache: Cache,
+    problem: Problem,
+    scenarios: PriceScenarios,
+    limits_mwh: Sequence[float],
+    risk: Risk,
+    starts_mwh: Sequence[np.ndarray],
+) -> list[DayPlan]:
+    """Plans of one day for several limits on unbacked DAM trade, solved unless they were before.
+
+    Parameters
+    ----------
+    starts_mwh : (U,) energy that the plan under each limit starts from
+    """
+
+    def solved() -> list[Plan]:
+        return dispatch.sweep_limits(problem, scenarios, limits_mwh, risk, starts_mwh)
+
+    asked = ("limits", problem, scenarios, tuple(limits_mwh), risk, starts_mwh)
+    return _kept(cache, asked, [problem.starting_with(start) for start in starts_mwh], solved)
+
+
+def _kept(
+    cache: Cache, asked: object, problems: Sequence[Problem], solved: Callable[[], list[Plan]]
+) -> list[DayPlan]:
+    """What is kept of plans, each of its own problem, solved unless they are in the cache."""
+
     def compute() -> Arrays:
-        plans = dispatch.sweep(problem, scenarios, lambdas, alpha, starts_mwh)
-        commitments = [
-            commitment_of(problem.starting_with(start), plan)
-            for start, plan in zip(starts, plans, strict=True)
-        ]
+        plans = solved()
+        commitments = list(map(commitment_of, problems, plans))
         return {
             "unit_mw": np.array([commitment.unit_mw for commitment in commitments]),
             "e_end_mwh": np.array([commitment.e_end_mwh for commitment in commitments]),
@@ -107,12 +139,36 @@ def plan_lambdas(
             "relaxation_gap_rs": np.array([plan.relaxation_gap_rs for plan in plans]),
         }
 
-    found = cache.arrays((problem, scenarios, tuple(lambdas), alpha, starts_mwh), compute)
+    found = cache.arrays(asked, compute)
     names = ("unit_mw", "e_end_mwh", "profit_rs", "relaxation_gap_rs")
     return [
         DayPlan(Commitment(unit_mw, e_end), profit, float(gap))
         for unit_mw, e_end, profit, gap in zip(*(found[name] for name in names), strict=True)
     ]
+
+
+def plan_chains(
+    window: Window,
+    fan: str,
+    n_chains: int,
+    plan: Callable[[Problem, PriceScenarios, Sequence[np.ndarray]], list[DayPlan]],
+) -> list[list[DayPlan]]:
+    """Chains side by side over all days, each day from the energy planned for the end of the last.
+
+    Parameters
+    ----------
+    plan : gives the plans of a day, one a chain, from its problem, its scenarios as planned on,
+        and the (U,) energy that each chain starts from
+    """
+    start = start_energy(window.params.bess)
+    energies = [start] * n_chains
+    days = []
+    for day in range(len(window.days)):
+        problem = window.with_energy_value(window.problem(start, day), day)
+        plans = plan(problem, window.planning_fan(fan, day), energies)
+        energies = [one.commitment.e_end_mwh for one in plans]
+        days.append(plans)
+    return [list(chain) for chain in zip(*days, strict=True)]
 
 
 def day_tasks(window: Window, fan: str, lambdas: Sequence[float]) -> list[tuple[object, ...]]:

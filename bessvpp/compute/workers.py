@@ -29,6 +29,14 @@ PATIENCE = "10s"
 
 
 @dataclass(frozen=True)
+class Work:
+    """Tasks, each a function with its arguments, and what is made of the list of their results."""
+
+    tasks: Sequence[tuple]
+    gathered: Callable[[list], Any]
+
+
+@dataclass(frozen=True)
 class Workers:
     """Processes of this machine, or the workers of a Dask cluster (``tcp://host:port``)."""
 
@@ -53,6 +61,12 @@ class Workers:
             jobs = -1 if self.scheduler else self.jobs
             results = Parallel(n_jobs=jobs, return_as="generator")(calls)
             return list(_shown(results, len(tasks), label))
+
+    def run_all(self, works: Sequence[Work], label: str) -> list:
+        """What each work comes to; all go on side by side, those of the first begun first."""
+        tasks = [task for work in works for task in work.tasks]
+        found = iter(self.run(tasks, label))
+        return [work.gathered([next(found) for _ in work.tasks]) for work in works]
 
 
 ONE = Workers()

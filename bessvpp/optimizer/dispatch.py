@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -74,6 +75,33 @@ def sweep(
             day.start_with(starts_mwh[k])
         plans[k] = day.solve(Risk(lambdas[k], alpha))
     return [plans[k] for k in range(len(lambdas))]
+
+
+def sweep_limits(
+    problem: Problem,
+    scenarios: PriceScenarios,
+    limits_mwh: Sequence[float],
+    risk: Risk,
+    starts_mwh: Sequence[np.ndarray],
+) -> list[Plan]:
+    """Plans of one day for several limits on unbacked DAM trade, each as ``plan_day`` gives it.
+
+    They go from the widest limit to the narrowest, which takes less than half of their time alone.
+
+    Parameters
+    ----------
+    limits_mwh : in place of the problem's ``unbacked_max_mwh``
+    starts_mwh : (U,) energies that the plan under each limit starts from
+    """
+    day = programme(
+        replace(problem, unbacked_max_mwh=max(limits_mwh)), scenarios, risk.aversion > 0
+    )
+    plans = {}
+    for k in np.argsort(limits_mwh, kind="stable")[::-1].tolist():
+        day.limit_unbacked(limits_mwh[k])
+        day.start_with(starts_mwh[k])
+        plans[k] = day.solve(risk)
+    return [plans[k] for k in range(len(limits_mwh))]
 
 
 def ceiling(problem: Problem, scenarios: PriceScenarios) -> Plan:

@@ -59,6 +59,11 @@ class ArrayProgramme:
         if s.schedule is not None and self.problem.schedule_start_mwh is not None:
             self.model.set_right_sides(s.schedule.start_rows, kept[:, None])
 
+    def limit_unbacked(self, limit_mwh: float) -> None:
+        """Go on with the same day under another limit, where it has one."""
+        self.problem = replace(self.problem, unbacked_max_mwh=limit_mwh)
+        self.model.set_most(self.priced.s.limit_rows, limit_mwh)
+
     def solve(self, risk: Risk = RISK_NEUTRAL) -> Plan:
         """The plan in which no unit charges and discharges at once.
 

@@ -61,6 +61,8 @@ class PricedStructure:
         s, problem = self.s, self.problem
         low, high = s.row_low.copy(), s.row_high.copy()
         low[s.start_rows] = high[s.start_rows] = problem.kept_mwh(problem.e_start_mwh)
+        if problem.unbacked_max_mwh is not None:
+            high[s.limit_rows] = problem.unbacked_max_mwh
         if s.schedule is not None:
             set_starts(problem, self.shape, s.schedule, low, high)
         rows = Rows()

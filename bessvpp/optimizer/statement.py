@@ -34,7 +34,7 @@ unique among equally good ones. It is part of the objective and never of a profi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pulp
@@ -272,6 +272,12 @@ class TwoStageProgramme(Statement):
         for i, energy in enumerate(self.problem.kept_mwh(e_start_mwh)):
             for path in paths:
                 self.lp.constraints[f"energy_{path}_{i}_0"].changeRHS(float(energy))
+
+    def limit_unbacked(self, limit_mwh: float) -> None:
+        """Go on with the same day under another limit, where it has one."""
+        self.problem = replace(self.problem, unbacked_max_mwh=limit_mwh)
+        for s in range(self.n_scenarios):
+            self.lp.constraints[f"unbacked_{s}"].changeRHS(limit_mwh)
 
     def solve(self, risk: Risk = RISK_NEUTRAL) -> Plan:
         """The plan in which no unit charges and discharges at once.

@@ -81,7 +81,7 @@ class Shape:
     free_start: bool  # the DAM schedule may start anywhere
     is_risk_averse: bool  # with the tail of the profits
     n_lines: tuple[int, ...]  # of each unit's energy value
-    unbacked_max_mwh: float | None = None  # a day, of the DAM trade
+    is_limited: bool = False  # what is traded without being run, each day
     available: tuple[tuple[float, ...], ...] | None = None  # by unit and block; None: all
     outside: tuple[tuple[tuple[bool, ...], ...], ...] = ()  # by unit, above and below, by block
 
@@ -109,7 +109,7 @@ class Shape:
             problem.schedule_start_mwh is None,
             is_risk_averse,
             tuple(value.slope_rs_per_mwh.size for value in values),
-            problem.unbacked_max_mwh if problem.is_limited else None,
+            problem.is_limited,
             available_of(problem),
             outside_of(problem, prices.dam.shape[1]),
         )
@@ -249,6 +249,7 @@ class Structure(Coefficients):
     zeta: np.ndarray  # (1,) or empty
     tail: np.ndarray  # (S,) u_s, or empty
     start_rows: np.ndarray  # (S, U)
+    limit_rows: np.ndarray  # (S, days) or empty
     n_first: tuple[int, int]  # rows and columns of the first stage
     n_each: tuple[int, int]  # rows and columns of a scenario
 
@@ -259,7 +260,7 @@ def structure(shape: Shape) -> Structure:
     columns, rows = Columns(), Rows()
     sale, purchase, schedule = _first_stage(shape, columns, rows)
     n_first = rows.n_rows, columns.n_columns
-    recourse, start_rows = _recourse(shape, columns, rows, sale, purchase)
+    recourse, start_rows, limit_rows = _recourse(shape, columns, rows, sale, purchase)
     n_each = rows.n_rows - n_first[0], columns.n_columns - n_first[1]
     scenarios = np.arange(shape.n_scenarios)
 
@@ -277,6 +278,7 @@ def structure(shape: Shape) -> Structure:
         zeta=n_columns + np.arange(n_tail),
         tail=n_columns + n_tail + scenarios[: n_tail * shape.n_scenarios],
         start_rows=each(start_rows, n_each[0]),
+        limit_rows=each(limit_rows, n_each[0]),
         n_first=n_first,
         n_each=n_each,
         **vars(_repeated(shape, columns, rows, n_first, n_each)),
@@ -300,8 +302,8 @@ def _first_stage(
 
 def _recourse(
     shape: Shape, columns: Columns, rows: Rows, sale: np.ndarray, purchase: np.ndarray
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Columns of one scenario by name, and the rows, (U,), in which its paths start."""
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Columns of one scenario by name, the rows (U,) in which its paths start, and its limits'."""
     n_blocks, bess = shape.n_blocks, shape.bess
     rtm_sale, rtm_purchase = (columns.add((n_blocks,)) for _ in range(2))
     short, excess = (
@@ -318,9 +320,10 @@ def _recourse(
     rows.add(n_blocks, flow + trade, 0.0, 0.0)
     if battery.may_exceed_connection(bess):
         rows.add(n_blocks, flow, -bess.import_limit_mw, bess.connection_limit_mw)
-    if shape.unbacked_max_mwh is not None:
+    limit_rows = np.empty(0, int)
+    if shape.is_limited:
         sides = (sale, paths.discharge), (purchase, paths.charge)
-        _limit_unbacked(shape, columns, rows, sides, shape.unbacked_max_mwh)
+        limit_rows = _sum_unbacked(shape, columns, rows, sides)
     named = {
         "rtm_sale": rtm_sale,
         "rtm_purchase": rtm_purchase,
@@ -331,23 +334,25 @@ def _recourse(
         "energy": paths.energy,
         "value": value,
     }
-    return named, paths.start_rows[:, 0]
+    return named, paths.start_rows[:, 0], limit_rows
 
 
-def _limit_unbacked(
+def _sum_unbacked(
     shape: Shape,
     columns: Columns,
     rows: Rows,
     sides: Sequence[tuple[np.ndarray, np.ndarray]],
-    limit_mwh: float,
-) -> None:
-    """unbacked_t >= DAM trade of a side less the flow of all units, (U, T); their sum limited."""
+) -> np.ndarray:
+    """Rows (days,) of the sum of what is unbacked, which a problem limits.
+
+    unbacked_t >= DAM trade of a side less the flow of all units, (U, T).
+    """
     unbacked = columns.add((len(sides), shape.n_blocks))
     for part, (trade, flow) in zip(unbacked, sides, strict=True):
         rows.add(shape.n_blocks, [(part, 1.0), (flow.T, 1.0), (trade, -1.0)], low=0.0)
     by_day = unbacked.reshape(len(sides), shape.n_days, -1).swapaxes(0, 1)
     energy = [(by_day.reshape(shape.n_days, -1), shape.block_hours)]
-    rows.add(shape.n_days, energy, high=limit_mwh)
+    return rows.add(shape.n_days, energy)
 
 
 def _repeated(

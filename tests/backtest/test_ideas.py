@@ -12,7 +12,7 @@ from small_cases import make_params, make_window
 
 from bessvpp.backtest import ideas, policies
 from bessvpp.backtest.simulate import commit_chain, settle_chain
-from bessvpp.compute.workers import Workers
+from bessvpp.compute.workers import ONE, Workers
 from bessvpp.optimizer.energy_value import energy_values
 from bessvpp.prices import PriceScenarios
 from bessvpp.settlement.day import CAUSAL, HINDSIGHT
@@ -35,7 +35,8 @@ def window():
 
 @pytest.fixture(scope="module")
 def nets(window):
-    return ideas.daily_nets(window, "recalibrated")
+    [nets] = ONE.run_all([ideas.daily_nets(window, "recalibrated")], "ideas")
+    return nets
 
 
 @pytest.mark.slow
@@ -117,6 +118,5 @@ def test_the_worth_of_an_idea_by_hand():
 
 @pytest.mark.slow
 def test_one_worker_and_two_give_the_same_nets(window, nets):
-    pd.testing.assert_frame_equal(
-        nets, ideas.daily_nets(window, "recalibrated", Workers(2)), check_exact=True
-    )
+    [by_two] = Workers(2).run_all([ideas.daily_nets(window, "recalibrated")], "ideas")
+    pd.testing.assert_frame_equal(nets, by_two, check_exact=True)

@@ -10,6 +10,7 @@ from bessvpp.backtest.ideas import with_rules
 from bessvpp.backtest.policies import TwoStage
 from bessvpp.backtest.simulate import commit_chain, settle_chain
 from bessvpp.backtest.unbacked import net_by_limit
+from bessvpp.compute.workers import ONE
 from bessvpp.settlement.day import CAUSAL
 
 MARKET = make_market(12, seed=1)
@@ -17,7 +18,7 @@ MARKET = make_market(12, seed=1)
 
 def test_a_row_a_limit_and_the_last_is_the_plan_itself():
     window = foreseeing(make_window(make_params(fan="original", terminal="free"), MARKET, first=10))
-    table = net_by_limit(window, "original", limits_mwh_per_day=(0.0, 1e6))
+    [table] = ONE.run_all([net_by_limit(window, "original", (0.0, 1e6))], "limits")
     assert np.isnan(table["limit_mwh_per_day"].iloc[-1])
     parts = table["dispatch_rs"] + table["position_rs"]
     np.testing.assert_allclose(parts, table["net_rs"])
@@ -43,6 +44,19 @@ def test_a_tight_limit_leaves_less_of_the_schedule_to_be_closed():
         )
 
     assert not_run_mwh(0.0) < 0.7 * not_run_mwh(None)
-    assert (
-        abs(net_by_limit(window, "original", limits_mwh_per_day=(0.0,))["position_rs"].iloc[0]) > 0
-    )
+    [table] = ONE.run_all([net_by_limit(window, "original", (0.0,))], "limits")
+    assert abs(table["position_rs"].iloc[0]) > 0
+
+
+@pytest.mark.parametrize("terminal", ["free", "value", "hard"])
+def test_each_limit_of_several_is_the_plan_under_it_alone(terminal):
+    """Days go on from one limit to the next, in any order, each from its own energies."""
+    params = make_params(fan="original", terminal=terminal, midnight="plan", risk_aversion=0.3)
+    window = foreseeing(make_window(params, MARKET, first=9))
+    limits = (60.0, 0.0, 15.0)
+    [table] = ONE.run_all([net_by_limit(window, "original", limits)], "limits")
+    for limit, net in zip(limits, table["net_rs"], strict=False):
+        alone = with_rules(window, unbacked_max_mwh_per_day=limit)
+        days = settle_chain(alone, commit_chain(alone, TwoStage("original")), CAUSAL)
+        assert net == pytest.approx(sum(float(day.ledger.net_rs) for day in days), abs=0.01)
+    assert len(set(table["net_rs"].round())) == 4

@@ -17,7 +17,7 @@ from bessvpp.backtest.frontier import sweep_frontier, sweep_frontiers
 from bessvpp.backtest.simulate import run_backtest
 from bessvpp.compute import workers as workers_module
 from bessvpp.compute.cache import Cache
-from bessvpp.compute.workers import ONE, PROGRESS_FILE, Workers
+from bessvpp.compute.workers import ONE, PROGRESS_FILE, Work, Workers
 from bessvpp.errors import InfeasibleError, ParameterError, RunError
 
 
@@ -154,3 +154,8 @@ def test_a_kept_sweep_says_the_same_with_two_workers(window, tmp_path):
         pd.testing.assert_frame_equal(
             sweep_frontier(kept, workers).points, expected, check_exact=True
         )
+
+
+def test_works_side_by_side_each_come_to_their_own():
+    works = [Work([(late, 0.0, k) for k in values], sum) for values in ((1, 2), (), (5,))]
+    assert Workers(2).run_all(works, "works") == [3, 0, 5]
