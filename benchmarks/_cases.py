@@ -102,16 +102,27 @@ def bare_highs() -> tuple[Clock, contextmanager]:
     return clock, clock.of(highspy.Highs, "run")
 
 
-def report(name: str, cases: list[dict], targets: dict[str, str], **notes: object) -> None:
-    """Print the cases as a table and keep them in ``outputs/bench/<name>.json``."""
+def report(
+    name: str,
+    cases: list[dict],
+    targets: dict[str, str],
+    figures: dict[str, float] | None = None,
+    **notes: object,
+) -> None:
+    """Print the cases as a table and keep them in ``outputs/bench/<name>.json``.
+
+    ``figures`` are of all cases together; they stand at the top of the file.
+    """
+    figures = figures or {}
     table = pd.DataFrame(cases)
     print(table.to_string(index=False, float_format=lambda value: f"{value:,.4g}"))
     for target, outcome in targets.items():
         print(f"  {target}: {outcome}")
-    for key, note in notes.items():
-        print(f"  {key}: {note}")
+    for key, note in (figures | notes).items():
+        print(f"  {key}: {note:.4g}" if isinstance(note, float) else f"  {key}: {note}")
     content = {
         "name": name,
+        **figures,
         "cases": cases,
         "targets": targets,
         "notes": notes,
