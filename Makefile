@@ -54,9 +54,9 @@ lint: $(READY)
 test-fast: lint  ## what an edit breaks most often
 	@$(RUN) -m pytest -n auto -p no:cacheprovider -m "not slow" $(or $(ARGS),tests)
 
-# Files of tests go to all cores; then the book, which is made once, and the notebooks, each of
-# which reads files of those before it: a core for either. A day that one has planned the other
-# finds in the cache of both, which is empty at first.
+# Files of tests go to all cores; then the project's book, a small book, and the notebooks, each of
+# which reads files of those before it: a core for each of the three. A day that one has planned
+# another finds in the cache of all, which is empty at first.
 test: lint  ## every check
 	@rm -rf $(NBVAL_OUTPUTS) outputs/test/cache
 	@mkdir -p $(NBVAL_OUTPUTS) outputs/test/cache && ln -s ../test/cache $(NBVAL_OUTPUTS)/cache

@@ -36,11 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Together(LoadScopeScheduling):
-    """A process for each file of tests; one for all notebooks, one for all tests of the book."""
+    """A process for each file of tests; one for all notebooks, one for a book and all its tests."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::")[0]
-        return next((group for start, group in GROUPS.items() if path.startswith(start)), path)
+        group = next((group for start, group in GROUPS.items() if path.startswith(start)), path)
+        return f"real {group}" if nodeid.endswith("[real]") else group  # a small one is the other
 
 
 @pytest.hookimpl(optionalhook=True)
