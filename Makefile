@@ -61,8 +61,8 @@ test: lint  ## every check
 	@rm -rf $(NBVAL_OUTPUTS) outputs/test/cache
 	@mkdir -p $(NBVAL_OUTPUTS) outputs/test/cache && ln -s ../test/cache $(NBVAL_OUTPUTS)/cache
 	@$(RUN) -m pytest -n auto -p no:cacheprovider --durations=10 tests $(BOOK_TESTS:%=--ignore=%)
-	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest -n auto --nbval-lax --nbval-current-env \
-	  --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=600 -p no:cacheprovider --durations=10 $(BOOK_TESTS) notebooks
+	@BESSVPP_OUTPUTS=$(NBVAL_OUTPUTS) $(RUN) -m pytest -n auto --no-loadscope-reorder --nbval-lax \
+	  --nbval-current-env --nbval-cell-timeout=3600 --nbval-kernel-startup-timeout=600 -p no:cacheprovider --durations=10 $(BOOK_TESTS) notebooks
 
 # ARGS="tests/test_x.py" for some of them.
 hard: $(READY)  ## every check beside busy loops, under other kernels and hash seeds

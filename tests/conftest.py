@@ -27,7 +27,11 @@ settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs notebooks; nbval waits 5 seconds for a cell's outputs, and has no option."""
+    """Mark what runs notebooks; nbval waits 5 seconds for a cell's outputs, and has no option.
+
+    What the project's book is tested by comes first, since it takes longest.
+    """
+    items.sort(key=lambda item: not item.nodeid.endswith("[real]"))
     for item in items:
         if KERNELS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
