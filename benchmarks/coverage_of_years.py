@@ -8,13 +8,17 @@ could have gone through in its place. Beside that band stand the miss of the exa
 often prices were at the cap with the chance that the forecasts gave it.
 
     python benchmarks/coverage_of_years.py [SEED ...]
+    python benchmarks/coverage_of_years.py --dam FILE
 
-Writes ``outputs/bench/coverage.json``. Half an hour on two cores; with one seed five minutes.
+Writes ``outputs/bench/coverage.json``. Half an hour on two cores; with one seed five minutes. A
+file or folder of DAM prices, two years or more, is forecast for its last year in place of the
+embedded market; nobody knows its true quantiles, so its promise alone is judged
+(``coverage_dam.json``).
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from dataclasses import replace
 
 import numpy as np
@@ -25,9 +29,13 @@ from _truth import Case, true_paths
 from bessvpp.calibration import coverage, gate
 from bessvpp.calibration.coverage import daily_pinball
 from bessvpp.calibration.gate import regimes
-from bessvpp.calibration.recalibration import recalibrate
+from bessvpp.calibration.recalibration import choose_method, recalibrate
+from bessvpp.forecasting.features import feature_frame
 from bessvpp.forecasting.quantiles import promised_below
+from bessvpp.forecasting.splits import Splits
+from bessvpp.forecasting.walk_forward import walk_forward
 from bessvpp.market import history
+from bessvpp.market.read import read_market
 from bessvpp.params.load import Params, load_params
 from bessvpp.params.market import MarketParams
 
@@ -114,9 +122,51 @@ def study(seed: int, params: Params) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def year_of_dam(path: str, params: Params) -> pd.DataFrame:
+    """Its promise over the last year of DAM prices: misses and chances of the cap [points]."""
+    rules, market = params.market, read_market(path, params.market)
+    told = {"test_days": TEST_DAYS, "calibration_days": CALIBRATION_DAYS, "min_group_size": 60}
+    settings = params.forecast.model_copy(update=told)
+    days = market.dates[settings.warmup_days :]
+    test, before = days[-TEST_DAYS:], days[:-TEST_DAYS]
+    splits = Splits(before[:-CALIBRATION_DAYS], before[-CALIBRATION_DAYS:], test)
+    features = feature_frame(market, days, rules)
+    original = walk_forward("dam", features, market, splits, settings, rules).forecast
+    method = choose_method(original, market, settings, rules)[0]
+    made = recalibrate(original, market, test, [method], settings, rules)[method].forecast
+    y = market.dam_mcp[[market.index_of(day) for day in test]]
+    caps, floor = rules.caps_rs_per_mwh(test)[:, None], rules.price_floor_rs_per_mwh
+    rows = []
+    for name, fan in (("original", original.on(test)), (method, made)):
+        due = promised_below(fan, floor, caps)
+        blocks = np.ones(y.shape, dtype=bool)
+        missed = 100 * coverage.mean_promise_miss(y, fan.values, due, blocks)
+        chances = {"cap": 100 * (y >= caps).mean(), "cap said": 100 * fan.p_cap.mean()}
+        rows.append({"forecast": name, "from": str(test[0]), "promise": missed, **chances})
+    return pd.DataFrame(rows)
+
+
+def judge_dam(path: str) -> None:
+    """Print and keep what ``year_of_dam`` finds."""
+    table = year_of_dam(path, load_params())
+    last = table.iloc[-1]
+    targets = {
+        "exact promise of a year missed by, points, at most 1": judged(last["promise"], 1.0),
+        "chance of the cap off by, points, at most 2": judged(
+            abs(last["cap said"] - last["cap"]), 2.0
+        ),
+    }
+    report("coverage_dam", table.to_dict(orient="records"), targets)
+
+
 def main() -> None:
-    seeds = tuple(int(word) for word in sys.argv[1:]) or SEEDS
-    params = load_params()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seeds", type=int, nargs="*", default=SEEDS)
+    parser.add_argument("--dam", metavar="FILE")
+    words = parser.parse_args()
+    if words.dam:
+        return judge_dam(words.dam)
+    seeds, params = words.seeds, load_params()
     table = pd.concat([study(seed, params) for seed in seeds], ignore_index=True)
     whole = table[table["group"] == "all"]
     columns = ["promise original", "promise recalibrated"]
