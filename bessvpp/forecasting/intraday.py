@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from bessvpp.errors import DataError
-from bessvpp.forecasting.boosting import fit
+from bessvpp.forecasting.boosting import fit_each
 from bessvpp.forecasting.splits import Splits, days_of_refits, known_to_refit
 from bessvpp.market.clock import blocks_behind, is_sunday, session_starts
 from bessvpp.market.history import Market, mean_of_known
@@ -134,14 +134,14 @@ def spread_training_set(
 
 def train_spread_model(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -> Booster:
     """The model of the expected spread, from a ``training_set``."""
-    return fit(
+    (model,) = fit_each(
         x,
-        y,
-        {"objective": "regression"},
+        [({"objective": "regression"}, y)],
         params.intraday_lightgbm,
         params.intraday_n_estimators,
         params.model_seed,
     )
+    return model
 
 
 def walk_forward_spreads(
@@ -174,23 +174,23 @@ def model_for(models: Mapping[np.datetime64, Booster], date: np.datetime64) -> B
     return models[max(fitted)]
 
 
-def train_quantiles(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -> dict[float, Booster]:
+def train_quantiles(
+    x: pd.DataFrame, y: np.ndarray, params: ForecastParams, jobs: int = 1
+) -> dict[float, Booster]:
     """A model of the spread for each level, from a ``training_set``.
 
     Their trees are those of the expected spread, their number that of the other quantile
     models, which had the smaller pinball loss on calibration days of the embedded market.
     """
-    return {
-        level: fit(
-            x,
-            y,
-            {"objective": "quantile", "alpha": level},
-            params.intraday_lightgbm,
-            params.n_estimators,
-            params.model_seed,
-        )
-        for level in params.levels
-    }
+    fitted = fit_each(
+        x,
+        [({"objective": "quantile", "alpha": level}, y) for level in params.levels],
+        params.intraday_lightgbm,
+        params.n_estimators,
+        params.model_seed,
+        jobs,
+    )
+    return dict(zip(params.levels, fitted, strict=True))
 
 
 def expected_days(

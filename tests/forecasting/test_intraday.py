@@ -152,6 +152,15 @@ def test_expected_prices_lie_within_floor_and_cap_of_their_own_day():
         assert np.nanmax(expected) == cap
 
 
+def test_quantiles_are_the_same_whatever_the_number_of_workers():
+    market = a_market(40)
+    spreads = intraday.spread_training_set(market, market.dates[10:30], RULES)
+    one, two = (intraday.train_quantiles(*spreads, PARAMS.forecast, jobs) for jobs in (1, 2))
+    assert list(one) == list(two) == list(PARAMS.forecast.levels)
+    for level, model in one.items():
+        assert model.model_to_string() == two[level].model_to_string()
+
+
 def test_models_are_kept_as_text_and_come_back_the_same(tmp_path):
     market, run = a_market(40), RunFolder(tmp_path)
     splits = split_days(market, make_params(calibration_days=8, test_days=6).forecast)
