@@ -211,23 +211,26 @@ def _lasso(x: np.ndarray, y: np.ndarray, ahead: np.ndarray) -> np.ndarray:
     forecasts = np.empty((len(ahead), 24))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=ConvergenceWarning)
-        for hour in range(24):
-            change = scaled(y[:, hour]) - latest[:, hour]
-            noise = max(_noise_variance(z, change), _LEAST_NOISE)
+        changes = scaled(y) - latest
+        noises = np.maximum(_noise_variances(z, changes), _LEAST_NOISE)
+        for hour, (change, noise) in enumerate(zip(changes.T, noises, strict=True)):
             model = LassoLarsIC("bic", noise_variance=noise, max_iter=60).fit(z, change)
             ahead_scaled = latest_ahead[:, hour] + model.predict(z_ahead)
             forecasts[:, hour] = np.sinh(ahead_scaled) * spread + centre
     return forecasts
 
 
-def _noise_variance(z: np.ndarray, change: np.ndarray) -> float:
-    """Residual variance of least squares; that of the change itself where rows are too few."""
+def _noise_variances(z: np.ndarray, changes: np.ndarray) -> np.ndarray:
+    """(24,) residual variances of least squares of changes (N, 24) on regressors (N, F).
+
+    Those of the changes themselves where rows are too few.
+    """
     spare = len(z) - z.shape[1] - 1
     if spare <= 0:
-        return float(np.var(change))
+        return np.asarray(np.var(changes, axis=0))
     design = np.column_stack([np.ones(len(z)), z])
-    solution, *_ = np.linalg.lstsq(design, change)
-    return float(((change - design @ solution) ** 2).sum() / spare)
+    solution, *_ = np.linalg.lstsq(design, changes)
+    return np.asarray(((changes - design @ solution) ** 2).sum(axis=0) / spare)
 
 
 def _fan(
