@@ -99,6 +99,14 @@ def test_a_worker_that_plans_and_settles_brings_no_trees_and_nothing_that_draws(
     assert in_a_process("-c", f"import bessvpp.backtest.frontier; {found}").stdout == "[]\n"
 
 
+def test_only_who_scores_waits_for_the_library_of_scores():
+    words = (
+        "import sys, bessvpp.calibration.intraday, bessvpp.scenarios.surprises;"
+        "print([name for name in ('scoringrules', 'numba') if name in sys.modules])"
+    )
+    assert in_a_process("-c", words).stdout == "[]\n"
+
+
 def test_what_a_name_lacks_is_said_with_the_extra_that_brings_it():
     words = (
         "import sys; sys.modules['sklearn'] = None\nimport bessvpp as bv\n"

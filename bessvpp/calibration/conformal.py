@@ -11,8 +11,8 @@ each past day it is the weighted order statistic of Barber, Candes, Ramdas and T
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -53,8 +53,38 @@ class KnownResiduals:
     today: np.ndarray
 
     def last(self, n_days: int) -> KnownResiduals:
-        """The same of the last days alone."""
-        return replace(self, values=self.values[-n_days:], regime=self.regime[-n_days:])
+        """The same of the last days alone, one object however often it is asked for."""
+        n_days = min(n_days, len(self.values))
+        if n_days == len(self.values):
+            return self
+        if n_days not in self._shorter:
+            self._shorter[n_days] = self.on(np.arange(-n_days, 0))
+        return self._shorter[n_days]
+
+    def on(self, days: np.ndarray) -> KnownResiduals:
+        """The same of some days, by place or by (D,) bool."""
+        return replace(self, values=self.values[days], regime=self.regime[days])
+
+    @cached_property
+    def is_usable(self) -> np.ndarray:
+        """(D, T) bool: the residuals of all levels are known."""
+        return np.isfinite(self.values).all(axis=2)
+
+    def groups(self, hours: int, of_regime: bool, weights: np.ndarray | None = None) -> _Groups:
+        """Groups of some width, sorted once for all who ask; weights (D,), 1 where None."""
+        if weights is not None and not (weights == 1).all():
+            return _Groups.of(self, hours, of_regime, weights)
+        if (hours, of_regime) not in self._groups:
+            self._groups[hours, of_regime] = _Groups.of(self, hours, of_regime, None)
+        return self._groups[hours, of_regime]
+
+    @cached_property
+    def _shorter(self) -> dict[int, KnownResiduals]:
+        return {}
+
+    @cached_property
+    def _groups(self) -> dict[tuple[int, bool], _Groups]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -94,80 +124,125 @@ def day_shifts(
     DataError
         where even all residuals are too few; names n and the level.
     """
-    shape = known.values.shape[1:]
-    weights = np.ones(len(known.values)) if weights is None else weights
-    usable = np.isfinite(known.values).all(axis=2) & (weights > 0)[:, None]
-    day_weight = np.broadcast_to(weights[:, None], usable.shape)
-    wanted = np.tile(levels, (shape[0], 1)) if asked is None else asked
+    if weights is not None:
+        counts = weights > 0
+        known, weights = known.on(counts), weights[counts]
+    nominal, shape = np.array(levels)[None], known.values.shape[1:]
     delta, whence = np.full(shape, np.nan), np.zeros((4, *shape), dtype=int)
-    for hours, of_regime, blocks, past in _groups(known):
-        chosen, still_open = past & usable, np.isnan(delta[blocks])
-        residuals, weight = known.values[chosen], day_weight[chosen]
-        too_small = weight.sum() < min_group_size - _ROUNDING
-        if not still_open.any() or (of_regime and too_small):
-            continue
-        order = np.argsort(residuals, axis=0, kind="stable")
-        _, exists = _ranks(np.array(levels)[None], weight, order)
+    for hours, of_regime in GROUPS:
+        still_open = np.isnan(delta)
+        if not still_open.any():
+            break
+        groups = known.groups(hours, of_regime, weights)
+        rank, exists = groups.ranks(nominal)
         if not of_regime and not exists.all():
-            raise _too_few(levels[int(np.argmin(exists[0]))], len(weight), weight.sum())
-        rank, _ = _ranks(wanted[blocks], weight, order)
-        place = np.take_along_axis(order, np.maximum(rank, 1) - 1, axis=0)
-        fill = still_open & exists
-        delta[blocks] = np.where(fill, np.take_along_axis(residuals, place, axis=0), delta[blocks])
-        told: tuple[int | np.ndarray, ...] = (len(weight), rank, hours, int(of_regime))
+            raise _too_few(levels[int(np.argmin(exists[0]))], groups.n[0], groups.weight[0])
+        large = groups.weight[groups.of_block] >= min_group_size - _ROUNDING
+        fill = still_open & exists & (large[:, None] | (not of_regime))
+        if not fill.any():
+            continue
+        if asked is not None:
+            rank, _ = groups.ranks(asked)
+        delta = np.where(fill, groups.residual(rank), delta)
+        told: tuple[int | np.ndarray, ...] = (groups.size, rank, hours, int(of_regime))
         for values, new in zip(whence, told, strict=True):
-            values[blocks] = np.where(fill, new, values[blocks])
+            np.copyto(values, new, where=fill)
     n, rank, hours, same_regime = whence
     return DayShifts(delta, n, rank, hours, same_regime.astype(bool))
 
 
-def _groups(known: KnownResiduals) -> Iterator[tuple[int, bool, np.ndarray, np.ndarray]]:
-    """Groups that residuals are borrowed from, smallest first.
+@dataclass(frozen=True)
+class _Groups:
+    """Groups of one width that residuals are borrowed from: G of them, of N residuals in all."""
 
-    Yields
-    ------
-    width [h], whether of one regime alone, the blocks of the day to come (T,) bool, and the
-    past blocks (D, T) bool that these may borrow from.
-    """
-    n_blocks = len(known.today)
-    hour = np.arange(n_blocks) // (n_blocks // 24)
-    for hours, of_regime in GROUPS:
-        for first in range(0, 24, hours):
-            near = (hour >= first) & (hour < first + hours)
-            if not of_regime:
-                yield hours, False, near, np.broadcast_to(near, known.regime.shape)
-                continue
-            for regime in np.unique(known.today[near]):
-                yield hours, True, near & (known.today == regime), near & (known.regime == regime)
+    of_block: np.ndarray  # (T,) the group of each block of the day to come
+    n: np.ndarray  # (G,) residuals in it
+    weight: np.ndarray  # (G,) sum of their weights
+    residuals: np.ndarray  # (N, L) group after group, in each of them every level rising
+    weights: np.ndarray | None  # (N, L) of the residuals; None where each is 1
+
+    @classmethod
+    def of(
+        cls, known: KnownResiduals, hours: int, of_regime: bool, weights: np.ndarray | None
+    ) -> _Groups:
+        """Groups of some hours, each of one regime alone where ``of_regime``; weights (D,)."""
+        n_blocks = len(known.today)
+        of_block = np.zeros(n_blocks, dtype=int)
+        parts, worth = list[np.ndarray](), list[np.ndarray | None]()
+        width = hours * n_blocks // 24
+        for near in (slice(first, first + width) for first in range(0, n_blocks, width)):
+            today, past, usable = (
+                part[..., near] for part in (known.today, known.regime, known.is_usable)
+            )
+            for regime in np.unique(today) if of_regime else (None,):
+                of_block[near][(today == regime) | (not of_regime)] = len(parts)
+                chosen = usable & (past == regime) if of_regime else usable
+                parts.append(known.values[:, near][chosen])
+                worth.append(None if weights is None else np.repeat(weights, chosen.sum(axis=1)))
+        return cls._sorted(of_block, parts, worth)
+
+    @classmethod
+    def _sorted(
+        cls, of_block: np.ndarray, parts: list[np.ndarray], worth: list[np.ndarray | None]
+    ) -> _Groups:
+        n = np.array([len(part) for part in parts])
+        weighted = [w for w in worth if w is not None]
+        if not weighted:
+            rising = np.concatenate([np.sort(part, axis=0) for part in parts])
+            return cls(of_block, n, n.astype(float), rising, None)
+        orders = [np.argsort(part, axis=0, kind="stable") for part in parts]
+        both = list(zip(parts, weighted, orders, strict=True))
+        return cls(
+            of_block,
+            n,
+            np.array([weight.sum() for weight in weighted]),
+            np.concatenate([np.take_along_axis(part, order, axis=0) for part, _, order in both]),
+            np.concatenate([weight[order] for _, weight, order in both]),
+        )
+
+    @property
+    def size(self) -> np.ndarray:
+        """(T, 1) residuals in the group of each block."""
+        return self.n[self.of_block][:, None]
+
+    def ranks(self, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Ranks (T, L) in each block's group, within 1 to n, and whether they exist.
+
+        Upper levels: the first whose weight at or below reaches ``tau (W + 1)``. Lower ones: the
+        last whose weight at or above reaches ``(1 - tau) (W + 1)``. With weights of 1 these are
+        ``ceil(tau (n + 1))`` and ``floor(tau (n + 1))``.
+
+        Parameters
+        ----------
+        levels : (T, L), or (1, L) for all blocks alike
+        """
+        if self.weights is None:
+            exact = np.round(levels * (self.size + 1), 9)
+            rank = np.where(levels >= 0.5, np.ceil(exact), np.floor(exact)).astype(int)
+        else:
+            rank = np.empty((len(self.of_block), levels.shape[1]), dtype=int)
+            parts = np.split(self.weights, np.cumsum(self.n)[:-1])
+            for k, (weights, total) in enumerate(zip(parts, self.weight, strict=True)):
+                rows = self.of_block == k
+                wanted = levels if len(levels) == 1 else levels[rows]
+                rank[rows] = _weighted_ranks(wanted, weights, total) if len(weights) else 0
+        return np.clip(rank, 1, self.size), (rank >= 1) & (rank <= self.size)
+
+    def residual(self, rank: np.ndarray) -> np.ndarray:
+        """(T, L) the residual of a rank (T, L) in each block's group; any where there is none."""
+        first = (np.cumsum(self.n) - self.n)[self.of_block][:, None]
+        place = np.clip(first + rank - 1, 0, len(self.residuals) - 1)
+        return self.residuals[place, np.arange(rank.shape[1])]
 
 
-def _ranks(
-    levels: np.ndarray, weight: np.ndarray, order: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks of levels (B, L) in a group of n residuals, within 1 to n, and whether they exist.
-
-    Upper levels: the first whose weight at or below reaches ``tau (W + 1)``. Lower ones: the
-    last whose weight at or above reaches ``(1 - tau) (W + 1)``. With weights of 1 these are
-    ``ceil(tau (n + 1))`` and ``floor(tau (n + 1))``.
-
-    Parameters
-    ----------
-    order : (n, L) order of the residuals of each level
-    """
-    n = len(weight)
-    if n == 0:
-        return np.zeros(levels.shape, int), np.zeros(levels.shape, bool)
-    if (weight == 1).all():
-        exact = np.round(levels * (n + 1), 9)
-        rank = np.where(levels >= 0.5, np.ceil(exact), np.floor(exact)).astype(int)
-    else:
-        up_to = np.cumsum(weight[order], axis=0)  # (n, L)
-        down_to = up_to[-1] - up_to + weight[order]
-        total = weight.sum() + 1
-        upper = (up_to[None] < (levels * total - _ROUNDING)[:, None]).sum(axis=1) + 1
-        lower = (down_to[None] >= ((1 - levels) * total - _ROUNDING)[:, None]).sum(axis=1)
-        rank = np.where(levels >= 0.5, upper, lower)
-    return np.clip(rank, 1, n), (rank >= 1) & (rank <= n)
+def _weighted_ranks(levels: np.ndarray, weights: np.ndarray, total: float) -> np.ndarray:
+    """(B, L) ranks of levels (B, L) among residuals of weights (n, L) in rising order."""
+    up_to = np.cumsum(weights, axis=0)
+    down_to = up_to[-1] - up_to + weights
+    whole = total + 1  # with the day to come
+    upper = (up_to[None] < (levels * whole - _ROUNDING)[:, None]).sum(axis=1) + 1
+    lower = (down_to[None] >= ((1 - levels) * whole - _ROUNDING)[:, None]).sum(axis=1)
+    return np.where(levels >= 0.5, upper, lower)
 
 
 def _too_few(level: float, n: int, weight: float) -> DataError:

@@ -57,10 +57,23 @@ class _Weighted:
 
 
 @dataclass
+class _Rolling:
+    """Order statistics of the residuals of the last days, all of them alike."""
+
+    window: int
+    min_group_size: int
+    memory_days: int = 0
+
+    def shifts(self, gate: Gate) -> DayShifts:
+        known = gate.residuals.last(self.window)
+        return day_shifts(known, gate.today.levels, self.min_group_size)
+
+
+@dataclass
 class _Mean:
     """The mean of several methods' shifts; n, rank and group are those of the first."""
 
-    parts: Sequence[_Weighted]
+    parts: Sequence[_Rolling]
     memory_days: int = 0
 
     def shifts(self, gate: Gate) -> DayShifts:
@@ -167,9 +180,7 @@ def method_named(name: str, params: ForecastParams, static_days: np.ndarray) -> 
         for another name.
     """
     size, window = params.min_group_size, (params.recalibration_days,)
-    rolling = {
-        f"rolling_{days}": _Weighted(_last(days), size) for days in params.recalibration_windows
-    }
+    rolling = {f"rolling_{days}": _Rolling(days, size) for days in params.recalibration_windows}
     made: dict[str, Method] = {
         **rolling,
         "static": _Weighted(lambda gate: np.isin(gate.past.dates, static_days).astype(float), size),
@@ -198,11 +209,3 @@ def level_steps(params: ForecastParams) -> np.ndarray:
     """
     levels = np.array(params.levels)
     return params.group_step * 4 * levels * (1 - levels)
-
-
-def _last(n_days: int) -> Callable[[Gate], np.ndarray]:
-    def weights(gate: Gate) -> np.ndarray:
-        age = np.arange(len(gate.past.dates), 0, -1)
-        return (age <= n_days).astype(float)
-
-    return weights

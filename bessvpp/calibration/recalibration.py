@@ -76,7 +76,7 @@ def recalibrate(
         static_days = forecast.dates[forecast.split == "calibration"]
     made = {name: method_named(name, params, static_days) for name in methods}
     values: dict[str, list[np.ndarray]] = {name: [] for name in methods}
-    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in methods}
+    shifts: dict[str, list[DayShifts]] = {name: [] for name in methods}
     chances = []
     has_memory = any(method.memory_days for method in made.values())
     days = forecast.dates[forecast.dates <= dates[-1]] if has_memory else dates
@@ -88,18 +88,18 @@ def recalibrate(
         for name, method in made.items():
             if not (wanted or method.memory_days):
                 continue
-            shifts = _shifts(method, gate, wanted)
-            if wanted and shifts is not None:
+            of_day = _shifts(method, gate, wanted)
+            if wanted and of_day is not None:
                 as_made = name == AS_FORECAST
-                values[name].append(gate.today.values[0] if as_made else gate.apply(shifts.delta))
-                tables[name].append(_table(date, forecast, shifts))
+                values[name].append(gate.today.values[0] if as_made else gate.apply(of_day.delta))
+                shifts[name].append(of_day)
     p_floor, p_cap = np.array(chances).transpose(1, 0, 2)
     given = forecast.on(dates)
     chosen = replace(given, p_floor=p_floor, p_cap=p_cap)
     return {
         name: Recalibration(
             replace(given if name == AS_FORECAST else chosen, values=np.array(values[name])),
-            pd.concat(tables[name], ignore_index=True),
+            _table(given, shifts[name]),
         )
         for name in methods
     }
@@ -209,22 +209,23 @@ def _score(
     }
 
 
-def _table(date: np.datetime64, forecast: QuantileForecast, shifts: DayShifts) -> pd.DataFrame:
-    per_hour, n_levels = len(shifts.delta) // 24, len(forecast.levels)
+def _table(of_days: QuantileForecast, shifts: Sequence[DayShifts]) -> pd.DataFrame:
+    """A row per date, hour and level: the shift of the hour's first block."""
+    n_days, n_blocks, n_levels = of_days.values.shape
 
-    def column(values: np.ndarray) -> np.ndarray:
-        return values[::per_hour].ravel()
+    def column(name: str) -> np.ndarray:
+        return np.stack([getattr(day, name)[:: n_blocks // 24] for day in shifts]).ravel()
 
     return pd.DataFrame(
         {
-            "date": str(date),
-            "market": forecast.market,
-            "hour": np.repeat(np.arange(24), n_levels),
-            "level": np.tile(forecast.levels, 24),
-            "delta_rs_per_mwh": column(shifts.delta),
-            "group_hours": column(shifts.group_hours),
-            "same_regime": column(shifts.same_regime),
-            "n": column(shifts.n),
-            "rank": column(shifts.rank),
+            "date": np.repeat(of_days.dates.astype(str), 24 * n_levels),
+            "market": of_days.market,
+            "hour": np.tile(np.repeat(np.arange(24), n_levels), n_days),
+            "level": np.tile(of_days.levels, 24 * n_days),
+            "delta_rs_per_mwh": column("delta"),
+            "group_hours": column("group_hours"),
+            "same_regime": column("same_regime"),
+            "n": column("n"),
+            "rank": column("rank"),
         }
     )

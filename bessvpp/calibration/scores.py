@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import scoringrules
 
 from bessvpp.calibration.coverage import (
     daily_pinball,
@@ -38,6 +37,8 @@ def score_table(
     (D, T, L) is given, ``miscoverage`` that of the band. ``dm`` is Diebold and Mariano's statistic
     of the daily pinball losses against ``reference``: positive where the reference is better.
     """
+    import scoringrules  # compiles much when it is imported, which not all who come here need
+
     low, high = interval_levels(levels)
     nominal = levels[high] - levels[low]
     known = np.isfinite(y)

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LassoLarsIC, QuantileRegressor
+from sklearn.linear_model import LassoLarsIC
 
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast
@@ -148,13 +149,29 @@ def quantile_regression_average(
             traded = np.isfinite(y)
             ahead = points[len(past) + rows][:, span]
             for k, level in enumerate(levels):
-                fitted = QuantileRegressor(quantile=level, alpha=0.0, solver="highs").fit(
-                    x[traded], y[traded]
-                )
-                values[rows, span, k] = fitted.predict(ahead.reshape(-1, x.shape[1])).reshape(
-                    len(rows), -1
-                )
+                constant, *weights = regression_quantile(x[traded], y[traded], level)
+                values[rows, span, k] = ahead @ weights + constant
     return _fan(name, dates, levels, values, rules)
+
+
+def regression_quantile(x: np.ndarray, y: np.ndarray, level: float) -> np.ndarray:
+    """(1 + K,) constant and weights that make the pinball loss of y (N,) on x (N, K) least.
+
+    Found by the dual of Koenker and Bassett's (1978) linear programme: ``max y a`` with
+    ``X' a = (1 - tau) X' 1`` and ``0 <= a <= 1``, whose rows are as few as the weights, where
+    the programme itself has one for each outcome.
+
+    Raises
+    ------
+    DataError
+        where the programme is not solved, which numbers that are finite do not bring about.
+    """
+    design = np.column_stack([np.ones(len(x)), x])
+    due = (1 - level) * design.sum(axis=0)
+    found = linprog(-y, A_eq=design.T, b_eq=due, bounds=(0, 1), method="highs")
+    if not found.success:
+        raise DataError(f"no quantile regression of level {level:g}: {found.message}")
+    return -np.asarray(found.eqlin.marginals)
 
 
 def _known_prices(
@@ -194,23 +211,26 @@ def _lasso(x: np.ndarray, y: np.ndarray, ahead: np.ndarray) -> np.ndarray:
     forecasts = np.empty((len(ahead), 24))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=ConvergenceWarning)
-        for hour in range(24):
-            change = scaled(y[:, hour]) - latest[:, hour]
-            noise = max(_noise_variance(z, change), _LEAST_NOISE)
+        changes = scaled(y) - latest
+        noises = np.maximum(_noise_variances(z, changes), _LEAST_NOISE)
+        for hour, (change, noise) in enumerate(zip(changes.T, noises, strict=True)):
             model = LassoLarsIC("bic", noise_variance=noise, max_iter=60).fit(z, change)
             ahead_scaled = latest_ahead[:, hour] + model.predict(z_ahead)
             forecasts[:, hour] = np.sinh(ahead_scaled) * spread + centre
     return forecasts
 
 
-def _noise_variance(z: np.ndarray, change: np.ndarray) -> float:
-    """Residual variance of least squares; that of the change itself where rows are too few."""
+def _noise_variances(z: np.ndarray, changes: np.ndarray) -> np.ndarray:
+    """(24,) residual variances of least squares of changes (N, 24) on regressors (N, F).
+
+    Those of the changes themselves where rows are too few.
+    """
     spare = len(z) - z.shape[1] - 1
     if spare <= 0:
-        return float(np.var(change))
+        return np.asarray(np.var(changes, axis=0))
     design = np.column_stack([np.ones(len(z)), z])
-    solution, *_ = np.linalg.lstsq(design, change)
-    return float(((change - design @ solution) ** 2).sum() / spare)
+    solution, *_ = np.linalg.lstsq(design, changes)
+    return np.asarray(((changes - design @ solution) ** 2).sum(axis=0) / spare)
 
 
 def _fan(

@@ -8,7 +8,7 @@ the days that are wholly known at the gate of the first day that they forecast.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,10 @@ from bessvpp.market.clock import day_of
 from bessvpp.params.forecast import ForecastParams, LightGBMParams
 
 if TYPE_CHECKING:
-    from lightgbm import Booster
+    from lightgbm import Booster, Dataset
+
+Goal = tuple[Mapping[str, object], np.ndarray]
+"""LightGBM's ``objective`` with what it takes, and (N,) numbers to learn, none missing."""
 
 LARGEST_LEAF_SHARE = 1 / 14
 """Of the rows: no leaf need hold more, or a short history has no room for a few of them. Chosen,
@@ -55,7 +58,7 @@ def train_quantile_models(
     distance = target - anchor(features, market)
     known = np.isfinite(distance)
     x = design(features, market)[known]
-    goals: dict[float | str, tuple[dict[str, object], np.ndarray]] = {
+    goals: dict[float | str, Goal] = {
         level: ({"objective": "quantile", "alpha": level}, distance[known])
         for level in params.levels
     }
@@ -66,9 +69,8 @@ def train_quantile_models(
             goals[atom] = ({"objective": "binary"}, hit.astype(float))
     least = min(params.lightgbm.min_data_in_leaf, max(int(len(x) * LARGEST_LEAF_SHARE), 1))
     settings = params.lightgbm.model_copy(update={"min_data_in_leaf": least})
-    boosters = Parallel(n_jobs=jobs, prefer="threads")(
-        delayed(fit)(x, y, objective, settings, params.n_estimators, params.model_seed)
-        for objective, y in goals.values()
+    boosters = fit_each(
+        x, list(goals.values()), settings, params.n_estimators, params.model_seed, jobs
     )
     fitted = dict(zip(goals, boosters, strict=True))
     return MarketModels(
@@ -90,26 +92,27 @@ class MarketModels:
     last_train_day: np.datetime64
 
 
-def fit(
+def fit_each(
     x: pd.DataFrame,
-    y: np.ndarray,
-    objective: Mapping[str, object],
+    goals: Sequence[Goal],
     settings: LightGBMParams,
     n_estimators: int,
     seed: int,
-) -> Booster:
-    """One model, by one thread: the same numbers give the same trees on any machine.
+    jobs: int = 1,
+) -> list[Booster]:
+    """A model a goal, each by one thread: the same numbers give the same trees on any machine.
+
+    Features are put into LightGBM's bins once for all of them: a third of the time of a model of
+    120 trees that bins its own.
 
     Parameters
     ----------
-    x, y : (N, F) features and (N,) goals, no goal missing
-    objective : LightGBM's ``objective``, and what it takes
+    x : (N, F) features
+    jobs : models fitted at the same time
     """
     import lightgbm
 
-    dataset = lightgbm.Dataset(x.to_numpy(), y, feature_name=list(x), free_raw_data=True)
     told = {
-        **objective,
         **settings.model_dump(),
         "seed": seed,
         "deterministic": True,
@@ -117,7 +120,20 @@ def fit(
         "num_threads": 1,
         "verbosity": -1,
     }
-    return lightgbm.train(told, dataset, num_boost_round=n_estimators)
+    none = np.zeros(len(x))  # each model has goals of its own
+    binned = lightgbm.Dataset(x.to_numpy(), none, feature_name=list(x), params=told).construct()
+    return list(
+        Parallel(n_jobs=jobs, prefer="threads")(
+            delayed(_fit)(binned, y, {**objective, **told}, n_estimators) for objective, y in goals
+        )
+    )
+
+
+def _fit(binned: Dataset, y: np.ndarray, told: Mapping[str, object], n_estimators: int) -> Booster:
+    import lightgbm
+
+    same_rows = binned.subset(np.arange(len(y)), params=binned.params).construct()
+    return lightgbm.train(dict(told), same_rows.set_label(y), num_boost_round=n_estimators)
 
 
 def model_from_text(text: str) -> Booster:

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 
 from bessvpp.errors import DataError
-from bessvpp.forecasting.boosting import fit
+from bessvpp.forecasting.boosting import fit_each
 from bessvpp.forecasting.splits import Splits, days_of_refits, known_to_refit
 from bessvpp.market.clock import blocks_behind, is_sunday, session_starts
 from bessvpp.market.history import Market, mean_of_known
@@ -52,41 +53,42 @@ def features_at(market: Market, day: int, first_block: int, rules: MarketParams)
     -------
     frame of T - first_block rows; NaN where something is not known.
     """
-    return pd.DataFrame(_columns_at(market, day, first_block, rules))
+    return pd.DataFrame(_columns_at(market, day, np.array([first_block]), rules))
 
 
 def _columns_at(
-    market: Market, day: int, first_block: int, rules: MarketParams
+    market: Market, day: int, starts: np.ndarray, rules: MarketParams
 ) -> dict[str, np.ndarray]:
-    """The columns of ``features_at``, (T - first_block,) each."""
+    """The columns of ``features_at``, (N,) each, at gates of a day, one gate below the other."""
     n = market.n_blocks
     oldest = max(day - WEEK_DAYS - 1, 0)  # the first day that is read
     recent = slice(oldest, day + 1)
     spread = (market.rtm_mcp[recent] - market.dam_mcp[recent]).ravel()
-    latest = day * n + first_block - blocks_behind(rules, n)  # place of the latest known spread
-    ahead = np.arange(first_block, n)
+    latest = day * n + starts - blocks_behind(rules, n)  # places of the latest known spreads
+    gate, ahead = np.nonzero(np.arange(n) >= starts[:, None])
     dam = market.dam_mcp[day]
     cap = rules.cap_rs_per_mwh(market.dates[day].item())
 
-    def at(places: np.ndarray) -> np.ndarray:
+    def at(places: np.ndarray, latest: np.ndarray) -> np.ndarray:
         """Spreads at places of the long series, NaN where none is known."""
         known = (places >= 0) & (places <= latest)
         return np.where(known, spread[np.clip(places - oldest * n, 0, spread.size - 1)], np.nan)
 
     week = day * n + ahead - n * np.arange(1, WEEK_DAYS + 2)[:, None]
-    past = at(week)
-    constant = {
-        "latest": at(np.array([latest]))[0],
+    past = at(week, latest[gate])
+    hours = {h: latest[:, None] - np.arange(h * n // 24) for h in RECENT_HOURS}
+    of_gate = {
+        "latest": at(latest, latest),
         **{
-            f"mean_{hours}h": mean_of_known(at(latest - np.arange(hours * n // 24)))
-            for hours in RECENT_HOURS
+            f"mean_{h}h": mean_of_known(at(places, latest[:, None]), axis=1)
+            for h, places in hours.items()
         },
-        "dam_mean": dam.mean(),
-        "dam_at_latest": market.dam_mcp.ravel()[latest] if latest >= 0 else np.nan,
-        "is_sunday": float(is_sunday(market.dates[day])),
+        "dam_mean": np.full(len(starts), dam.mean()),
+        "dam_at_latest": np.where(latest >= 0, market.dam_mcp.ravel()[latest], np.nan),
+        "is_sunday": np.full(len(starts), float(is_sunday(market.dates[day]))),
     }
     rows = {
-        "horizon_h": (ahead - first_block) * 24 / n,
+        "horizon_h": (ahead - starts[gate]) * 24 / n,
         "hour": ahead * 24 / n,
         "dam": dam[ahead],
         "dam_rank": np.argsort(np.argsort(dam, kind="stable"))[ahead] / n,  # equal prices in order
@@ -94,16 +96,14 @@ def _columns_at(
         "day_before": np.where(np.isfinite(past[0]), past[0], past[1]),
         "week_mean": mean_of_known(past),
     }
-    return rows | {k: np.full(len(ahead), v) for k, v in constant.items()}
+    return rows | {name: values[gate] for name, values in of_gate.items()}
 
 
 def _rows_at(
     market: Market, date: np.datetime64, starts: np.ndarray, rules: MarketParams
 ) -> np.ndarray:
     """(N, F) features of the rest of a day at some of its gates, one gate below the other."""
-    day = market.index_of(date)
-    gates = [_columns_at(market, day, first, rules) for first in starts]
-    return np.vstack([np.column_stack(list(gate.values())) for gate in gates])
+    return np.column_stack(list(_columns_at(market, market.index_of(date), starts, rules).values()))
 
 
 def spread_training_set(
@@ -117,47 +117,49 @@ def spread_training_set(
         where no day has a spread.
     """
     n = market.n_blocks
-    per_hour = n // 24
-    frames, targets = [], []
+    columns, targets = [], list[np.ndarray]()
     for date in days:
         day = market.index_of(date)
-        for hour in range(day % TRAIN_STEP_HOURS, 24, TRAIN_STEP_HOURS):
-            first = hour * per_hour
-            frames.append(features_at(market, day, first, rules))
-            targets.append(market.rtm_mcp[day, first:] - market.dam_mcp[day, first:])
+        starts = np.arange(day % TRAIN_STEP_HOURS, 24, TRAIN_STEP_HOURS) * (n // 24)
+        columns.append(_columns_at(market, day, starts, rules))
+        spread = market.rtm_mcp[day] - market.dam_mcp[day]
+        targets.extend(spread[first:] for first in starts)
     y = np.concatenate(targets) if targets else np.array([])
     known = np.isfinite(y)
     if not known.any():
         raise DataError("no RTM price on any training day: nothing to learn the spread from")
-    return pd.concat(frames, ignore_index=True)[known], y[known]
+    x = {name: np.concatenate([of_day[name] for of_day in columns]) for name in columns[0]}
+    return pd.DataFrame(x)[known], y[known]
 
 
 def train_spread_model(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -> Booster:
     """The model of the expected spread, from a ``training_set``."""
-    return fit(
+    (model,) = fit_each(
         x,
-        y,
-        {"objective": "regression"},
+        [({"objective": "regression"}, y)],
         params.intraday_lightgbm,
         params.intraday_n_estimators,
         params.model_seed,
     )
+    return model
 
 
 def walk_forward_spreads(
-    market: Market, splits: Splits, params: ForecastParams, rules: MarketParams
+    market: Market, splits: Splits, params: ForecastParams, rules: MarketParams, jobs: int = 1
 ) -> dict[np.datetime64, Booster]:
     """Models of the expected spread, refitted every ``retrain_every_days``.
 
     Each sees the days from the first training day on that are wholly known at the DAM gate of
     the first day that it forecasts, by which the models are listed.
     """
-    models = {}
-    for days in days_of_refits(splits.out_of_sample, params):
-        known, seen = known_to_refit(market, days[0], splits, rules)
-        spreads = spread_training_set(known, seen, rules)
-        models[days[0]] = train_spread_model(*spreads, params)
-    return models
+
+    def refit(first: np.datetime64) -> Booster:
+        known, seen = known_to_refit(market, first, splits, rules)
+        return train_spread_model(*spread_training_set(known, seen, rules), params)
+
+    firsts = [days[0] for days in days_of_refits(splits.out_of_sample, params)]
+    fitted = Parallel(n_jobs=jobs, prefer="threads")(delayed(refit)(first) for first in firsts)
+    return dict(zip(firsts, fitted, strict=True))
 
 
 def model_for(models: Mapping[np.datetime64, Booster], date: np.datetime64) -> Booster:
@@ -174,23 +176,23 @@ def model_for(models: Mapping[np.datetime64, Booster], date: np.datetime64) -> B
     return models[max(fitted)]
 
 
-def train_quantiles(x: pd.DataFrame, y: np.ndarray, params: ForecastParams) -> dict[float, Booster]:
+def train_quantiles(
+    x: pd.DataFrame, y: np.ndarray, params: ForecastParams, jobs: int = 1
+) -> dict[float, Booster]:
     """A model of the spread for each level, from a ``training_set``.
 
     Their trees are those of the expected spread, their number that of the other quantile
     models, which had the smaller pinball loss on calibration days of the embedded market.
     """
-    return {
-        level: fit(
-            x,
-            y,
-            {"objective": "quantile", "alpha": level},
-            params.intraday_lightgbm,
-            params.n_estimators,
-            params.model_seed,
-        )
-        for level in params.levels
-    }
+    fitted = fit_each(
+        x,
+        [({"objective": "quantile", "alpha": level}, y) for level in params.levels],
+        params.intraday_lightgbm,
+        params.n_estimators,
+        params.model_seed,
+        jobs,
+    )
+    return dict(zip(params.levels, fitted, strict=True))
 
 
 def expected_days(

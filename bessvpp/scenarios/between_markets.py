@@ -16,7 +16,7 @@ from math import factorial
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss, hermevander
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtr
 
 STRONGEST = 0.95
 """Share of the way to markets that move as one, at most: beyond it draws would be degenerate."""
@@ -60,7 +60,7 @@ def hermite_coefficients(probability: np.ndarray, price: np.ndarray) -> np.ndarr
     nodes, weights = hermegauss(_NODES)
     size = np.sqrt([float(factorial(k)) for k in range(_DEGREE + 1)])
     basis = hermevander(nodes, _DEGREE) / size * (weights / weights.sum())[:, None]
-    uniform, rows = norm.cdf(nodes), price.reshape(-1, price.shape[-1])
+    uniform, rows = ndtr(nodes), price.reshape(-1, price.shape[-1])
     at = probability.reshape(rows.shape)
     values = np.array([np.interp(uniform, *of) for of in zip(at, rows, strict=True)])
     return (values @ basis)[:, 1:].reshape(*price.shape[:-1], _DEGREE)

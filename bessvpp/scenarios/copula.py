@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 from sklearn.covariance import ledoit_wolf
 
 from bessvpp.errors import DataError
@@ -66,8 +66,8 @@ def score_correlation(
 
 def drawn_within(low: np.ndarray, high: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Standard normal scores within their ranges, each by itself; a known one as it is."""
-    p_low, p_high = norm.cdf(low), norm.cdf(high)
-    drawn = norm.ppf(p_low + rng.random(low.shape) * (p_high - p_low))
+    p_low, p_high = ndtr(low), ndtr(high)
+    drawn = ndtri(p_low + rng.random(low.shape) * (p_high - p_low))
     return np.where(high > low, drawn, low)
 
 
@@ -85,8 +85,8 @@ def impute(
         others = z[rows] @ precision[:, j] - z[rows, j] * precision[j, j]
         centre, spread = -others * variance, np.sqrt(variance)
         bounds = [edge[rows, j] for edge in edges]
-        p = [norm.cdf((bound - centre) / spread) for bound in bounds]
-        draw = norm.ppf(p[0] + rng.random(rows.sum()) * (p[1] - p[0]))
+        p = [ndtr((bound - centre) / spread) for bound in bounds]
+        draw = ndtri(p[0] + rng.random(rows.sum()) * (p[1] - p[0]))
         z[rows, j] = np.clip(centre + spread * draw, *bounds)
 
 
@@ -115,10 +115,12 @@ def persistence_target(correlation: np.ndarray) -> np.ndarray:
     target = np.zeros_like(correlation)
     for row in (slice(0, n), slice(n, None)):
         for column in (slice(0, n), slice(n, None)):
-            square = correlation[row, column]
+            square, means = correlation[row, column], np.empty(n * n)
             for lag in range(1 - n, n):
-                start = np.arange(max(0, -lag), min(n, n - lag))
-                target[row, column][start, start + lag] = np.diagonal(square, lag).mean()
+                entries = np.diagonal(square, lag)
+                first = lag if lag > 0 else -lag * n
+                means[first :: n + 1][: len(entries)] = entries.mean()
+            target[row, column] = means.reshape(n, n)
     values, vectors = np.linalg.eigh((target + target.T) / 2)
     target = (vectors * np.maximum(values, _LEAST_EIGENVALUE)) @ vectors.T
     scale = np.sqrt(np.diag(target))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from bessvpp.forecasting.quantiles import QuantileForecast
 from bessvpp.params.market import MarketParams
@@ -113,7 +113,7 @@ def normal_scores(
     low, high = np.where(atom, low, middle), np.where(atom, high, middle)
     low = np.where(y <= floor, 0.0, low)
     high = np.where(y >= cap, 1.0, high)
-    scores = norm.ppf(np.stack([low, high]))
+    scores = ndtri(np.stack([low, high]))
     return tuple(np.clip(scores, -SCORE_LIMIT, SCORE_LIMIT))
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import scoringrules
 
 from bessvpp.errors import DataError
 from bessvpp.market.history import Market
@@ -60,20 +59,22 @@ def path_scores(fan: Sequence[PriceScenarios], outcome: np.ndarray) -> pd.DataFr
     frame of D rows: ``energy`` [Rs/MWh], ``variogram`` with those weights and ``variogram_flat``
     with equal ones [weighted means over pairs of blocks].
     """
+    import scoringrules  # compiles much when it is imported, which not all who come here need
+
     near = near_pair_weights(outcome.shape[1] // 2)
+    names = ("energy", "variogram", "variogram_flat")
     rows = []
     for day, realised in zip(fan, outcome, strict=True):
         known = np.isfinite(realised)
         if not known.any():
-            rows.append(dict.fromkeys(("energy", "variogram", "variogram_flat"), np.nan))
+            rows.append(dict.fromkeys(names, np.nan))
             continue
         ensemble, y = paths(day)[:, known], realised[known]
-        row = {"energy": float(scoringrules.es_ensemble(y, ensemble))}
-        for name, weight in (("variogram", near), ("variogram_flat", np.ones_like(near))):
-            w = weight[np.ix_(known, known)]
-            score = scoringrules.vs_ensemble(y, ensemble, w / w.sum(), p=VARIOGRAM_ORDER)
-            row[name] = float(score)
-        rows.append(row)
+        by_pair = (of[np.ix_(known, known)] for of in (near, np.ones_like(near)))
+        weights = np.stack([w / w.sum() for w in by_pair])
+        energy = scoringrules.es_ensemble(y, ensemble)
+        variograms = scoringrules.vs_ensemble(y, ensemble, weights, p=VARIOGRAM_ORDER)
+        rows.append(dict(zip(names, map(float, (energy, *variograms)), strict=True)))
     return pd.DataFrame(rows)
 
 

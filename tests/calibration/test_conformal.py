@@ -238,6 +238,37 @@ def test_shifts_by_regime_and_weight_agree_with_the_slow_loop(min_group_size, ha
     assert set(shifts.group_hours[~shifts.same_regime]) <= {24}
 
 
+def test_residuals_that_were_sorted_for_another_give_the_same_shifts():
+    rng = np.random.default_rng(9)
+    residuals = rng.normal(size=(30, 24, len(LEVELS)))
+    residuals[rng.random((30, 24)) < 0.1] = np.nan
+    known = KnownResiduals(residuals, rng.integers(0, 2, (30, 24)), rng.integers(0, 2, 24))
+    asked = rng.random((24, len(LEVELS)))
+    cases = [{}, {"asked": asked}, {"asked": asked / 2}, {"weights": recency_weights(30, 9)}, {}]
+    for days in (30, 12, 99, 12):
+        for case in cases if days >= 30 else cases[:3]:
+            fresh = KnownResiduals(residuals[-days:], known.regime[-days:], known.today)
+            for size in (1, 40):
+                shared, alone = (
+                    vars(shifts_of_known(of, LEVELS, size, **case))
+                    for of in (known.last(days), fresh)
+                )
+                for name, values in alone.items():
+                    np.testing.assert_array_equal(shared[name], values)
+
+
+def test_asked_levels_take_the_order_statistic_of_the_group_or_its_outermost():
+    rng = np.random.default_rng(3)
+    residuals = rng.normal(size=(40, 24, 1))
+    asked = np.linspace(-0.1, 1.1, 24)[:, None]
+    shifts = day_shifts(residuals, (0.5,), 40, asked=asked)
+    for hour, level in enumerate(asked[:, 0]):
+        rank = np.ceil(level * 41) if level >= 0.5 else np.floor(level * 41)
+        place = int(np.clip(rank, 1, 40))
+        assert shifts.rank[hour, 0] == place
+        assert shifts.delta[hour, 0] == sorted(residuals[:, hour, 0])[place - 1]
+
+
 def test_a_day_of_weight_nought_does_not_count_and_equal_weights_change_nothing():
     residuals = np.random.default_rng(1).normal(size=(40, 24, len(LEVELS)))
     plain = day_shifts(residuals, LEVELS, 20)

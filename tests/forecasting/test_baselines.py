@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_cases import HALF_TICK, make_market, make_params
+from sklearn.linear_model import QuantileRegressor
+from small_cases import CAP, HALF_TICK, make_market, make_params
 
+from bessvpp.calibration.coverage import pinball_loss
 from bessvpp.errors import DataError
 from bessvpp.forecasting import baselines as simple
 from bessvpp.forecasting.features import feature_frame
@@ -103,3 +105,21 @@ def test_hours_that_are_always_at_the_cap_are_forecast_there_without_a_warning()
     points, _ = experts(market, "dam", 60)
     assert np.isfinite(points).all()
     np.testing.assert_allclose(points[:, 19:22], 10_000.0, rtol=0.01)
+
+
+@pytest.mark.parametrize("level", [0.01, 0.25, 0.5, 0.9])
+def test_a_regression_quantile_is_that_of_an_independent_implementation(level):
+    rng = np.random.default_rng(8)
+    x = np.minimum(rng.normal(6_000, 3_000, (300, 2)).round(2), CAP)
+    y = np.minimum(x.mean(axis=1) + rng.normal(0, 900, 300).round(2), CAP)  # many on the cap
+    found = simple.regression_quantile(x, y, level)
+    other = QuantileRegressor(quantile=level, alpha=0.0, solver="highs").fit(x, y)
+    np.testing.assert_allclose(found, [other.intercept_, *other.coef_], rtol=1e-9)
+    for k in range(3):
+        for step in (-1e-3, 1e-3):
+            moved = found + step * (np.arange(3) == k) * [1_000, 1, 1]
+            losses = [
+                pinball_loss(y, np.column_stack([np.ones(300), x]) @ weights, level)
+                for weights in (found, moved)
+            ]
+            assert losses[0] <= losses[1]

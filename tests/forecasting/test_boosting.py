@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
@@ -119,6 +120,24 @@ def test_training_is_the_same_whatever_the_number_of_workers(study):
         for level in LEVELS:
             expected = study.models["dam"][0].quantiles[level].model_to_string()
             assert models.quantiles[level].model_to_string() == expected
+
+
+def test_models_that_share_bins_are_those_that_bin_their_own(study):
+    x = rows_of(study, study.splits.train).drop(columns="delivery_start")
+    rng = np.random.default_rng(5)
+    goals = [
+        ({"objective": "quantile", "alpha": 0.05}, rng.normal(0, 900, len(x))),
+        ({"objective": "binary"}, (rng.random(len(x)) < 0.2).astype(float)),
+        ({"objective": "regression"}, rng.normal(0, 900, len(x))),
+    ]
+    settings, seed = study.params.forecast.lightgbm, study.params.forecast.model_seed
+    together = boosting.fit_each(x, goals, settings, 12, seed, jobs=2)
+    single = {"seed": seed, "deterministic": True, "force_row_wise": True, "num_threads": 1}
+    for model, (objective, y) in zip(together, goals, strict=True):
+        told = {**objective, **settings.model_dump(), **single, "verbosity": -1}
+        own_bins = lightgbm.Dataset(x.to_numpy(), y, feature_name=list(x))
+        alone = lightgbm.train(told, own_bins, num_boost_round=12)
+        assert model.model_to_string() == alone.model_to_string()
 
 
 def test_rows_without_a_price_are_left_out_of_training(study):

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 from small_cases import CAP, make_params
@@ -150,6 +151,44 @@ def test_expected_prices_lie_within_floor_and_cap_of_their_own_day():
         expected = intraday.expected_days(models, market, market.dates[days], rules)
         assert np.nanmin(expected) == 50.0
         assert np.nanmax(expected) == cap
+
+
+@pytest.mark.parametrize("n_blocks", [24, 96])
+def test_features_of_all_gates_are_those_of_each_gate(n_blocks):
+    market = a_market(14, n_blocks=n_blocks)
+    starts = clock.session_starts(RULES, n_blocks)
+    days = market.dates[[0, 3, 12]]
+    for date in days:
+        day = market.index_of(date)
+        each = [intraday.features_at(market, day, first, RULES) for first in starts]
+        together = intraday._rows_at(market, date, starts, RULES)
+        np.testing.assert_allclose(together, pd.concat(each), rtol=1e-13)
+    x, y = intraday.spread_training_set(market, days, RULES)
+    hours = [(market.index_of(day), np.arange(market.index_of(day) % 3, 24, 3)) for day in days]
+    gates = [(day, hour * n_blocks // 24) for day, found in hours for hour in found]
+    each = [intraday.features_at(market, *gate, RULES) for gate in gates]
+    pd.testing.assert_frame_equal(x, pd.concat(each, ignore_index=True), rtol=1e-13)
+    spread = market.rtm_mcp - market.dam_mcp
+    np.testing.assert_array_equal(y, np.concatenate([spread[day, first:] for day, first in gates]))
+
+
+def test_refits_are_the_same_whatever_the_number_of_workers():
+    market = a_market(40)
+    splits = split_days(market, make_params(calibration_days=8, test_days=6).forecast)
+    given = market, splits, make_params(retrain_every_days=5).forecast, RULES
+    one, two = (intraday.walk_forward_spreads(*given, jobs) for jobs in (1, 2))
+    assert list(one) == list(two)
+    for first, model in one.items():
+        assert model.model_to_string() == two[first].model_to_string()
+
+
+def test_quantiles_are_the_same_whatever_the_number_of_workers():
+    market = a_market(40)
+    spreads = intraday.spread_training_set(market, market.dates[10:30], RULES)
+    one, two = (intraday.train_quantiles(*spreads, PARAMS.forecast, jobs) for jobs in (1, 2))
+    assert list(one) == list(two) == list(PARAMS.forecast.levels)
+    for level, model in one.items():
+        assert model.model_to_string() == two[level].model_to_string()
 
 
 def test_models_are_kept_as_text_and_come_back_the_same(tmp_path):
