@@ -3,7 +3,7 @@
 Where a scenario's RTM price lies far from those at which its battery would turn, its flow in the
 block is known before the programme is solved: nothing, or all the power. Such a cell is *closed*:
 its flow is a constant, the energy after it one of an open cell before it, and its RTM trade that
-of all scenarios closed alike in the block. What is left is a tenth of the programme's rows.
+of all scenarios closed alike in the block. What is left is a fifth of the programme's rows.
 ``CellModel.unjustified`` proves afterwards that no closed cell would have done otherwise, by
 reduced costs; those that might are opened, and the programme is solved again.
 
@@ -13,16 +13,14 @@ closed one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import highspy
 import numpy as np
 
 from bessvpp import ledger
-from bessvpp.optimizer.energy_prices import energy_paths, tight_cells, unjustified
+from bessvpp.optimizer.energy_prices import tight_cells, unjustified
 from bessvpp.optimizer.highs import Model, Status
-from bessvpp.optimizer.problem import SIDES, Problem, steering_rs_per_mwh, tie_break
+from bessvpp.optimizer.problem import SIDES, Problem
+from bessvpp.optimizer.scenario_paths import Rates, StartPaths, most_mwh
 from bessvpp.optimizer.structure import (
     Columns,
     Rows,
@@ -37,7 +35,6 @@ IDLE, DISCHARGING, CHARGING = 0, 1, 2
 MARGIN_SPREADS, MARGIN_RS_PER_MWH = 1.0, 10.0
 """Cells nearer than so many RTM spreads, and so much, to an energy price stay open."""
 NEAR_MW = 1e-7
-BELOW_TARGET_RS_PER_MWH = 1e6
 STATUS = highspy.HighsBasisStatus
 LOWER, BASIC, UPPER, ZERO = (
     int(s) for s in (STATUS.kLower, STATUS.kBasic, STATUS.kUpper, STATUS.kZero)
@@ -46,115 +43,6 @@ _STATUSES = {int(s): s for s in (STATUS.kLower, STATUS.kBasic, STATUS.kUpper, ST
 
 Basis = tuple[np.ndarray, np.ndarray]
 """Statuses of rows and columns, as numbers."""
-
-
-class Rates(NamedTuple):
-    """Of each side of ``SIDES``, (S, T): what a MW adds to a profit, and costs in the objective."""
-
-    profit_rs: dict[str, np.ndarray]
-    cost_rs: dict[str, np.ndarray]
-
-
-def rates_of(problem: Problem, scenarios: PriceScenarios) -> Rates:
-    """Rates of a problem with one unit; weighted in the objective, with steering and ties."""
-    costs, h, dam, rtm = problem.costs, problem.block_hours, scenarios.dam, scenarios.rtm
-    (unit,) = problem.bess.units
-    flow = ledger.flow_cost_rs_per_mwh(costs, dam, rtm)
-    profit = {
-        "dam_sale": h * (dam - costs.fee_dam_rs_per_mwh),
-        "dam_purchase": -h * (dam + costs.fee_dam_rs_per_mwh),
-        "rtm_sale": h * (rtm - costs.fee_rtm_rs_per_mwh),
-        "rtm_purchase": -h * (rtm + costs.fee_rtm_rs_per_mwh),
-        "charge": -h * flow,
-        "discharge": -h * (flow + unit.wear_rs_per_mwh_discharged),
-    }
-    hurdle, penalty = steering_rs_per_mwh(costs)
-    steered = dict.fromkeys(SIDES[:2], hurdle) | dict.fromkeys(SIDES[2:4], penalty)
-    steered |= {"charge": 0.0, "discharge": unit.steering_rs_per_mwh}
-    weight = scenarios.weights[:, None]
-    return Rates(
-        profit,
-        {
-            side: weight * (h * (tie_break(side, dam.shape[1]) + steered[side]) - profit[side])
-            for side in SIDES
-        },
-    )
-
-
-@dataclass(frozen=True)
-class StartPaths:
-    """What the scenarios do against a DAM schedule: where every model starts from."""
-
-    dam_mw: np.ndarray  # (T,)
-    price: np.ndarray  # (S, T, 4) of each part of a block's flow, see ``energy_paths``
-    width: np.ndarray  # (T, 4)
-    charge_mwh: np.ndarray  # (S, T) into store
-    discharge_mwh: np.ndarray  # (S, T) out of it
-    energy_mwh: np.ndarray  # (S, T)
-    worth: np.ndarray  # (S, T) energy price
-
-
-def paths_to(
-    problem: Problem, rates: Rates, weights: np.ndarray, dam_mw: np.ndarray, tail: np.ndarray
-) -> StartPaths:
-    """Each scenario's best path against a schedule (T,), its profit weighed by ``tail`` (S,) more.
-
-    What is paid for in the objective alone, a tie-break or V(e), counts by probability.
-    """
-    (unit,), h = problem.bess.units, problem.block_hours
-    n_blocks = dam_mw.size
-    each = {
-        side: (rates.cost_rs[side] - rates.profit_rs[side] * tail[:, None]) / (h * weights[:, None])
-        for side in SIDES
-    }
-    most_in, most_out = _most_mwh(problem, n_blocks)
-    charged = np.minimum(np.maximum(-dam_mw, 0) * h * unit.eta_charge, most_in)
-    discharged = np.minimum(np.maximum(dam_mw, 0) * h / unit.eta_discharge, most_out)
-    sale, purchase = -each["rtm_sale"], each["rtm_purchase"]
-    price = np.stack(
-        [
-            (sale - each["discharge"]) * unit.eta_discharge,
-            (purchase - each["discharge"]) * unit.eta_discharge,
-            (sale + each["charge"]) / unit.eta_charge,
-            (purchase + each["charge"]) / unit.eta_charge,
-        ],
-        axis=2,
-    )
-    width = np.stack([most_out - discharged, discharged, charged, most_in - charged], axis=1)
-    slope, length = _end_value(problem)
-    found = energy_paths(
-        price,
-        width,
-        float(problem.e_start_mwh[0]),
-        unit.e_min_mwh,
-        unit.e_max_mwh,
-        np.tile(slope, (weights.size, 1)),
-        length,
-    )
-    return StartPaths(dam_mw, price, width, *found)
-
-
-def _most_mwh(problem: Problem, n_blocks: int) -> tuple[np.ndarray, np.ndarray]:
-    """(T,) most stored energy that a block's charge adds, and that its discharge takes."""
-    (unit,), h = problem.bess.units, problem.block_hours
-    charge, discharge = problem.power_limits(0, n_blocks)
-    return charge * h * unit.eta_charge, discharge * h / unit.eta_discharge
-
-
-def _end_value(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes of energy at the end, falling, and the lengths over which they hold."""
-    (unit,) = problem.bess.units
-    low, high = unit.e_min_mwh, unit.e_max_mwh
-    if problem.terminal == "hard":
-        parts = [unit.e_target_mwh - low, high - unit.e_target_mwh]
-        return np.array([BELOW_TARGET_RS_PER_MWH, 0.0]), np.array(parts)
-    if problem.terminal == "free" or not problem.energy_values:
-        return np.zeros(1), np.array([high - low])
-    (value,) = problem.energy_values
-    slope, at = np.unique(-value.slope_rs_per_mwh, return_index=True)
-    slope, start = -slope, value.intercept_rs[at]
-    turns = np.clip(np.diff(start) / -np.diff(slope), low, high)
-    return slope, np.maximum(np.diff(np.concatenate([[low], turns, [high]])), 0.0)
 
 
 class CellModel:
@@ -191,7 +79,7 @@ class CellModel:
     def _cells(self) -> tuple[np.ndarray, np.ndarray]:
         """What each cell does if it is closed, and which are open."""
         p = self.paths
-        most = [m - NEAR_MW for m in _most_mwh(self.problem, self.n_blocks)]
+        most = [m - NEAR_MW for m in most_mwh(self.problem, self.n_blocks)]
         charging = (p.charge_mwh > 0) & (p.charge_mwh >= most[0])
         discharging = (p.discharge_mwh > 0) & (p.discharge_mwh >= most[1])
         kind = np.where(charging, CHARGING, np.where(discharging, DISCHARGING, IDLE))
@@ -209,7 +97,7 @@ class CellModel:
 
     def _add_runs(self) -> None:
         """Energy after closed cells, by that of the open cell before them: a run."""
-        most_in, most_out = _most_mwh(self.problem, self.n_blocks)
+        most_in, most_out = most_mwh(self.problem, self.n_blocks)
         step = np.stack([np.zeros(self.n_blocks), -most_out, most_in])
         steps = np.where(self.is_open, 0.0, step[self.kind, np.arange(self.n_blocks)])
         total = np.cumsum(steps, axis=1)

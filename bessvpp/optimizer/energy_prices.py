@@ -17,8 +17,8 @@ from numba import njit
 BIG = 1e9
 ROOM_MWH = 1e-9
 SAME_RS_PER_MWH = 1e-7
-PROOF = 1e-8
-"""Of a probability-weighted energy price: what the solver's tolerance leaves of it."""
+PROOF = 1e-9
+"""Of a probability-weighted energy price: the solver's tolerance of reduced costs."""
 
 
 @njit(cache=True)

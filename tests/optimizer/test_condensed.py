@@ -12,7 +12,7 @@ from small_cases import SECOND_UNIT, TAPER, UNIT, day_shape, make_params, make_p
 from small_cases import price_scenarios as small_prices
 
 from bessvpp.errors import InfeasibleError
-from bessvpp.optimizer import cells, condensed, dispatch, energy_value
+from bessvpp.optimizer import cells, condensed, dispatch, energy_value, scenario_paths
 from bessvpp.optimizer.condensed import CondensedProgramme, is_condensable
 from bessvpp.optimizer.engine import ArrayProgramme
 from bessvpp.optimizer.statement import TwoStageProgramme
@@ -147,8 +147,8 @@ def test_few_cells_are_open():
 def test_a_path_against_a_schedule_is_the_recourse_of_the_engine():
     problem, prices = make_problem(make_params(terminal="hard"), 96), small_prices(5, 96, seed=3)
     dam_mw = 30 * np.sin(np.arange(96) / 9)
-    rates = cells.rates_of(problem, prices)
-    paths = cells.paths_to(problem, rates, prices.weights, dam_mw, np.zeros(5))
+    rates = scenario_paths.rates_of(problem, prices)
+    paths = scenario_paths.paths_to(problem, rates, prices.weights, dam_mw, np.zeros(5))
     recourse = replace(problem, fixed_dam_mw=dam_mw, commitment="financial")
     other = ArrayProgramme(recourse, prices, is_risk_averse=False).solve()
     (unit,), h = problem.bess.units, problem.block_hours
