@@ -84,8 +84,8 @@ class CellModel:
         discharging = (p.discharge_mwh > 0) & (p.discharge_mwh >= most[1])
         kind = np.where(charging, CHARGING, np.where(discharging, DISCHARGING, IDLE))
         partly = (p.charge_mwh + p.discharge_mwh > 0) & (kind == IDLE)
-        spread = float((p.price[:, :, 3] - p.price[:, :, 2]).max())
-        margin = MARGIN_SPREADS * spread + MARGIN_RS_PER_MWH
+        spread = p.price[:, :, 3] - p.price[:, :, 2]
+        margin = MARGIN_SPREADS * spread + MARGIN_RS_PER_MWH * p.counts[:, None]
         is_open = partly
         for low, high, limit in ((0, 1, self.most_mw[1]), (2, 3, self.most_mw[0])):
             is_near = (p.worth > p.price[:, :, low] - margin) & (

@@ -33,7 +33,7 @@ def is_condensable(
     throughout, and its DAM trade is to be chosen without a limit on what is unbacked. No scenario
     gains by charging and discharging at once, so that this need not be forbidden. Where risk
     counts, energy left at the end has no value: as that is in no CVaR, every scenario of the tail
-    would have an energy price of its own, which is not known before, and nearly all cells open.
+    would have an energy price of its own, not known before, and cells are opened again and again.
     """
     bess, costs = problem.bess, problem.costs
     if len(bess.units) != 1 or scenarios.weights.size < LEAST_SCENARIOS:

@@ -56,6 +56,7 @@ class StartPaths:
     """What the scenarios do against a DAM schedule: where every model starts from."""
 
     dam_mw: np.ndarray  # (T,)
+    counts: np.ndarray  # (S,) what a rupee of profit counts, by probability
     price: np.ndarray  # (S, T, 4) of each part of a block's flow, see ``energy_paths``
     width: np.ndarray  # (T, 4)
     charge_mwh: np.ndarray  # (S, T) into store
@@ -92,16 +93,19 @@ def paths_to(
     )
     width = np.stack([most_out - discharged, discharged, charged, most_in - charged], axis=1)
     slope, length = _end_value(problem)
+    counts = 1 + tail / weights
     found = energy_paths(
         price,
         width,
         float(problem.e_start_mwh[0]),
         unit.e_min_mwh,
         unit.e_max_mwh,
-        np.tile(slope, (weights.size, 1)),
+        slope * counts[:, None]
+        if problem.terminal == "hard"
+        else np.tile(slope, (weights.size, 1)),
         length,
     )
-    return StartPaths(dam_mw, price, width, *found)
+    return StartPaths(dam_mw, counts, price, width, *found)
 
 
 def most_mwh(problem: Problem, n_blocks: int) -> tuple[np.ndarray, np.ndarray]:
