@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bessvpp.optimizer.condensed import CondensedProgramme, is_condensable
 from bessvpp.optimizer.engine import ArrayProgramme
 from bessvpp.optimizer.problem import Plan, Problem
 from bessvpp.optimizer.statement import TwoStageProgramme
@@ -16,8 +17,20 @@ from bessvpp.risk import RISK_NEUTRAL, Risk
 
 def programme(
     problem: Problem, scenarios: PriceScenarios, is_risk_averse: bool = True
+) -> ArrayProgramme | CondensedProgramme | TwoStageProgramme:
+    """The programme in the statement that ``problem.solver`` asks for.
+
+    That of the engine is condensed where it can be.
+    """
+    if problem.solver == "engine" and is_condensable(problem, scenarios, is_risk_averse):
+        return CondensedProgramme(problem, scenarios)
+    return in_full(problem, scenarios, is_risk_averse)
+
+
+def in_full(
+    problem: Problem, scenarios: PriceScenarios, is_risk_averse: bool = True
 ) -> ArrayProgramme | TwoStageProgramme:
-    """The programme in the statement that ``problem.solver`` asks for."""
+    """The same, never condensed."""
     if problem.solver == "engine":
         return ArrayProgramme(problem, scenarios, is_risk_averse)
     return TwoStageProgramme(problem, scenarios)
@@ -93,9 +106,7 @@ def sweep_limits(
     limits_mwh : in place of the problem's ``unbacked_max_mwh``
     starts_mwh : (U,) energies that the plan under each limit starts from
     """
-    day = programme(
-        replace(problem, unbacked_max_mwh=max(limits_mwh)), scenarios, risk.aversion > 0
-    )
+    day = in_full(replace(problem, unbacked_max_mwh=max(limits_mwh)), scenarios, risk.aversion > 0)
     plans = {}
     for k in np.argsort(limits_mwh, kind="stable")[::-1].tolist():
         day.limit_unbacked(limits_mwh[k])

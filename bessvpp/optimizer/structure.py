@@ -258,7 +258,7 @@ class Structure(Coefficients):
 def structure(shape: Shape) -> Structure:
     """Build the structure of a shape: one scenario, repeated."""
     columns, rows = Columns(), Rows()
-    sale, purchase, schedule = _first_stage(shape, columns, rows)
+    sale, purchase, schedule = first_stage(shape, columns, rows)
     n_first = rows.n_rows, columns.n_columns
     recourse, start_rows, limit_rows = _recourse(shape, columns, rows, sale, purchase)
     n_each = rows.n_rows - n_first[0], columns.n_columns - n_first[1]
@@ -285,7 +285,7 @@ def structure(shape: Shape) -> Structure:
     )
 
 
-def _first_stage(
+def first_stage(
     shape: Shape, columns: Columns, rows: Rows
 ) -> tuple[np.ndarray, np.ndarray, Paths | None]:
     """Sales and purchases in the DAM, (T,), and the path of a schedule that is deliverable."""
