@@ -23,6 +23,7 @@ from bessvpp.calibration.coverage import (
 )
 from bessvpp.calibration.gate import Gate, groups_over_days, regimes
 from bessvpp.calibration.methods import AS_FORECAST, Method, method_named, method_names
+from bessvpp.compute.progress import shown
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast, promised_below
 from bessvpp.market.history import Market, complete_days, prices_of
@@ -80,7 +81,7 @@ def recalibrate(
     chances = []
     has_memory = any(method.memory_days for method in made.values())
     days = forecast.dates[forecast.dates <= dates[-1]] if has_memory else dates
-    for date in days:
+    for date in shown(days, f"{forecast.market.upper()} recalibration"):
         gate = Gate.of(forecast, market, date, rules)
         wanted = date in dates
         if wanted:

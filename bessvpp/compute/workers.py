@@ -7,23 +7,17 @@ is a function of its arguments alone, and numeric libraries keep to one thread w
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from bessvpp.compute.cache import code_hash
+from bessvpp.compute.progress import shown
 from bessvpp.errors import ParameterError, RunError
 
-PROGRESS_FILE = "BESSVPP_PROGRESS_FILE"
-"""Environment variable: where a runner wants the bar's text, in place of a terminal."""
 PATIENCE = "10s"
 """How long a scheduler may take to answer."""
 
@@ -60,7 +54,7 @@ class Workers:
                 stack.enter_context(parallel_config(backend="dask"))
             jobs = -1 if self.scheduler else self.jobs
             results = Parallel(n_jobs=jobs, return_as="generator")(calls)
-            return list(_shown(results, len(tasks), label))
+            return list(shown(results, label, len(tasks)))
 
     def run_all(self, works: Sequence[Work], label: str) -> list:
         """What each work comes to; all go on side by side, those of the first begun first."""
@@ -107,31 +101,3 @@ def _client(scheduler: str) -> Any:
             "and packages there, so that results do not depend on who computes them"
         )
     return client
-
-
-def _shown(results: Iterable, total: int, label: str) -> Iterable:
-    """The results as they come, and how far they are: rate and time to go.
-
-    On a terminal or in a notebook that a person runs, a text bar; under a runner, its text in
-    the runner's file; else, and where ``CI`` is set, nothing.
-    """
-    file = os.environ.get(PROGRESS_FILE)
-    if file:
-        return _told(results, total, label, Path(file))
-    watched = sys.stderr.isatty() or "ipykernel" in sys.modules
-    hidden = not watched or bool(os.environ.get("CI"))
-    return tqdm(results, label, total, disable=hidden, leave=False, mininterval=0.5)
-
-
-def _told(results: Iterable, total: int, label: str, file: Path) -> Iterator:
-    """As ``_shown``, told in a file that a runner reads; it may vanish with the run."""
-    began = time.monotonic()
-    try:
-        for done, result in enumerate(results, start=1):
-            bar = tqdm.format_meter(done, total, time.monotonic() - began, 72, label)
-            with contextlib.suppress(OSError):  # a bar never stops the work
-                file.write_text(bar, encoding="utf-8")
-            yield result
-    finally:
-        with contextlib.suppress(OSError):
-            file.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoLarsIC
 
+from bessvpp.compute.progress import shown
 from bessvpp.errors import DataError
 from bessvpp.forecasting.quantiles import QuantileForecast
 from bessvpp.market.clock import day_of
@@ -94,7 +95,7 @@ def lear(
     x, days = _hourly(name, features, market.n_blocks)
     place = np.searchsorted(days, dates)
     points = np.empty((len(dates), 24, len(LEAR_WINDOWS)))
-    for first in range(0, len(dates), _REFIT_DAYS):
+    for first in shown(range(0, len(dates), _REFIT_DAYS), f"{name.upper()} linear expert"):
         chosen = slice(first, first + _REFIT_DAYS)
         known = market.known_at_dam_gate(dates[first], rules)
         whole = known.dates[complete_days(known, name)]

@@ -9,6 +9,7 @@ from functools import reduce
 import numpy as np
 import pandas as pd
 
+from bessvpp.compute.progress import shown
 from bessvpp.errors import DataError
 from bessvpp.forecasting.boosting import MarketModels, predict, predict_atoms, train_quantile_models
 from bessvpp.forecasting.quantiles import ATOMS, QuantileForecast, count_crossings, with_atoms
@@ -72,7 +73,7 @@ def walk_forward(
     dates = splits.out_of_sample
     split = np.repeat(["calibration", "test"], [len(splits.calibration), len(splits.test)])
     parts, refits, crossings = [], [], 0
-    for days in days_of_refits(dates, params):
+    for days in shown(days_of_refits(dates, params), f"{name.upper()} models"):
         first = days[0]
         known, trainable = known_to_refit(market, first, splits, rules, (name,))
         models = {}

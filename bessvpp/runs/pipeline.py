@@ -26,7 +26,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from bessvpp import errors
-from bessvpp.compute.workers import PROGRESS_FILE
+from bessvpp.compute.progress import PROGRESS_FILE
 from bessvpp.errors import BessvppError, ParameterError, RunError, StorageError
 from bessvpp.forecasting.splits import split_days
 from bessvpp.market.read import read_market

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from bessvpp.compute.progress import shown
 from bessvpp.errors import DataError
 from bessvpp.market.history import Market
 from bessvpp.price_tick import on_price_tick, without_dust
@@ -64,7 +65,7 @@ def path_scores(fan: Sequence[PriceScenarios], outcome: np.ndarray) -> pd.DataFr
     near = near_pair_weights(outcome.shape[1] // 2)
     names = ("energy", "variogram", "variogram_flat")
     rows = []
-    for day, realised in zip(fan, outcome, strict=True):
+    for day, realised in shown(list(zip(fan, outcome, strict=True)), "path scores"):
         known = np.isfinite(realised)
         if not known.any():
             rows.append(dict.fromkeys(names, np.nan))

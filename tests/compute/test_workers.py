@@ -17,7 +17,7 @@ from bessvpp.backtest.frontier import sweep_frontier, sweep_frontiers
 from bessvpp.backtest.simulate import run_backtest
 from bessvpp.compute import workers as workers_module
 from bessvpp.compute.cache import Cache
-from bessvpp.compute.workers import ONE, PROGRESS_FILE, Work, Workers
+from bessvpp.compute.workers import ONE, Work, Workers
 from bessvpp.errors import InfeasibleError, ParameterError, RunError
 
 
@@ -127,23 +127,6 @@ def test_a_bar_is_drawn_on_a_terminal_and_not_in_ci_nor_in_a_pipe(monkeypatch, c
     monkeypatch.setenv("CI", "true")
     ONE.run(tasks, "plans")
     assert capsys.readouterr().err == ""
-
-
-def test_under_a_runner_the_bar_is_told_in_its_file_alone(monkeypatch, capsys, tmp_path):
-    file = tmp_path / "bar"
-    monkeypatch.setenv(PROGRESS_FILE, str(file))
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    told = []
-    for _ in workers_module._shown(range(4), 4, "plans"):
-        told.append(file.read_text(encoding="utf-8"))
-    assert [line.split("%")[0] for line in told] == [
-        f"plans: {n}" for n in (" 25", " 50", " 75", "100")
-    ]
-    assert "1/4" in told[0]
-    assert "<" in told[0]  # the time to go
-    assert "/s" in told[-1]
-    assert not file.exists()
-    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.slow

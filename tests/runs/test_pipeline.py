@@ -20,7 +20,7 @@ from run_cases import break_notebook, call, manifest_of, order
 from small_cases import PATIENCE_S
 
 from bessvpp.__main__ import main
-from bessvpp.compute.workers import PROGRESS_FILE
+from bessvpp.compute.progress import PROGRESS_FILE
 from bessvpp.errors import ParameterError, RunError, StorageError
 from bessvpp.runs import pipeline
 from bessvpp.runs.lock import sole_user
