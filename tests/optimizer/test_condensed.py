@@ -15,10 +15,12 @@ from bessvpp.errors import InfeasibleError
 from bessvpp.optimizer import cells, condensed, dispatch, energy_value, scenario_paths
 from bessvpp.optimizer.condensed import CondensedProgramme, is_condensable
 from bessvpp.optimizer.engine import ArrayProgramme
+from bessvpp.optimizer.problem import Past
 from bessvpp.optimizer.statement import TwoStageProgramme
 from bessvpp.risk import RISK_NEUTRAL, Risk
 
 FLOWS = ("dam_mw", "rtm_mw", "charge_mw", "discharge_mw", "energy_mwh", "undelivered_mw")
+OUTAGE = [{"start": "2024-03-05 18:00", "end": "2024-03-05 19:00"}]
 WINDOWS = [{"start": "00:00", "end": "07:00"}, {"start": "10:00", "end": "16:00"}]
 
 
@@ -176,18 +178,28 @@ def test_the_engine_is_left_what_the_condensed_programme_does_not_state(monkeypa
     assert isinstance(dispatch.programme(plain, prices), CondensedProgramme)
     valued = make_problem(make_params(terminal="value"), 24)
     assert isinstance(dispatch.programme(valued, prices, False), CondensedProgramme)
+    dear = prices.rtm.copy()
+    dear[2, 7] = -30_000.0  # doing both there would pay
+
+    def of(*unit, **values):
+        return make_problem(make_params(*unit, terminal="hard", **values), 24)
+
     others = [
         (valued, prices),
-        (make_problem(make_params(units=[UNIT, SECOND_UNIT]), 24), prices),
-        (make_problem(make_params(UNIT | TAPER), 24), prices),
-        (make_problem(make_params(UNIT | {"max_cycles_per_day": 1.5}), 24), prices),
-        (make_problem(make_params(UNIT | {"self_discharge_per_hour": 1e-3}), 24), prices),
-        (make_problem(make_params(connection_limit_mw=40.0), 24), prices),
-        (make_problem(make_params(unbacked_max_mwh_per_day=9.0), 24), prices),
+        (of(units=[UNIT, SECOND_UNIT]), prices),
+        (of(UNIT | TAPER), prices),
+        (of(UNIT | {"max_cycles_per_day": 1.5}), prices),
+        (of(UNIT | {"self_discharge_per_hour": 1e-3}, connection_limit_mw=61.0), prices),
+        (of(UNIT | {"outages": OUTAGE}), prices),
+        (of(connection_limit_mw=40.0), prices),
+        (of(unbacked_max_mwh_per_day=9.0), prices),
         (replace(plain, rtm_allowed=False), prices),
         (replace(plain, fixed_dam_mw=np.zeros(24)), prices),
+        (replace(plain, past=Past(np.zeros(2), np.zeros((1, 2)), np.zeros((1, 2)))), prices),
+        (replace(plain, energy_limits=(np.full((1, 24), 20.0), np.full((1, 24), 170.0))), prices),
         (plain, small_prices(6, no_trade=(3,))),
-        (plain, replace(prices, rtm=prices.rtm - 30_000.0)),
+        (plain, replace(prices, rtm=dear)),
+        (plain, replace(prices, weights=np.array([0.0, 0.2, 0.2, 0.2, 0.2, 0.2]))),
     ]
     for problem, fan in others:
         assert isinstance(dispatch.programme(problem, fan), ArrayProgramme)

@@ -33,6 +33,14 @@ def test_a_limit_is_for_all_pieces_of_a_block_together():
     assert before[0, 4] == pytest.approx(30 + 0.5 * 20 + 15)
 
 
+def test_a_full_battery_keeps_all_that_it_holds():
+    """Only what cannot be charged is left out, at Rs 12; a step of store is worth 10, a sale 5."""
+    value, slopes = 10.0 * np.arange(5)[None], np.array([[12.0, 5.0, 1.0]])
+    tapered = np.tile([[0.0], [9.0]], 5)
+    before = _before(value, slopes, np.ones(3), 1.0, np.zeros(1), 1.0, tapered)
+    np.testing.assert_allclose(before[0], [12.0, 22.0, 32.0, 42.0, 52.0])
+
+
 def test_each_row_earns_at_its_own_slopes_on_top_of_its_own_base():
     value, slopes = np.tile(10.0 * np.arange(5), (2, 1)), np.array([[30.0, 5, 1], [40.0, 5, 1]])
     tapered = np.tile([[0.0], [9.0]], 5)
